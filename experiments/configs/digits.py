@@ -1,0 +1,52 @@
+"""Handwritten digits: 1,797 real 8x8 images that come with scikit-learn.
+
+  python experiments/search.py --config=experiments/configs/digits.py \
+    --workdir=runs/digits/search
+  python experiments/train.py --config=experiments/configs/digits.py:train \
+    --workdir=runs/digits/train
+"""
+
+import ml_collections
+
+from opp_darts_jax.config import (
+  DataConfig,
+  ScheduleConfig,
+  SearchConfig,
+  TrainConfig,
+  WeightOptimizerConfig,
+)
+from opp_darts_jax.launch import config_dict
+
+
+def get_config(part: str = 'search') -> ml_collections.ConfigDict:
+  """The search; with ':train', the training of the cell that it finds."""
+  # A mirrored digit is another digit, and 8 pixels leave little to crop.
+  data = DataConfig(source='digits', crop_padding=1, flip=False)
+  if part == 'train':
+    return config_dict(
+      TrainConfig(
+        genotype='runs/digits/search/genotype.json',
+        channels=16,
+        layers=5,
+        epochs=40,
+        batch_size=64,
+        auxiliary=False,
+        drop_path=0.1,
+        log_steps=22,
+        data=data,
+        weights=WeightOptimizerConfig(
+          learning_rate=0.05, learning_rate_min=0.0
+        ),
+      )
+    )
+  return config_dict(
+    SearchConfig(
+      layers=5,
+      channels=8,
+      epochs=24,
+      batch_size=64,
+      log_steps=11,
+      data=data,
+      schedule=ScheduleConfig(stage_epochs=2),
+    )
+  )

@@ -1,0 +1,1 @@
+"""OPP-DARTS and DARTS: differentiable architecture search in JAX."""

@@ -1,0 +1,89 @@
+"""Splits: images with their labels, and their division by class."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from opp_darts_jax.errors import UserError
+
+
+class Split(NamedTuple):
+  """Images uint8 (n, H, W, C) and their labels int32 (n,)."""
+
+  images: np.ndarray
+  labels: np.ndarray
+
+  def take(self, indices: np.ndarray) -> 'Split':
+    return Split(self.images[indices], self.labels[indices])
+
+
+class Source(NamedTuple):
+  """What a source holds; without a test split one is cut from train."""
+
+  name: str
+  train: Split
+  test: Split | None
+  class_names: tuple[str, ...]
+
+
+def halves(
+  labels: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Splits images in two at random, each class by the same fraction.
+
+  Args:
+    labels: (n,).
+    fraction: of the images that go to the first part, rounded to whole images;
+      a class is off its share by less than one image.
+    seed: the same seed gives the same parts in the same order.
+
+  Returns:
+    Indices int32 of the first part (D_train) and of the rest (D_val), shuffled.
+
+  Raises:
+    UserError: if a part would be empty.
+  """
+  count = round(len(labels) * fraction)
+  if not 0 < count < len(labels):
+    raise UserError(
+      'Expected a fraction between 0 and 1 that leaves images on both sides of '
+      f'a split, got {fraction:g} of {len(labels)} images.'
+    )
+  rng = np.random.default_rng(seed)
+  order = _stratified_order(labels, rng)
+  return rng.permutation(order[:count]), rng.permutation(order[count:])
+
+
+def subset(split: Split, field: str, count: int, seed: int) -> Split:
+  """Returns a stratified part of `count` images, or all if count is 0.
+
+  Raises:
+    UserError: naming the `field` of the count, if a class would go missing.
+  """
+  if not count or count >= len(split.labels):
+    return split
+  classes = len(np.unique(split.labels))
+  if count < classes:
+    raise UserError(
+      f'Expected {field} to be 0 (all images) or at least the number of '
+      f'classes, {classes}, got {count}.'
+    )
+  order = _stratified_order(split.labels, np.random.default_rng(seed))
+  return split.take(np.sort(order[:count]))
+
+
+def _stratified_order(
+  labels: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+  """Returns a random order int32 (n,) of which every beginning is stratified.
+
+  The i-th image of a class of n comes at (i + 1/2) / n of the way, which gives
+  each class its share of any beginning, rounded to the nearest image.
+  """
+  shuffled = rng.permutation(len(labels)).astype(np.int32)
+  _, counts = np.unique(labels, return_counts=True)
+  place = np.empty(len(labels))
+  place[np.argsort(labels[shuffled], kind='stable')] = np.concatenate(
+    [(np.arange(count) + 0.5) / count for count in counts]
+  )
+  return shuffled[np.argsort(place, kind='stable')]

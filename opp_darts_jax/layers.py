@@ -1,0 +1,134 @@
+"""What supernets and evaluation networks have in common around their cells."""
+
+from collections.abc import Iterator
+
+import flax.linen as nn
+import jax
+
+from opp_darts_jax.norm import BatchNorm
+from opp_darts_jax.primitives import factorized_reduce, uniform
+
+# PyTorch's default for kernels: uniform, bound 1 / sqrt(fan in).
+kernel_init = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
+
+
+class ConvNorm(nn.Module):
+  """A convolution without bias, and batch normalisation.
+
+  Attributes:
+    channels: of the output.
+    size: of the kernel, in pixels.
+    stride: of both axes.
+    padding: pixels of zeros on each side.
+    affine: whether the normalisation has a scale and a bias.
+  """
+
+  channels: int
+  size: int = 1
+  stride: int = 1
+  padding: int = 0
+  affine: bool = True
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """(B, H, W, C) -> (B, H', W', channels)."""
+    x = nn.Conv(
+      self.channels,
+      (self.size, self.size),
+      self.stride,
+      padding=self.padding,
+      use_bias=False,
+      kernel_init=kernel_init,
+      name='conv',
+    )(x)
+    return BatchNorm(self.affine, name='norm')(x, train)
+
+
+class FactorizedReduce(nn.Module):
+  """Halves the resolution by two 1x1 convolutions of stride 2.
+
+  Attributes:
+    channels: of the output.
+    affine: whether the normalisation has a scale and a bias.
+  """
+
+  channels: int
+  affine: bool = True
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """(B, H, W, C) -> (B, ceil(H / 2), ceil(W / 2), channels)."""
+    inputs = x.shape[-1]
+    shape = (2, inputs, self.channels // 2)
+    kernels = self.param('pointwise', uniform, shape, inputs)
+    x = factorized_reduce(nn.relu(x), kernels)
+    return BatchNorm(self.affine, name='norm')(x, train)
+
+
+class Preprocess(nn.Module):
+  """Brings a cell's two inputs to its channels and to one resolution.
+
+  Attributes:
+    channels: of the cell.
+    after_reduction: whether the previous cell was a reduction cell, so that
+      input 0 has twice the resolution of input 1.
+    affine: whether the normalisations have scales and biases.
+  """
+
+  channels: int
+  after_reduction: bool
+  affine: bool = True
+
+  @nn.compact
+  def __call__(
+    self, s0: jax.Array, s1: jax.Array, train: bool
+  ) -> tuple[jax.Array, jax.Array]:
+    """The outputs of the two cells before -> the cell's input nodes."""
+    if self.after_reduction:
+      s0 = FactorizedReduce(self.channels, self.affine, name='input0')(s0, train)
+    else:
+      s0 = ConvNorm(self.channels, affine=self.affine, name='input0')(
+        nn.relu(s0), train
+      )
+    s1 = ConvNorm(self.channels, affine=self.affine, name='input1')(
+      nn.relu(s1), train
+    )
+    return s0, s1
+
+
+class Classifier(nn.Module):
+  """Global average pool and a linear layer.
+
+  Attributes:
+    classes: number of logits.
+  """
+
+  classes: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """(B, H, W, C) -> logits (B, classes)."""
+    inputs = x.shape[-1]
+    return nn.Dense(
+      self.classes,
+      kernel_init=kernel_init,
+      bias_init=lambda key, shape, dtype: uniform(key, shape, inputs),
+      name='linear',
+    )(x.mean((1, 2)))
+
+
+def reduction_layers(layers: int) -> tuple[int, int]:
+  """Which cells halve the resolution and double the channels."""
+  return layers // 3, 2 * layers // 3
+
+
+def cell_plan(
+  layers: int, channels: int
+) -> Iterator[tuple[int, bool, bool]]:
+  """(channels, is a reduction cell, follows a reduction cell) of each cell."""
+  after_reduction = False
+  for layer in range(layers):
+    reduction = layer in reduction_layers(layers)
+    channels *= 1 + reduction
+    yield channels, reduction, after_reduction
+    after_reduction = reduction

@@ -1,0 +1,156 @@
+"""The compiled programs of a search: one of each serves all of its stages."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from opp_darts_jax import augment
+from opp_darts_jax.augment import Augmentation
+from opp_darts_jax.bilevel import (
+  Batch,
+  Metrics,
+  SearchState,
+  init_state,
+  make_loss,
+  search_step,
+)
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.supernet import Supernet
+
+
+class SearchData(NamedTuple):
+  """All training images, on the device, and the halves' rows in them.
+
+  Attributes:
+    images: uint8 (n, H, W, C).
+    labels: int32 (n,).
+    train_rows: of D_train.
+    val_rows: of D_val.
+  """
+
+  images: jax.Array
+  labels: jax.Array
+  train_rows: jax.Array
+  val_rows: jax.Array
+
+
+class Programs(NamedTuple):
+  """What a search runs on the device.
+
+  Attributes:
+    init: key -> an initial state, every operation with fresh weights.
+    steps: (state, data, key, learning_rate, count) -> the state after `count`
+      steps within an epoch, and the metrics' means over them. The state that
+      comes in is consumed.
+    score: (state, mask, data, key, batches) -> mean loss on the first batches
+      of D_train in an order that the key decides; nothing else changes.
+    evaluate: (state, data) -> loss and accuracy on D_val, by the running
+      averages.
+  """
+
+  init: Callable[[jax.Array], SearchState]
+  steps: Callable[..., tuple[SearchState, Metrics]]
+  score: Callable[..., jax.Array]
+  evaluate: Callable[..., tuple[jax.Array, jax.Array]]
+
+
+def make_programs(
+  model: Supernet,
+  config: SearchConfig,
+  augmentation: Augmentation,
+  image_shape: tuple[int, ...],
+  mask: Any,
+) -> Programs:
+  """Builds the programs; each is compiled when it is first called.
+
+  Args:
+    model: the supernet.
+    config: of the search.
+    augmentation: of training images.
+    image_shape: (H, W, C).
+    mask: the tables of all operations.
+  """
+  size = config.batch_size
+
+  def draw(data, rows, order, position, key):
+    chosen = rows[augment.batch(order, position, size)]
+    images = augment.augment(key, data.images[chosen], augmentation)
+    return Batch(images, data.labels[chosen])
+
+  def init(key):
+    return init_state(model, config, key, image_shape, mask)
+
+  def steps(state, data, key, learning_rate, count):
+    counts = len(data.train_rows), len(data.val_rows)
+    per_epoch = counts[0] // size
+    epoch = state.step // per_epoch
+    train_key, val_key, step_key = jax.random.split(key, 3)
+    train_order = augment.epoch_order(train_key, epoch, counts[0])
+    val_order = augment.epoch_order(val_key, epoch, counts[1])
+
+    def body(_, carry):
+      state, sums = carry
+      position = state.step % per_epoch
+      keys = jax.random.split(jax.random.fold_in(step_key, state.step), 3)
+      train = draw(data, data.train_rows, train_order, position, keys[0])
+      position %= counts[1] // size
+      val = draw(data, data.val_rows, val_order, position, keys[1])
+      state, metrics = search_step(
+        model, config, state, learning_rate, train, val, keys[2]
+      )
+      return state, jax.tree.map(jnp.add, sums, metrics)
+
+    zeros = Metrics(*[jnp.zeros(())] * len(Metrics._fields))
+    state, sums = jax.lax.fori_loop(0, count, body, (state, zeros))
+    return state, jax.tree.map(lambda s: s / count, sums)
+
+  def score(state, mask, data, key, batches):
+    order_key, batch_key = jax.random.split(key)
+    order = augment.epoch_order(order_key, 0, len(data.train_rows))
+    loss = make_loss(model, state.batch_stats, mask)
+
+    def body(i, total):
+      draw_key, loss_key = jax.random.split(jax.random.fold_in(batch_key, i))
+      batch = draw(data, data.train_rows, order, i, draw_key)
+      return total + loss(state.weights, state.alphas, batch, loss_key)[0]
+
+    return jax.lax.fori_loop(0, batches, body, jnp.zeros(())) / batches
+
+  def evaluate(state, data):
+    count = len(data.val_rows)
+
+    def body(i, sums):
+      at = i * size + jnp.arange(size)
+      rows = data.val_rows[jnp.minimum(at, count - 1)]
+      images = augment.normalise(
+        data.images[rows], augmentation.mean, augmentation.std
+      )
+      logits = model.apply(
+        {'params': state.weights, 'batch_stats': state.batch_stats},
+        images,
+        state.alphas,
+        state.mask,
+        train=False,
+        key=jax.random.key(i),
+      )
+      labels = data.labels[rows]
+      losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+      right = logits.argmax(-1) == labels
+      # The last batch is filled up with rows that do not count.
+      return tuple(
+        total + jnp.where(at < count, values, 0).sum()
+        for total, values in zip(sums, (losses, right))
+      )
+
+    sums = jax.lax.fori_loop(0, -(-count // size), body, (0.0, 0.0))
+    return sums[0] / count, sums[1] / count
+
+  return Programs(
+    jax.jit(init),
+    jax.jit(steps, donate_argnums=0),
+    jax.jit(score),
+    jax.jit(evaluate),
+  )
