@@ -7,9 +7,13 @@ step is all that has to be kept.
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Self
 
 import jax
 import jax.numpy as jnp
+
+from opp_darts_jax.config import DataConfig
+from opp_darts_jax.data import ImageData
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +34,17 @@ class Augmentation:
   crop_padding: int = 4
   flip: bool = True
   cutout: int = 0
+
+  @classmethod
+  def of(cls, images: ImageData, config: DataConfig) -> Self:
+    """The augmentation that the config asks for, on these images."""
+    return cls(
+      images.mean,
+      images.std,
+      config.crop_padding,
+      config.flip,
+      config.cutout,
+    )
 
 
 def normalise(

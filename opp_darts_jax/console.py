@@ -1,5 +1,6 @@
 """What a run tells the person who watches it: lines and a progress bar."""
 
+import io
 import sys
 from collections.abc import Mapping
 from typing import Self
@@ -12,20 +13,21 @@ from opp_darts_jax.genotype import Genotype
 class Console:
   """A progress bar over the steps of a run, with lines above it.
 
+  Where nobody watches, in a job's log, there is no bar: rate and remaining time
+  stand at the end of `progress` instead.
+
   Args:
     total: steps of the run.
     done: steps taken before.
   """
 
   def __init__(self, total: int, done: int = 0):
-    # In a log file a bar is a line each time: there, let it be rare.
-    interval = 0.5 if sys.stderr.isatty() else 30
+    self._watched = sys.stderr.isatty()
     self._bar = tqdm.tqdm(
       total=total,
       initial=done,
       unit='step',
-      mininterval=interval,
-      maxinterval=2 * interval,
+      file=sys.stderr if self._watched else io.StringIO(),
       dynamic_ncols=True,
     )
 
@@ -37,14 +39,28 @@ class Console:
 
   def say(self, text: str) -> None:
     """Prints lines above the bar."""
-    self._bar.write(text)
+    if self._watched:
+      self._bar.write(text)
+    else:
+      print(text, flush=True)
 
   def advance(self, steps: int, values: Mapping[str, float]) -> None:
-    """Moves the bar on and shows the values beside it."""
-    self._bar.set_postfix(
-      {name: f'{value:.3f}' for name, value in values.items()}, refresh=False
-    )
+    """Moves the bar on and shows training loss and accuracy beside it."""
+    shown = {
+      name: f'{values[f"train_{name}"]:.3f}' for name in ('loss', 'accuracy')
+    }
+    self._bar.set_postfix(shown, refresh=False)
     self._bar.update(steps)
+
+  def progress(self, text: str) -> None:
+    """Prints a line about where the run is."""
+    state = self._bar.format_dict
+    taken = state['n'] - state['initial']
+    if not self._watched and taken:
+      rate = taken / state['elapsed']
+      left = self._bar.format_interval((state['total'] - state['n']) / rate)
+      text += f'; {rate:.2f} step/s, {left} left'
+    self.say(text)
 
 
 def loss_table(losses: Mapping[str, float], entered: tuple[str, ...]) -> str:

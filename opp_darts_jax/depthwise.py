@@ -90,19 +90,20 @@ def _shifted_conv(
 def _scanned_kernel_grad(
   x: jax.Array, g: jax.Array, *, size: int, stride: int, dilation: int
 ) -> jax.Array:
-  # One accumulator a tap: a plain reduction of the products is scalar code.
+  # An accumulator of an image's shape for each tap: XLA's reductions to a few
+  # channels are scalar code, while these sums use vectors and all cores.
   def add_image(sums, image_and_g):
     image, g = image_and_g
     products = [
-      (window(image, *at, *g.shape[:2], stride) * g).sum((0, 1))
+      window(image, *at, *g.shape[:2], stride) * g
       for at in _taps(size, dilation)
     ]
     return [a + b for a, b in zip(sums, products)], None
 
-  zeros = [jnp.zeros(x.shape[-1], x.dtype)] * size**2
+  zeros = [jnp.zeros(g.shape[1:], g.dtype)] * size**2
   padded = pad(x, dilation * (size - 1) // 2)
   sums, _ = lax.scan(add_image, zeros, (padded, g))
-  return jnp.stack(sums).reshape(size, size, -1)
+  return jnp.stack(sums).sum((1, 2)).reshape(size, size, -1)
 
 
 def _library_conv(

@@ -39,9 +39,9 @@ def batch_norm(
     return (x - mean) * lax.rsqrt(var + EPSILON), {'mean': mean, 'var': var}
   count = x.size // x.shape[-1]
   mean = x.mean(axes)
-  # In one pass over x; rounding may take a constant channel below zero.
-  var = jnp.maximum((x * x).mean(axes) - mean * mean, 0.0)
-  y = (x - mean) * lax.rsqrt(var + EPSILON)
+  centred = x - mean
+  var = (centred * centred).mean(axes)
+  y = centred * lax.rsqrt(var + EPSILON)
   unbiased = var * (count / max(count - 1, 1))
   return y, lax.stop_gradient({'mean': mean, 'var': unbiased})
 

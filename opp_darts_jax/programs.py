@@ -5,9 +5,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from opp_darts_jax import augment
+from opp_darts_jax import augment, loop
 from opp_darts_jax.augment import Augmentation
 from opp_darts_jax.bilevel import (
   Batch,
@@ -120,15 +119,8 @@ def make_programs(
     return jax.lax.fori_loop(0, batches, body, jnp.zeros(())) / batches
 
   def evaluate(state, data):
-    count = len(data.val_rows)
-
-    def body(i, sums):
-      at = i * size + jnp.arange(size)
-      rows = data.val_rows[jnp.minimum(at, count - 1)]
-      images = augment.normalise(
-        data.images[rows], augmentation.mean, augmentation.std
-      )
-      logits = model.apply(
+    def logits(images, i):
+      return model.apply(
         {'params': state.weights, 'batch_stats': state.batch_stats},
         images,
         state.alphas,
@@ -136,17 +128,10 @@ def make_programs(
         train=False,
         key=jax.random.key(i),
       )
-      labels = data.labels[rows]
-      losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-      right = logits.argmax(-1) == labels
-      # The last batch is filled up with rows that do not count.
-      return tuple(
-        total + jnp.where(at < count, values, 0).sum()
-        for total, values in zip(sums, (losses, right))
-      )
 
-    sums = jax.lax.fori_loop(0, -(-count // size), body, (0.0, 0.0))
-    return sums[0] / count, sums[1] / count
+    return loop.evaluate(
+      logits, data.images, data.labels, data.val_rows, size, augmentation
+    )
 
   return Programs(
     jax.jit(init),

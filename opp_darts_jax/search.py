@@ -10,7 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from opp_darts_jax import arch, console, data, metrics, progressive, workdirs
+from opp_darts_jax import (
+  arch,
+  console,
+  data,
+  loop,
+  metrics,
+  progressive,
+  workdirs,
+)
 from opp_darts_jax.augment import Augmentation
 from opp_darts_jax.bilevel import Metrics, SearchState
 from opp_darts_jax.checkpoint import Checkpoints
@@ -112,13 +120,7 @@ def _prepare(config: SearchConfig, images: ImageData) -> _Search:
   programs = make_programs(
     model,
     config,
-    Augmentation(
-      images.mean,
-      images.std,
-      config.data.crop_padding,
-      config.data.flip,
-      config.data.cutout,
-    ),
+    Augmentation.of(images, config.data),
     images.train.images.shape[1:],
     jax.tree.map(jnp.asarray, space.mask(config.nodes)),
   )
@@ -185,37 +187,21 @@ def _run_epoch(
   start = time.monotonic()
   rate = progressive.learning_rate(search.config, epoch, stage_epochs)
   step_key = jax.random.fold_in(search.key, 2)
-  begin, chunk = epoch * search.per_epoch, search.config.log_steps
-  sums = np.zeros(2)
 
-  def log(done: int, size: int, means: Metrics) -> None:
-    values = {k: float(v) for k, v in means._asdict().items()}
-    writer.write('train', begin + done, epoch, **values, learning_rate=rate)
-    loss, accuracy = values['train_loss'], values['train_accuracy']
-    screen.advance(size, {'loss': loss, 'accuracy': accuracy})
-    if not np.isfinite(loss):
-      raise UserError(
-        f'The training loss must be finite, but is {loss} at step '
-        f'{begin + done}: the search has diverged; lower weights.learning_rate.'
-      )
-    sums[:] += size * np.array([loss, accuracy])
+  def dispatch(state: SearchState, count: int) -> tuple[SearchState, Metrics]:
+    return search.programs.steps(state, search.data, step_key, rate, count)
 
-  pending = None
-  for at in range(0, search.per_epoch, chunk):
-    size = min(chunk, search.per_epoch - at)
-    state, means = search.programs.steps(
-      state, search.data, step_key, rate, size
-    )
-    if pending:
-      log(*pending)
-    pending = (at + size, size, means)
-  if pending:
-    log(*pending)
+  def log(done: int, size: int, means: dict[str, float]) -> None:
+    step = epoch * search.per_epoch + done
+    writer.write('train', step, epoch, **means, learning_rate=rate)
+    screen.advance(size, means)
+
+  state, means = loop.run_epoch(
+    dispatch, state, search.per_epoch, search.config.log_steps, log
+  )
   loss, accuracy = search.programs.evaluate(state, search.data)
-  train_loss, train_accuracy = sums / search.per_epoch
   return state, {
-    'train_loss': train_loss,
-    'train_accuracy': train_accuracy,
+    **means,
     'eval_loss': float(loss),
     'eval_accuracy': float(accuracy),
     'seconds': round(time.monotonic() - start, 3),
@@ -287,9 +273,9 @@ def _record_epoch(
     skip_reduce=genotype.num_skips('reduce'),
     genotype=genotype.to_dict(),
   )
-  screen.say(
+  screen.progress(
     'epoch {}: loss {train_loss:.4f}, accuracy {train_accuracy:.4f}; on D_val '
-    '{eval_loss:.4f}, {eval_accuracy:.4f}; {seconds:.1f} s'.format(
+    '{eval_loss:.4f}, {eval_accuracy:.4f}'.format(
       epoch, **summary
     )
   )

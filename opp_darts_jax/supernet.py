@@ -339,6 +339,8 @@ def _run_phase(
   """
   count = len(phase.sources)
   destinations = phase.edges_SD.shape[1]
+  # The inputs, nodes 0 and 1, are not among the states of a reduction cell.
+  first_state = phase.first + destinations + 2 - len(states)
   exists_SD = phase.edges_SD >= 0
   edges_SD = np.maximum(phase.edges_SD, 0)
 
@@ -356,7 +358,7 @@ def _run_phase(
 
   def source_body(states, xs):
     if inputs is None:
-      x = lax.dynamic_index_in_dim(states, xs['source'], 0, keepdims=False)
+      x = lax.dynamic_index_in_dim(states, xs['state'], 0, keepdims=False)
     else:
       x = xs['x']
     outputs, statistics = {}, {}
@@ -391,7 +393,7 @@ def _run_phase(
     return jnp.concatenate([kept, fed + ys]), statistics | batch
 
   xs: dict[str, Any] = {
-    'source': jnp.array(phase.sources),
+    'state': jnp.array(phase.sources) - first_state,
     'weights': jnp.where(exists_SD[..., None], weights_EK[edges_SD], 0.0),
     'active': exists_SD[..., None] & mask_EK[edges_SD],
     'params': per_copy(params, own),

@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import re
+import types
 
 import jax
 import jax.numpy as jnp
@@ -25,13 +26,12 @@ import pytest
 from opp_darts_jax import (
   arch,
   bilevel,
-  genotype,
   network,
   progressive,
   published,
   torch_weights,
 )
-from opp_darts_jax.bilevel import Batch
+from opp_darts_jax.bilevel import Batch, Pass, make_loss
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.genotype import Genotype
 from opp_darts_jax.space import SPACES, num_edges
@@ -42,6 +42,7 @@ GOLDEN = pathlib.Path(
   or pathlib.Path(__file__).with_name('golden')
 )
 SPACE = SPACES['darts']
+RATE = jnp.float32(0.025)
 OUTPUT = 1e-5
 GRADIENT = 1e-4
 
@@ -52,14 +53,12 @@ def files(pattern):
   return pytest.mark.parametrize('path', paths, ids=lambda p: p.stem)
 
 
-def entries(pattern, count):
-  """A parameter for every entry of the files of a kind."""
-  found = [
-    pytest.param(path, i, id=f'{path.stem}-{i}')
-    for path in sorted(GOLDEN.glob(pattern))
-    for i in range(count(json.loads(path.read_text())))
-  ]
-  return pytest.mark.parametrize(('path', 'i'), found)
+@pytest.fixture(scope='module', autouse=True)
+def quick_compilation():
+  """Most of the time here would go to optimising programs that run once."""
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', False)
 
 
 @pytest.fixture
@@ -122,57 +121,43 @@ def tables(data, prefix, order=SPACE.operations):
   return {cell: table(data[prefix + cell]) for cell in arch.CELLS}
 
 
-# One compiled program for each size of network, whatever is in it.
-@functools.cache
-def loss_program(model):
-  def loss(variables, alphas, mask, batch):
-    loss = bilevel.make_loss(model, variables['batch_stats'], mask)
-    return loss(variables['params'], alphas, batch, jax.random.key(0))[0]
-
-  return jax.jit(loss)
-
-
 @functools.cache
 def gradient_program(model):
-  def gradient(variables, alphas, mask, batch):
-    def loss(weights, alphas):
-      logits, _ = model.apply(
-        {**variables, 'params': weights},
-        batch.images,
-        alphas,
-        mask,
-        train=True,
-        mutable=['batch_stats'],
-      )
-      losses = optax.softmax_cross_entropy_with_integer_labels(
-        logits, batch.labels
-      )
-      return losses.mean(), logits
+  """The loss, its gradients and the logits: the one program of each size."""
 
-    return jax.value_and_grad(loss, (0, 1), has_aux=True)(
-      variables['params'], alphas
+  def gradient(batch_stats, mask, weights, alphas, batch, key):
+    def apply(*args, **kwargs):
+      logits, changed = model.apply(*args, **kwargs)
+      return logits, {'batch_stats': (changed['batch_stats'], logits)}
+
+    loss = make_loss(types.SimpleNamespace(apply=apply), batch_stats, mask)
+    (value, aux), grads = jax.value_and_grad(loss, (0, 1), has_aux=True)(
+      weights, alphas, batch, key
     )
+    batch_stats, logits = aux.batch_stats
+    return (value, Pass(batch_stats, aux.accuracy)), grads, logits
 
   return jax.jit(gradient)
 
 
-@functools.cache
-def step_program(model, order):
-  config = SearchConfig(order=order)
-  return jax.jit(functools.partial(bilevel.search_step, model, config))
+def compiled_loss(model, batch_stats, mask):
+  """What `make_loss` returns, but every gradient is `gradient_program`'s.
 
+  With it the steps of a search run operation by operation, and nearly nothing
+  is left to compile.
+  """
+  program = functools.partial(gradient_program(model), batch_stats, mask)
 
-@functools.cache
-def alpha_gradient_program(model, order):
-  config = SearchConfig(order=order)
+  @jax.custom_vjp
+  def loss(*args):
+    return program(*args)[0]
 
-  def gradient(state, learning_rate, train, val, key):
-    loss = bilevel.make_loss(model, state.batch_stats, state.mask)
-    return bilevel.alpha_gradient(
-      loss, config, state, learning_rate, train, val, key
-    )[0]
+  def backward(grads, cotangents):
+    grads = jax.tree.map(lambda g: cotangents[0] * g, grads)
+    return (*grads, None, None)
 
-  return jax.jit(gradient)
+  loss.defvjp(lambda *args: program(*args)[:2], backward)
+  return loss
 
 
 @functools.cache
@@ -228,9 +213,13 @@ def test_supernet(path, close):
   data = arrays(path)
   model = supernet_of(group(data, 'sd/'), len(data['alphas_normal']))
   variables = torch_weights.supernet_from_torch(group(data, 'sd/'), model)
-  batch = Batch(nhwc(data['x']), data['y'])
-  (loss, logits), (grads, alpha_grads) = gradient_program(model)(
-    variables, tables(data, 'alphas_'), SPACE.mask(model.nodes), batch
+  (loss, _), (grads, alpha_grads), logits = gradient_program(model)(
+    variables['batch_stats'],
+    SPACE.mask(model.nodes),
+    variables['params'],
+    tables(data, 'alphas_'),
+    Batch(nhwc(data['x']), data['y']),
+    jax.random.key(0),
   )
   close('logits', logits, data['logits'], OUTPUT)
   close('loss', loss, data['loss'], OUTPUT)
@@ -244,50 +233,199 @@ def test_supernet(path, close):
 
 
 def bilevel_start(path):
-  """The model, the initial state and the batches of a file."""
+  """The arrays of a file, its model, initial state and batches."""
   data = arrays(path)
   alphas = tables(data, 'alphas0_')
   model = supernet_of(group(data, 'sd/'), len(alphas['normal']))
   variables = torch_weights.supernet_from_torch(group(data, 'sd/'), model)
-  config = SearchConfig()
   state = bilevel.SearchState(
     step=jnp.zeros((), jnp.int32),
     weights=variables['params'],
     batch_stats=variables['batch_stats'],
     alphas=alphas,
     mask=jax.tree.map(jnp.asarray, SPACE.mask(model.nodes)),
-    weight_opt=bilevel.weight_optimizer(config.weights).init(
+    weight_opt=bilevel.weight_optimizer(SearchConfig().weights).init(
       variables['params']
     ),
-    alpha_opt=arch.alpha_optimizer(config.alphas).init(alphas),
+    alpha_opt=arch.alpha_optimizer(SearchConfig().alphas).init(alphas),
   )
-  train = Batch(nhwc(data['xt']), data['yt'])
-  val = Batch(nhwc(data['xv']), data['yv'])
-  return data, model, state, zip(zip(*train), zip(*val))
+  batches = [
+    (Batch(xt, yt), Batch(xv, yv))
+    for xt, yt, xv, yv in zip(
+      nhwc(data['xt']), data['yt'], nhwc(data['xv']), data['yv']
+    )
+  ]
+  return data, model, state, batches
+
+
+def alpha_gradient(order, model, state, train, val):
+  """The gradient that `search_step` takes."""
+  loss = compiled_loss(model, state.batch_stats, state.mask)
+  config = SearchConfig(order=order)
+  key = jax.random.key(0)
+  return bilevel.alpha_gradient(loss, config, state, RATE, train, val, key)[0]
 
 
 @files('bilevel_*.npz')
-def test_bilevel(path, close):
+def test_bilevel(path, close, monkeypatch):
+  monkeypatch.setattr(bilevel, 'make_loss', compiled_loss)
   data, model, state, batches = bilevel_start(path)
-  order = 'first' if 'first' in path.stem else 'second_fd'
-  step = step_program(model, order)
-  rate, key = jnp.float32(0.025), jax.random.key(0)
+  order = 'first' if path.stem.startswith('bilevel_first') else 'second_fd'
   for i, (train, val) in enumerate(batches):
-    grads = alpha_gradient_program(model, order)(
-      state, rate, Batch(*train), Batch(*val), key
+    grads = alpha_gradient(order, model, state, train, val)
+    state, metrics = bilevel.search_step(
+      model,
+      SearchConfig(order=order),
+      state,
+      RATE,
+      train,
+      val,
+      jax.random.key(0),
     )
-    state, metrics = step(state, rate, Batch(*train), Batch(*val), key)
-    close('loss', metrics.train_loss, data['losses'][i], OUTPUT)
+    close(f'{order}: loss', metrics.train_loss, data['losses'][i], OUTPUT)
     for cell in arch.CELLS:
-      close(
-        'alpha gradient', grads[cell], data[f'agrad_{cell}'][i], GRADIENT
-      )
-      close(
-        'alphas', state.alphas[cell], data[f'alphas_{cell}'][i], GRADIENT
-      )
+      want = data[f'agrad_{cell}'][i]
+      close(f'{order}: alpha gradient', grads[cell], want, GRADIENT)
+      want = data[f'alphas_{cell}'][i]
+      close(f'{order}: alphas', state.alphas[cell], want, GRADIENT)
   final = torch_weights.supernet_to_torch({'params': state.weights}, model)
   for name, weight in group(data, 'final/').items():
-    close('final weights', final[name], weight, OUTPUT)
+    close(f'{order}: final weights', final[name], weight, OUTPUT)
+
+
+@files('bilevel_second_*.npz')
+def test_exact_second_order(path, close):
+  data, model, state, batches = bilevel_start(path)
+  grads = alpha_gradient('second', model, state, *batches[0])
+  for cell in arch.CELLS:
+    want = data[f'agrad_{cell}'][0]
+    close('second: alpha gradient', grads[cell], want, GRADIENT)
+
+
+@files('progressive_*.npz')
+def test_progressive(path, close):
+  data = arrays(path)
+  active = []
+  for stage in json.loads(path.with_suffix('.json').read_text()):
+    number, names = stage['stage'], stage['candidates']
+    losses = {}
+    for name in names:
+      order = [*active, name]
+      state_dict = group(data, f'stage{number}/{name}/')
+      alphas = tables(state_dict, 'alphas_', order)
+      del state_dict['alphas_normal'], state_dict['alphas_reduce']
+      model = supernet_of(state_dict, len(alphas['normal']))
+      variables = torch_weights.supernet_from_torch(state_dict, model, order)
+      loss = compiled_loss(
+        model, variables['batch_stats'], SPACE.mask(model.nodes, order)
+      )
+      losses[name] = np.mean(
+        [
+          loss(variables['params'], alphas, Batch(x, y), jax.random.key(0))[0]
+          for x, y in zip(nhwc(data['xs']), data['ys'])
+        ]
+      )
+    close('operation loss', list(losses.values()), stage['losses'], OUTPUT)
+    schedule = ScheduleConfig()
+    assert progressive.candidates(SPACE, schedule, active) == tuple(names)
+    chosen = progressive.rank(schedule, names, losses, [0])[0]
+    assert chosen == stage['chosen']
+    active.append(chosen)
+    assert stage.get('active', active) == active
+
+
+@files('network_*.npz')
+def test_network(path, close):
+  data = arrays(path)
+  state_dict = group(data, 'sd/')
+  model = network.Network(
+    known_genotypes()[str(data['genotype'])],
+    layers=int(data['layers']),
+    channels=int(data['C']),
+    classes=len(state_dict['classifier.bias']),
+    auxiliary='aux_logits' in data,
+  )
+  variables = torch_weights.network_from_torch(state_dict, model)
+  x, y = nhwc(data['x']), data['y']
+
+  @jax.jit
+  def train(params):
+    def loss(params):
+      (logits, auxiliary), changed = model.apply(
+        {**variables, 'params': params}, x, train=True, mutable=['batch_stats']
+      )
+      entropy = optax.softmax_cross_entropy_with_integer_labels
+      value = entropy(logits, y).mean()
+      if auxiliary is not None:
+        value += 0.4 * entropy(auxiliary, y).mean()
+      return value, (logits, auxiliary, changed)
+
+    return jax.value_and_grad(loss, has_aux=True)(params)
+
+  (loss, (logits, auxiliary, changed)), grads = train(variables['params'])
+  close('logits', logits, data['train_logits'], OUTPUT)
+  if model.auxiliary:
+    close('auxiliary logits', auxiliary, data['aux_logits'], OUTPUT)
+  close('loss', loss, data['loss'], OUTPUT)
+  close('gradient norm', optax.tree.norm(grads), data['grad_norm'], GRADIENT)
+  evaluate = jax.jit(functools.partial(model.apply, train=False))
+  logits, _ = evaluate({**variables, **changed}, x)
+  close('logits by running averages', logits, data['eval_logits'], OUTPUT)
+
+
+@functools.cache
+def known_genotypes():
+  cells = json.loads((GOLDEN / 'known_genotypes.json').read_text())
+  return {name: Genotype.from_dict(fields) for name, fields in cells.items()}
+
+
+@files('known_genotypes*.json')
+def test_known_genotypes(path):
+  for name, fields in json.loads(path.read_text()).items():
+    assert published.GENOTYPES[name] == Genotype.from_dict(fields)
+
+
+@files('genotypes_*.json')
+def test_genotypes(path):
+  data = json.loads(path.read_text())
+  for case in data['cases']:
+    alphas = {
+      cell: jnp.asarray(case[f'alphas_{cell}'], jnp.float32)
+      for cell in arch.CELLS
+    }
+    mask = jax.tree.map(lambda table: jnp.ones(table.shape, bool), alphas)
+    expected = Genotype.from_dict(case['genotype'])
+    assert expected == arch.derive_genotype(
+      alphas, mask, data['primitives'], expected.nodes
+    )
+
+
+def param_counts():
+  for path in sorted(GOLDEN.glob('param_counts_*.json')):
+    for i, entry in enumerate(json.loads(path.read_text())):
+      yield pytest.param(entry, id=f'{path.stem}-{i}-{entry["network"]}')
+
+
+@pytest.mark.parametrize('entry', param_counts())
+def test_param_counts(entry):
+  sizes = [entry[k] for k in ('layers', 'init_channels', 'num_classes')]
+  images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+
+  def count(model, *args):
+    init = functools.partial(model.init, train=False)
+    key = jax.random.key(0)
+    return network.count_weights(jax.eval_shape(init, key, images, *args))
+
+  if entry['network'] == 'supernet':
+    mask = SPACE.mask(nodes=4)
+    assert count(Supernet(SPACE, 4, *sizes), mask, mask) == entry['params']
+  elif entry['network'] == 'cifar':
+    cells = known_genotypes()[entry['genotype']]
+    for auxiliary, field in enumerate(('params', 'params_with_auxiliary')):
+      model = network.Network(cells, *sizes, auxiliary=bool(auxiliary))
+      assert count(model) == entry[field]
+  else:
+    pytest.skip(f'there is no {entry["network"]} network yet')
 
 
 class Summary:

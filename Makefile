@@ -1,0 +1,31 @@
+# Every target makes the virtual environment it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: search test lint
+
+search: $(VENV)/installed
+	$(BIN)/python experiments/search.py \
+	  --config=experiments/configs/digits.py --workdir=runs/digits/search
+	$(BIN)/python experiments/train.py \
+	  --config=experiments/configs/digits.py:train --workdir=runs/digits/train
+	$(BIN)/python experiments/report.py \
+	  --workdir=runs/digits/search,runs/digits/train
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed_test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/installed: requirements.txt setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed_test: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
