@@ -14,7 +14,7 @@ from absl import app, flags
 from opp_darts_jax import errors, report
 
 _WORKDIR = flags.DEFINE_multi_string(
-    'workdir', None, 'Folder of a search or training run.', required=True
+  'workdir', None, 'Folder of a search or training run.', required=True
 )
 
 

@@ -1,6 +1,6 @@
 """Searches a cell on images.
 
-  python experiments/search.py --config=experiments/configs/digits.py \
+python experiments/search.py --config=experiments/configs/digits.py \
     --workdir=runs/digits/search
 """
 

@@ -1,6 +1,6 @@
 """Trains and tests the network that a genotype describes.
 
-  python experiments/train.py --config=experiments/configs/digits.py:train \
+python experiments/train.py --config=experiments/configs/digits.py:train \
     --workdir=runs/digits/train
 """
 
@@ -12,7 +12,10 @@ from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.training import run_training
 
 _CONFIG = config_flags.DEFINE_config_file(
-  'config', 'experiments/configs/digits.py:train', 'What to do.', lock_config=True
+  'config',
+  'experiments/configs/digits.py:train',
+  'What to do.',
+  lock_config=True,
 )
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Folder of the run; a run in it is continued.', required=True

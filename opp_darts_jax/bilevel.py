@@ -103,9 +103,7 @@ def init_state(
   alphas = arch.init_alphas(alpha_key, edges, operations)
   images = jnp.zeros((1, *image_shape))
   # XLA's own generator: dozens of threefry streams take long to compile.
-  weight_key = jax.random.key(
-    jax.random.bits(weight_key), impl='rbg'
-  )
+  weight_key = jax.random.key(jax.random.bits(weight_key), impl='rbg')
   variables = model.init(weight_key, images, alphas, mask, train=True)
   weights = variables['params']
   return SearchState(
@@ -189,9 +187,11 @@ def alpha_gradient(
   weight_grads, own_pass = train_gradient(weights, 0)
   velocity = optax.tree.get(state.weight_opt, 'trace')
   unrolled = jax.tree.map(
-    lambda w, v, g: w
-    - learning_rate
-    * (config.weights.momentum * v + g + config.weights.weight_decay * w),
+    lambda w, v, g: (
+      w
+      - learning_rate
+      * (config.weights.momentum * v + g + config.weights.weight_decay * w)
+    ),
     weights,
     velocity,
     weight_grads,
@@ -253,6 +253,4 @@ def search_step(
     weight_opt=weight_opt,
     alpha_opt=alpha_opt,
   )
-  return state, Metrics(
-    train_loss, train_pass.accuracy, val_loss, val_accuracy
-  )
+  return state, Metrics(train_loss, train_pass.accuracy, val_loss, val_accuracy)

@@ -73,16 +73,16 @@ def node_depths(entries: Sequence[tuple[str, int]]) -> list[int]:
     sources = [source for _, source in entries[index : index + 2]]
     if len(sources) < 2 or not all(0 <= s < len(depths) for s in sources):
       raise errors.UserError(
-          f'A node of a cell takes two edges from earlier nodes; node '
-          f'{index // 2} takes them from {sources}, and the nodes before it '
-          f'are 0 to {len(depths) - 1}.'
+        f'A node of a cell takes two edges from earlier nodes; node '
+        f'{index // 2} takes them from {sources}, and the nodes before it '
+        f'are 0 to {len(depths) - 1}.'
       )
     depths.append(1 + max(depths[source] for source in sources))
   return depths
 
 
 def layout_cell(
-    entries: Sequence[tuple[str, int]], concat: Sequence[int]
+  entries: Sequence[tuple[str, int]], concat: Sequence[int]
 ) -> Layout:
   """Places nodes, labels and bends so that nothing overlaps.
 
@@ -102,22 +102,20 @@ def layout_cell(
     width = max(items[i].size[0] for i in layer)
     # Steep curves are ugly: the farther an edge climbs, the more room.
     climb = max(
-        (abs(ys[a] - ys[b]) for a, b in links if items[b].layer == index),
-        default=0.0,
+      (abs(ys[a] - ys[b]) for a, b in links if items[b].layer == index),
+      default=0.0,
     )
     left = spans[-1][1] + 0.3 + 0.22 * climb if spans else 0.0
     spans.append((left, left + width))
-  centers = tuple(
-      (sum(spans[item.layer]) / 2, y) for item, y in zip(items, ys)
-  )
+  centers = tuple((sum(spans[item.layer]) / 2, y) for item, y in zip(items, ys))
   height = max(y + item.size[1] / 2 for item, y in zip(items, ys))
   return Layout(
-      tuple(items), tuple(chains), centers, tuple(spans), (spans[-1][1], height)
+    tuple(items), tuple(chains), centers, tuple(spans), (spans[-1][1], height)
   )
 
 
 def _items_and_chains(
-    entries: Sequence[tuple[str, int]], concat: Sequence[int]
+  entries: Sequence[tuple[str, int]], concat: Sequence[int]
 ) -> tuple[list[Item], list[tuple[int, ...]]]:
   """The items, nodes first, and the items that each edge runs through."""
   depths = node_depths(entries)
@@ -125,8 +123,8 @@ def _items_and_chains(
   items = [Item('node', 2 * depth, n) for n, depth in enumerate(depths)]
   items.append(Item('node', 2 * max(depths) + 1, output))
   edges = [
-      (source, _NUM_INPUTS + index // 2, operation)
-      for index, (operation, source) in enumerate(entries)
+    (source, _NUM_INPUTS + index // 2, operation)
+    for index, (operation, source) in enumerate(entries)
   ]
   edges += [(source, output, '') for source in concat]
   chains = []
@@ -142,7 +140,7 @@ def _items_and_chains(
 
 
 def _order(
-    items: Sequence[Item], links: Sequence[tuple[int, int]]
+  items: Sequence[Item], links: Sequence[tuple[int, int]]
 ) -> list[list[int]]:
   """The items of each layer from top to bottom, with few crossings.
 
@@ -167,9 +165,9 @@ def _order(
 
 
 def _sweep(
-    layers: Sequence[Sequence[int]],
-    links: Sequence[tuple[int, int]],
-    forward: bool,
+  layers: Sequence[Sequence[int]],
+  links: Sequence[tuple[int, int]],
+  forward: bool,
 ) -> list[list[int]]:
   """Sorts the layers after the inputs by the mean place of their neighbours.
 
@@ -182,35 +180,35 @@ def _sweep(
   swept = [list(layer) for layer in layers]
   for level in range(1, len(swept))[:: 1 if forward else -1]:
     place = {
-        i: row / len(layer) for layer in swept for row, i in enumerate(layer)
+      i: row / len(layer) for layer in swept for row, i in enumerate(layer)
     }
     means = {
-        i: sum(place[j] for j in near.get(i, [i])) / len(near.get(i, [i]))
-        for i in swept[level]
+      i: sum(place[j] for j in near.get(i, [i])) / len(near.get(i, [i]))
+      for i in swept[level]
     }
     swept[level].sort(key=means.__getitem__)
   return swept
 
 
 def _crossing_cost(
-    items: Sequence[Item],
-    layers: Sequence[Sequence[int]],
-    links: Sequence[tuple[int, int]],
+  items: Sequence[Item],
+  layers: Sequence[Sequence[int]],
+  links: Sequence[tuple[int, int]],
 ) -> int:
   """Pairs of links that cross; three times that between label and node."""
   row = {i: r for layer in layers for r, i in enumerate(layer)}
   return sum(
-      3 if 'label' in (items[a].kind, items[c].kind) else 1
-      for (a, b), (c, d) in itertools.combinations(links, 2)
-      if items[a].layer == items[c].layer
-      and (row[a] - row[c]) * (row[b] - row[d]) < 0
+    3 if 'label' in (items[a].kind, items[c].kind) else 1
+    for (a, b), (c, d) in itertools.combinations(links, 2)
+    if items[a].layer == items[c].layer
+    and (row[a] - row[c]) * (row[b] - row[d]) < 0
   )
 
 
 def _heights(
-    items: Sequence[Item],
-    links: Sequence[tuple[int, int]],
-    layers: Sequence[Sequence[int]],
+  items: Sequence[Item],
+  links: Sequence[tuple[int, int]],
+  layers: Sequence[Sequence[int]],
 ) -> list[float]:
   """The y of each item: near its neighbours, in order and apart."""
   near: list[list[tuple[int, float]]] = [[] for _ in items]
@@ -227,13 +225,13 @@ def _heights(
   for layer in order * 60:
     weights = [sum(w for _, w in near[i]) or 1.0 for i in layer]
     wanted = [
-        sum(w * ys[j] for j, w in near[i]) / total if near[i] else ys[i]
-        for i, total in zip(layer, weights)
+      sum(w * ys[j] for j, w in near[i]) / total if near[i] else ys[i]
+      for i, total in zip(layer, weights)
     ]
     gaps = [
-        (items[i].size[1] + items[j].size[1]) / 2
-        + max(_GAP[items[i].kind], _GAP[items[j].kind])
-        for i, j in itertools.pairwise(layer)
+      (items[i].size[1] + items[j].size[1]) / 2
+      + max(_GAP[items[i].kind], _GAP[items[j].kind])
+      for i, j in itertools.pairwise(layer)
     ]
     for i, y in zip(layer, spread(wanted, weights, gaps)):
       ys[i] = y
@@ -242,7 +240,7 @@ def _heights(
 
 
 def spread(
-    wanted: Sequence[float], weights: Sequence[float], gaps: Sequence[float]
+  wanted: Sequence[float], weights: Sequence[float], gaps: Sequence[float]
 ) -> list[float]:
   """The places nearest to `wanted` that keep order and at least `gaps`.
 

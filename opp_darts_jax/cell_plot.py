@@ -42,7 +42,7 @@ def operation_style(operation: str) -> Style:
 
 
 def plot_cell(
-    entries: Sequence[tuple[str, int]], concat: Sequence[int]
+  entries: Sequence[tuple[str, int]], concat: Sequence[int]
 ) -> figure.Figure:
   """Draws a cell as a graph from its two inputs, left, to its output, right.
 
@@ -74,16 +74,16 @@ def plot_cell(
     elif item.kind == 'label':
       _draw_label(ax, item, center)
   ax.legend(
-      [lines.Line2D([], [], color=s.color, linewidth=2) for s in styles],
-      [style.kind for style in styles],
-      loc='lower center',
-      ncols=max(len(styles), 1),
-      fontsize=7.5,
-      frameon=False,
-      handlelength=1.4,
-      columnspacing=1.4,
-      borderpad=0,
-      borderaxespad=0.3,
+    [lines.Line2D([], [], color=s.color, linewidth=2) for s in styles],
+    [style.kind for style in styles],
+    loc='lower center',
+    ncols=max(len(styles), 1),
+    fontsize=7.5,
+    frameon=False,
+    handlelength=1.4,
+    columnspacing=1.4,
+    borderpad=0,
+    borderaxespad=0.3,
   )
   return fig
 
@@ -101,11 +101,11 @@ def _ports(layout: cell_layout.Layout) -> list[float]:
 
 
 def _draw_edge(
-    ax: axes.Axes,
-    layout: cell_layout.Layout,
-    chain: Sequence[int],
-    port: float,
-    color: str,
+  ax: axes.Axes,
+  layout: cell_layout.Layout,
+  chain: Sequence[int],
+  port: float,
+  color: str,
 ) -> None:
   """A smooth line through the chain: level in layers, curved between them."""
   radius = cell_layout.NODE_SIZE / 2
@@ -127,55 +127,55 @@ def _draw_edge(
       codes.append(path.Path.LINETO)
     x, y = right, next_y
   ax.add_patch(
-      patches.FancyArrowPatch(
-          path=path.Path(points, codes),
-          arrowstyle='-|>,head_length=0.45,head_width=0.22',
-          mutation_scale=10,
-          color=color,
-          linewidth=1.3,
-          joinstyle='miter',
-          zorder=1 if color == _CONCAT else 2,
-      )
+    patches.FancyArrowPatch(
+      path=path.Path(points, codes),
+      arrowstyle='-|>,head_length=0.45,head_width=0.22',
+      mutation_scale=10,
+      color=color,
+      linewidth=1.3,
+      joinstyle='miter',
+      zorder=1 if color == _CONCAT else 2,
+    )
   )
 
 
 def _draw_node(
-    ax: axes.Axes,
-    layout: cell_layout.Layout,
-    number: int,
-    center: tuple[float, float],
+  ax: axes.Axes,
+  layout: cell_layout.Layout,
+  number: int,
+  center: tuple[float, float],
 ) -> None:
   output = sum(item.kind == 'node' for item in layout.items) - 1
   names = {0: '$c_{k-2}$', 1: '$c_{k-1}$', output: '$c_{k}$'}
   is_inner = number not in names
   ax.add_patch(
-      patches.Circle(
-          center,
-          cell_layout.NODE_SIZE / 2,
-          facecolor='#eef1f5' if is_inner else '#fff3d6',
-          edgecolor=_INK,
-          linewidth=0.9,
-          zorder=3,
-      )
+    patches.Circle(
+      center,
+      cell_layout.NODE_SIZE / 2,
+      facecolor='#eef1f5' if is_inner else '#fff3d6',
+      edgecolor=_INK,
+      linewidth=0.9,
+      zorder=3,
+    )
   )
   text = names.get(number, str(number - 2))
   ax.text(*center, text, ha='center', va='center', fontsize=9, zorder=4)
 
 
 def _draw_label(
-    ax: axes.Axes, item: cell_layout.Item, center: tuple[float, float]
+  ax: axes.Axes, item: cell_layout.Item, center: tuple[float, float]
 ) -> None:
   width, height = item.size
   ax.add_patch(
-      patches.FancyBboxPatch(
-          (center[0] - width / 2, center[1] - height / 2),
-          width,
-          height,
-          boxstyle='round,pad=0,rounding_size=0.08',
-          facecolor='white',
-          edgecolor=operation_style(item.text).color,
-          linewidth=1.1,
-          zorder=3,
-      )
+    patches.FancyBboxPatch(
+      (center[0] - width / 2, center[1] - height / 2),
+      width,
+      height,
+      boxstyle='round,pad=0,rounding_size=0.08',
+      facecolor='white',
+      edgecolor=operation_style(item.text).color,
+      linewidth=1.1,
+      zorder=3,
+    )
   )
   ax.text(*center, item.text, ha='center', va='center', fontsize=8, zorder=4)

@@ -78,4 +78,6 @@ def genotype_lines(genotype: Genotype) -> str:
   def cell(entries):
     return ' '.join(f'{operation}({source})' for operation, source in entries)
 
-  return f'    normal {cell(genotype.normal)}\n    reduce {cell(genotype.reduce)}'
+  return (
+    f'    normal {cell(genotype.normal)}\n    reduce {cell(genotype.reduce)}'
+  )

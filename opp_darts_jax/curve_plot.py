@@ -12,10 +12,10 @@ from opp_darts_jax import cell_plot
 Record = Mapping[str, Any]
 
 _SPLITS = {  # a line of the file -> colour; of the operations' palette, none
-    'train': '#4477aa',
-    'val': '#ccbb44',
-    'eval': '#ee6677',
-    'test': '#ee6677',
+  'train': '#4477aa',
+  'val': '#ccbb44',
+  'eval': '#ee6677',
+  'test': '#ee6677',
 }
 _CELLS = {'normal': '#332288', 'reduce': '#882255'}
 _DASHES = ('solid', (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)))
@@ -28,7 +28,7 @@ def steps_per_epoch(records: Sequence[Record]) -> float | None:
 
 
 def operation_weights(
-    alphas: Sequence[Sequence[float | None]],
+  alphas: Sequence[Sequence[float | None]],
 ) -> list[float]:
   """The mean weight of each operation over the edges that have it.
 
@@ -58,7 +58,7 @@ def skip_share(entries: Sequence[tuple[str, int]]) -> float:
 
 
 def plot_search(
-    records: Sequence[Record], alphas: Sequence[Record]
+  records: Sequence[Record], alphas: Sequence[Record]
 ) -> figure.Figure:
   """Losses, accuracies, operation weights and skips of a search."""
   position, unit = _time_axis(records)
@@ -76,8 +76,11 @@ def plot_search(
   for ax in panels:
     for stage in stages:
       ax.axvline(
-          position(stage), color='#999999', linewidth=0.7, linestyle='--',
-          zorder=0,
+        position(stage),
+        color='#999999',
+        linewidth=0.7,
+        linestyle='--',
+        zorder=0,
       )
     ax.tick_params(labelbottom=ax is grid[1, 1] or ax is grid[2, 0])
   for ax in grid[0]:
@@ -87,8 +90,12 @@ def plot_search(
   grid[2, 1].set_axis_off()
   if names:
     grid[2, 1].legend(
-        [lines.Line2D([], [], **_operation_line(n, names)) for n in names],
-        names, title='operation', loc='center', frameon=False, handlelength=3,
+      [lines.Line2D([], [], **_operation_line(n, names)) for n in names],
+      names,
+      title='operation',
+      loc='center',
+      frameon=False,
+      handlelength=3,
     )
   return fig
 
@@ -102,8 +109,9 @@ def plot_training(records: Sequence[Record]) -> figure.Figure:
   _plot_metric(accuracy, records, position, 'accuracy')
   train = [r for r in records if r.get('learning_rate') is not None]
   rate.plot(
-      [position(r) for r in train], [r['learning_rate'] for r in train],
-      color=_SPLITS['train'],
+    [position(r) for r in train],
+    [r['learning_rate'] for r in train],
+    color=_SPLITS['train'],
   )
   _tidy(rate, 'learning rate')
   for ax in (loss, accuracy, rate):
@@ -112,7 +120,7 @@ def plot_training(records: Sequence[Record]) -> figure.Figure:
 
 
 def _time_axis(
-    records: Sequence[Record],
+  records: Sequence[Record],
 ) -> tuple[Callable[[Record], float], str]:
   """Where a record stands on the time axis, and the unit of that axis."""
   per_epoch = steps_per_epoch(records)
@@ -125,10 +133,10 @@ def _time_axis(
 
 
 def _plot_metric(
-    ax: axes.Axes,
-    records: Sequence[Record],
-    position: Callable[[Record], float],
-    metric: str,
+  ax: axes.Axes,
+  records: Sequence[Record],
+  position: Callable[[Record], float],
+  metric: str,
 ) -> None:
   """A line per split: of its measurements within epochs if there are any."""
   for split, color in _SPLITS.items():
@@ -139,9 +147,13 @@ def _plot_metric(
     if points:
       whole = not inside
       ax.plot(
-          [position(r) for r in points], [r[key] for r in points],
-          color=color, label=split, linewidth=1.8 if whole else 1.0,
-          marker='o' if whole else None, markersize=3,
+        [position(r) for r in points],
+        [r[key] for r in points],
+        color=color,
+        label=split,
+        linewidth=1.8 if whole else 1.0,
+        marker='o' if whole else None,
+        markersize=3,
       )
   _tidy(ax, metric)
   if metric == 'accuracy':
@@ -159,39 +171,43 @@ def _operation_line(name: str, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _plot_weights(
-    ax: axes.Axes,
-    alphas: Sequence[Record],
-    position: Callable[[Record], float],
-    cell: str,
-    names: Sequence[str],
+  ax: axes.Axes,
+  alphas: Sequence[Record],
+  position: Callable[[Record], float],
+  cell: str,
+  names: Sequence[str],
 ) -> None:
   weights = [
-      dict(zip(r['operations'], operation_weights(r[cell]))) for r in alphas
+    dict(zip(r['operations'], operation_weights(r[cell]))) for r in alphas
   ]
   for name in names:
     ax.plot(
-        [position(r) for r in alphas],
-        [weight.get(name, math.nan) for weight in weights],
-        marker='.' if len(alphas) == 1 else None,
-        **_operation_line(name, names),
+      [position(r) for r in alphas],
+      [weight.get(name, math.nan) for weight in weights],
+      marker='.' if len(alphas) == 1 else None,
+      **_operation_line(name, names),
     )
   _tidy(ax, '')
   ax.set_ylim(bottom=0)
 
 
 def _plot_skips(
-    ax: axes.Axes,
-    records: Sequence[Record],
-    position: Callable[[Record], float],
+  ax: axes.Axes,
+  records: Sequence[Record],
+  position: Callable[[Record], float],
 ) -> None:
   epochs = [r for r in records if r['kind'] == 'epoch' and r.get('genotype')]
   edges = max((len(r['genotype']['normal']) for r in epochs), default=8)
   for cell, color in _CELLS.items():
     ax.plot(
-        [position(r) for r in epochs],
-        [edges * skip_share(r['genotype'][cell]) for r in epochs],
-        color=color, label=cell, drawstyle='steps-post', marker='o',
-        markersize=3, linestyle='solid' if cell == 'normal' else '--',
+      [position(r) for r in epochs],
+      [edges * skip_share(r['genotype'][cell]) for r in epochs],
+      color=color,
+      label=cell,
+      drawstyle='steps-post',
+      marker='o',
+      markersize=3,
+      linestyle='solid' if cell == 'normal' else '--',
     )
   _tidy(ax, f'skip connections (of {edges})')
   ax.set_ylim(-0.04 * edges, 1.04 * edges)
@@ -203,9 +219,9 @@ def _plot_skips(
 
 
 def _name_stages(
-    ax: axes.Axes,
-    stages: Sequence[Record],
-    position: Callable[[Record], float],
+  ax: axes.Axes,
+  stages: Sequence[Record],
+  position: Callable[[Record], float],
 ) -> None:
   """Says above the panel what entered; stages at one time share a line."""
   entered: dict[float, list[str]] = {}
@@ -213,9 +229,15 @@ def _name_stages(
     entered.setdefault(position(stage), []).extend(stage.get('entered') or [])
   for x, names in entered.items():
     ax.annotate(
-        ', '.join(names), (x, 1), (1, 3), xycoords=ax.get_xaxis_transform(),
-        textcoords='offset points', rotation=45, rotation_mode='anchor',
-        fontsize=7, color='#555555',
+      ', '.join(names),
+      (x, 1),
+      (1, 3),
+      xycoords=ax.get_xaxis_transform(),
+      textcoords='offset points',
+      rotation=45,
+      rotation_mode='anchor',
+      fontsize=7,
+      color='#555555',
     )
 
 

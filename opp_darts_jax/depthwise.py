@@ -150,13 +150,25 @@ def _input_grad(
   """The input's gradient: the convolution of g with the flipped kernel."""
   if stride > 1:
     height, width = x.aval.shape[1:3]
-    ends = [n - 1 - (m - 1) * stride for n, m in zip((height, width), g.shape[1:])]
+    ends = [
+      n - 1 - (m - 1) * stride for n, m in zip((height, width), g.shape[1:])
+    ]
     inner = [(0, end, stride - 1) for end in ends]
     g = lax.pad(g, jnp.zeros((), g.dtype), [(0, 0, 0), *inner, (0, 0, 0)])
   return _conv_p.bind(g, kernel[::-1, ::-1], stride=1, dilation=dilation)
 
 
-def _define(name: str, shape: Any, on_cpu: Any, elsewhere: Any) -> Primitive:
+def define_primitive(
+  name: str, shape: Any, on_cpu: Any, elsewhere: Any
+) -> Primitive:
+  """A primitive of two arrays (B, H, W, C) that never mixes their channels.
+
+  Args:
+    name: of the primitive.
+    shape: (the arrays' shapes, parameters) -> the result's.
+    on_cpu: (the arrays, parameters) -> the result, on CPU.
+    elsewhere: the same on any other backend.
+  """
   primitive = Primitive(name)
   primitive.def_impl(
     lambda *args, **params: jax.jit(
@@ -178,15 +190,13 @@ def _batch(
   primitive: Primitive, args: Any, axes: Any, **params: Any
 ) -> tuple[jax.Array, int]:
   """vmap: the mapped axis becomes channels, which never mix here."""
-  count = next(
-    a.shape[axis]
-    for a, axis in zip(args, axes)
-    if axis is not None
-  )
+  count = next(a.shape[axis] for a, axis in zip(args, axes) if axis is not None)
 
   def to_channels(array, axis):
     if axis is None:
-      array = jnp.broadcast_to(array[..., None, :], (*array.shape[:-1], count, array.shape[-1]))
+      array = jnp.broadcast_to(
+        array[..., None, :], (*array.shape[:-1], count, array.shape[-1])
+      )
     else:
       array = jnp.moveaxis(array, axis, -2)
     return array.reshape(*array.shape[:-2], -1)
@@ -196,8 +206,10 @@ def _batch(
   return out, out.ndim - 2
 
 
-_conv_p = _define('depthwise_conv', _conv_shape, _shifted_conv, _library_conv)
-_kernel_grad_p = _define(
+_conv_p = define_primitive(
+  'depthwise_conv', _conv_shape, _shifted_conv, _library_conv
+)
+_kernel_grad_p = define_primitive(
   'depthwise_kernel_grad',
   _kernel_grad_shape,
   _scanned_kernel_grad,

@@ -85,7 +85,9 @@ class Preprocess(nn.Module):
   ) -> tuple[jax.Array, jax.Array]:
     """The outputs of the two cells before -> the cell's input nodes."""
     if self.after_reduction:
-      s0 = FactorizedReduce(self.channels, self.affine, name='input0')(s0, train)
+      s0 = FactorizedReduce(self.channels, self.affine, name='input0')(
+        s0, train
+      )
     else:
       s0 = ConvNorm(self.channels, affine=self.affine, name='input0')(
         nn.relu(s0), train
@@ -122,9 +124,7 @@ def reduction_layers(layers: int) -> tuple[int, int]:
   return layers // 3, 2 * layers // 3
 
 
-def cell_plan(
-  layers: int, channels: int
-) -> Iterator[tuple[int, bool, bool]]:
+def cell_plan(layers: int, channels: int) -> Iterator[tuple[int, bool, bool]]:
   """(channels, is a reduction cell, follows a reduction cell) of each cell."""
   after_reduction = False
   for layer in range(layers):

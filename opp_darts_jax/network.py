@@ -130,7 +130,7 @@ class AuxiliaryHead(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-    """(B, H, W, C), H and W at least 8 -> logits (B, classes).
+    """(B, H, W, C), rectified, H and W at least 8 -> logits (B, classes).
 
     What remains of 8 x 8 pixels, as images of 32 x 32 give, is one; of larger
     maps it is several, which are averaged.
@@ -145,7 +145,7 @@ class AuxiliaryHead(nn.Module):
         f'{x.shape[1]} x {x.shape[2]}; set auxiliary=False or use larger '
         'images.'
       )
-    x = nn.avg_pool(nn.relu(x), (5, 5), (3, 3))
+    x = nn.avg_pool(x, (5, 5), (3, 3))
     x = nn.relu(ConvNorm(128, name='conv0')(x, train))
     x = nn.relu(ConvNorm(768, size=2, name='conv1')(x, train))
     return Classifier(self.classes, name='classifier')(x)
@@ -211,14 +211,15 @@ class Network(nn.Module):
       s0, s1 = s1, cell(s0, s1, train, factors_EB)
       head_here = self.auxiliary and layer == reduction_layers(self.layers)[1]
       if head_here and (train or self.is_initializing()):
+        # The published head rectifies its input in place, which matters where
+        # no other cell follows to do it: up to 3 layers, in training alone.
+        s1 = nn.relu(s1)
         head = AuxiliaryHead(self.classes, name='auxiliary_head')
         auxiliary_logits = head(s1, train)
     logits = Classifier(self.classes, name='classifier')(s1)
     return logits, auxiliary_logits if train else None
 
-  def _cell(
-    self, reduction: bool
-  ) -> tuple[tuple[Edge, ...], tuple[int, ...]]:
+  def _cell(self, reduction: bool) -> tuple[tuple[Edge, ...], tuple[int, ...]]:
     if reduction:
       return self.genotype.reduce, self.genotype.reduce_concat
     return self.genotype.normal, self.genotype.normal_concat

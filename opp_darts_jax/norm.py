@@ -66,9 +66,7 @@ class BatchNorm(nn.Module):
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """Normalises x (..., C); training mode moves the running averages."""
     channels = x.shape[-1:]
-    running = self.variable(
-      'batch_stats', 'norm', initial_statistics, channels
-    )
+    running = self.variable('batch_stats', 'norm', initial_statistics, channels)
     y, batch = batch_norm(x, None if train else running.value)
     if train and not self.is_initializing():
       running.value = update_running(running.value, batch)

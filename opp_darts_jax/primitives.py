@@ -1,5 +1,6 @@
 """The candidate operations, on one edge; supernet.py stacks edges, network.py
-uses them as they are."""
+uses them as they are.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -68,9 +69,7 @@ def factorized_reduce(x: jax.Array, kernels: jax.Array) -> jax.Array:
   return jnp.concatenate([even @ kernels[0], odd @ kernels[1]], -1)
 
 
-def _depthwise_separable(
-  size: int, dilation: int, repeats: int
-) -> Primitive:
+def _depthwise_separable(size: int, dilation: int, repeats: int) -> Primitive:
   """ReLU, depthwise, 1x1, BN, `repeats` times; the first one has the stride."""
 
   def init(key, copies, channels, stride):
@@ -87,7 +86,10 @@ def _depthwise_separable(
     del key
     for i in range(repeats):
       x = depthwise_conv(
-        jax.nn.relu(x), params['depthwise'][i], stride if i == 0 else 1, dilation
+        jax.nn.relu(x),
+        params['depthwise'][i],
+        stride if i == 0 else 1,
+        dilation,
       )
       x = norm(x @ params['pointwise'][i], i)
     return x

@@ -106,7 +106,9 @@ def needs_scores(schedule: ScheduleConfig, names: Sequence[str]) -> bool:
   return len(names) > 1 and schedule.selection in ('largest', 'smallest')
 
 
-def stage_begins(config: SearchConfig, epoch: int, active: Sequence[str]) -> bool:
+def stage_begins(
+  config: SearchConfig, epoch: int, active: Sequence[str]
+) -> bool:
   """Whether operations enter at the start of this epoch."""
   complete = len(active) == len(get_space(config.space).operations)
   return not complete and epoch % config.schedule.stage_epochs == 0

@@ -28,10 +28,10 @@ img {{ max-width: 100%; }}
 </html>
 """
 _CAPTIONS = {
-    'normal': 'Normal cell',
-    'reduce': 'Reduction cell',
-    'curves': 'Curves',
-    'stages': 'Operation losses by stage',
+  'normal': 'Normal cell',
+  'reduce': 'Reduction cell',
+  'curves': 'Curves',
+  'stages': 'Operation losses by stage',
 }
 
 
@@ -54,8 +54,8 @@ def write_report(workdir: str | pathlib.Path) -> list[pathlib.Path]:
   path = workdir / 'metrics.jsonl'
   if not path.is_file():
     raise errors.UserError(
-        f'Expected the folder of a run, with its metrics.jsonl; {workdir} '
-        f'{"has none" if workdir.is_dir() else "does not exist"}.'
+      f'Expected the folder of a run, with its metrics.jsonl; {workdir} '
+      f'{"has none" if workdir.is_dir() else "does not exist"}.'
     )
   records = _once(r for r in metrics.read_lines(path) if 'kind' in r)
   alphas = _once(metrics.read_lines(workdir / 'alphas.jsonl'))
@@ -77,12 +77,11 @@ def write_report(workdir: str | pathlib.Path) -> list[pathlib.Path]:
 
 
 def is_search(
-    records: Sequence[curve_plot.Record], alphas: Sequence[curve_plot.Record]
+  records: Sequence[curve_plot.Record], alphas: Sequence[curve_plot.Record]
 ) -> bool:
   """Whether these are the lines of a search, not of a training run."""
   return bool(alphas) or any(
-      r['kind'] == 'stage' or 'val_loss' in r or 'genotype' in r
-      for r in records
+    r['kind'] == 'stage' or 'val_loss' in r or 'genotype' in r for r in records
   )
 
 
@@ -93,29 +92,29 @@ def latest_genotype(records: Iterable[curve_plot.Record]) -> dict[str, Any]:
 
 
 def run_facts(
-    config: Mapping[str, Any],
-    results: Mapping[str, Any],
-    records: Iterable[curve_plot.Record],
+  config: Mapping[str, Any],
+  results: Mapping[str, Any],
+  records: Iterable[curve_plot.Record],
 ) -> dict[str, str]:
   """The main facts of a run, in reading order, those that are known."""
   epochs = [r for r in records if r['kind'] == 'epoch']
   last = epochs[-1] if epochs else {}
   data = config.get('data') or {}
   facts = {
-      'data': data.get('source'),
-      'space': config.get('space'),
-      'seed': config.get('seed'),
-      'epochs': f'{len(epochs)} of {config.get("epochs", "?")}',
-      'time (min)': sum(r.get('seconds') or 0 for r in epochs) / 60 or None,
+    'data': data.get('source'),
+    'space': config.get('space'),
+    'seed': config.get('seed'),
+    'epochs': f'{len(epochs)} of {config.get("epochs", "?")}',
+    'time (min)': sum(r.get('seconds') or 0 for r in epochs) / 60 or None,
   }
   facts |= {
-      key.replace('_', ' '): last[key] for key in last if 'accuracy' in key
+    key.replace('_', ' '): last[key] for key in last if 'accuracy' in key
   }
   facts |= {key.replace('_', ' '): value for key, value in results.items()}
   return {
-      key: f'{value:.4g}' if isinstance(value, float) else str(value)
-      for key, value in facts.items()
-      if isinstance(value, str | int | float)
+    key: f'{value:.4g}' if isinstance(value, float) else str(value)
+    for key, value in facts.items()
+    if isinstance(value, str | int | float)
   }
 
 
@@ -140,10 +139,10 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _figures(
-    records: list[dict[str, Any]],
-    alphas: list[dict[str, Any]],
-    genotype: Mapping[str, Any],
-    searching: bool,
+  records: list[dict[str, Any]],
+  alphas: list[dict[str, Any]],
+  genotype: Mapping[str, Any],
+  searching: bool,
 ) -> dict[str, figure.Figure]:
   """The pictures that the files allow, by name."""
   figures = {}
@@ -171,16 +170,16 @@ def _save(fig: figure.Figure, stem: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _page(
-    title: str, facts: Mapping[str, str], written: Iterable[pathlib.Path]
+  title: str, facts: Mapping[str, str], written: Iterable[pathlib.Path]
 ) -> str:
   rows = '\n'.join(
-      f'<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>'
-      for key, value in facts.items()
+    f'<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>'
+    for key, value in facts.items()
   )
   pictures = '\n'.join(
-      f'<h2>{_CAPTIONS[path.stem]}</h2>\n'
-      f'<img src="{path.name}" alt="{_CAPTIONS[path.stem]}">'
-      for path in written
-      if path.suffix == '.svg'
+    f'<h2>{_CAPTIONS[path.stem]}</h2>\n'
+    f'<img src="{path.name}" alt="{_CAPTIONS[path.stem]}">'
+    for path in written
+    if path.suffix == '.svg'
   )
   return _PAGE.format(title=html.escape(title), rows=rows, pictures=pictures)

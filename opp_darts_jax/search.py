@@ -99,7 +99,9 @@ def run_search(config: SearchConfig, workdir: str | pathlib.Path) -> Genotype:
       alphas.write(_alpha_record(search.space, state, epoch))
       metrics.write_json(workdir / 'genotype.json', genotype.to_dict())
       progress = [stage._asdict() for stage in stages]
-      checkpoints.save(epoch + 1, state, {'epochs': epoch + 1, 'stages': progress})
+      checkpoints.save(
+        epoch + 1, state, {'epochs': epoch + 1, 'stages': progress}
+      )
   return genotype
 
 
@@ -275,9 +277,7 @@ def _record_epoch(
   )
   screen.progress(
     'epoch {}: loss {train_loss:.4f}, accuracy {train_accuracy:.4f}; on D_val '
-    '{eval_loss:.4f}, {eval_accuracy:.4f}'.format(
-      epoch, **summary
-    )
+    '{eval_loss:.4f}, {eval_accuracy:.4f}'.format(epoch, **summary)
   )
 
 

@@ -26,8 +26,8 @@ def plot_stages(records: Sequence[Record]) -> figure.Figure:
   columns = min(len(stages), 4)
   rows = math.ceil(len(stages) / columns)
   fig = figure.Figure(
-      figsize=(1.3 + 2.3 * columns, (0.9 + 0.27 * len(names)) * rows),
-      layout='constrained',
+    figsize=(1.3 + 2.3 * columns, (0.9 + 0.27 * len(names)) * rows),
+    layout='constrained',
   )
   grid = fig.subplots(rows, columns, sharey=True, squeeze=False)
   for ax in grid.flat[len(stages) :]:
@@ -50,12 +50,22 @@ def _plot_stage(ax: axes.Axes, stage: Record, names: Sequence[str]) -> None:
     row = names.index(name)
     ax.axhline(row, color='#e4e4e4', linewidth=0.7, zorder=0)
     ax.plot(
-        score, row, 'o', markersize=8 if won else 6, color=color,
-        markerfacecolor=color if won else 'white', markeredgewidth=1.4,
+      score,
+      row,
+      'o',
+      markersize=8 if won else 6,
+      color=color,
+      markerfacecolor=color if won else 'white',
+      markeredgewidth=1.4,
     )
     ax.annotate(
-        f'{score:.3f}', (score, row), (7, 0), textcoords='offset points',
-        va='center', fontsize=7, fontweight='bold' if won else 'normal',
+      f'{score:.3f}',
+      (score, row),
+      (7, 0),
+      textcoords='offset points',
+      va='center',
+      fontsize=7,
+      fontweight='bold' if won else 'normal',
     )
   ax.set_title(f'stage {stage["stage"]}, epoch {stage["epoch"]}', fontsize=9)
   ax.margins(x=0.3)

@@ -107,13 +107,15 @@ def _apply(
 
     return jax.vjp(output, weight, params, x)[1](g)
 
-  @jax.custom_vjp
-  def gated(active, *args):
+  def forward(active, *args):
     none = functools.partial(zeros, like=jax.eval_shape(weighted, *args))
     return lax.cond(active, weighted, none, *args)
 
+  gated = jax.custom_vjp(forward)
+
   def gated_fwd(active, *args):
-    return gated(active, *args), (active, args)
+    # Not `gated`, of which second order could take no derivative.
+    return forward(active, *args), (active, args)
 
   def gated_bwd(residuals, cotangents):
     active, args = residuals
@@ -292,7 +294,9 @@ class SearchCell(nn.Module):
       states = jnp.concatenate([inputs, states])
     statistics = []
     # Initialising needs the shapes alone: the loops would compile for nothing.
-    for phase in () if self.is_initializing() else phases(self.nodes, self.reduction):
+    for phase in (
+      () if self.is_initializing() else phases(self.nodes, self.reduction)
+    ):
       states, batch = run(phase, states, inputs if phase.stride == 2 else None)
       statistics.append(batch)
     if train and not self.is_initializing():
@@ -386,7 +390,9 @@ def _run_phase(
         y += z
       return None, (y, batch)
 
-    edge_xs = {k: xs[k] for k in ('weights', 'active', 'params', 'key') if k in xs}
+    edge_xs = {
+      k: xs[k] for k in ('weights', 'active', 'params', 'key') if k in xs
+    }
     edge_xs['running'] = {o.name: xs['running'][o.name] for o in own}
     _, (ys, batch) = lax.scan(edge_body, None, edge_xs)
     kept, fed = jnp.split(states, [len(states) - destinations])
@@ -397,7 +403,9 @@ def _run_phase(
     'weights': jnp.where(exists_SD[..., None], weights_EK[edges_SD], 0.0),
     'active': exists_SD[..., None] & mask_EK[edges_SD],
     'params': per_copy(params, own),
-    'running': per_copy(running, [*own, *(o for o in shared if o.norms(phase))]),
+    'running': per_copy(
+      running, [*own, *(o for o in shared if o.norms(phase))]
+    ),
   }
   if inputs is not None:
     xs['x'] = inputs

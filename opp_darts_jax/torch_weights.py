@@ -125,6 +125,7 @@ def network_from_torch(
   Raises:
     UserError: if names or shapes do not fit; it lists them.
   """
+
   def init(images):
     return network.init(jax.random.key(0), images, train=False)
 
@@ -319,6 +320,7 @@ def load(
     The variables, zero where no tensor belongs and initial where a running
     average is missing; and what does not fit, as phrases.
   """
+
   def initial(path, leaf):
     running_variance = path[0].key == 'batch_stats' and path[-1].key == 'var'
     fill = np.ones if running_variance else np.zeros

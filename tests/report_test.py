@@ -16,16 +16,21 @@ from opp_darts_jax import cell_layout, cell_plot, curve_plot, errors, report
 ROOT = pathlib.Path(__file__).parents[1]
 OPERATIONS = ['none', 'max_pool_3x3', 'skip_connect', 'sep_conv_3x3']
 DARTS = [
-    ('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0),
-    ('sep_conv_3x3', 1), ('sep_conv_3x3', 1), ('skip_connect', 0),
-    ('skip_connect', 0), ('dil_conv_3x3', 2),
+  ('sep_conv_3x3', 0),
+  ('sep_conv_3x3', 1),
+  ('sep_conv_3x3', 0),
+  ('sep_conv_3x3', 1),
+  ('sep_conv_3x3', 1),
+  ('skip_connect', 0),
+  ('skip_connect', 0),
+  ('dil_conv_3x3', 2),
 ]
 CHAIN = [('sep_conv_5x5', n // 2 + 1) for n in range(10)]
 GENOTYPE = {
-    'normal': DARTS,
-    'normal_concat': [2, 3, 4, 5],
-    'reduce': CHAIN[:8],
-    'reduce_concat': [2, 3, 4, 5],
+  'normal': DARTS,
+  'normal_concat': [2, 3, 4, 5],
+  'reduce': CHAIN[:8],
+  'reduce_concat': [2, 3, 4, 5],
 }
 
 
@@ -34,13 +39,13 @@ def random_cell(seed):
   nodes = rng.randint(1, 6)
   names = [*OPERATIONS, 'dil_conv_5x5', 'conv_7x1_1x7']
   entries = [
-      (rng.choice(names), rng.randrange(2 + n // 2)) for n in range(2 * nodes)
+    (rng.choice(names), rng.randrange(2 + n // 2)) for n in range(2 * nodes)
   ]
   return entries, rng.sample(range(2, 2 + nodes), rng.randint(1, nodes))
 
 
 CELLS = [(DARTS, [2, 3, 4, 5]), (CHAIN, [4, 6])] + [
-    random_cell(seed) for seed in range(12)
+  random_cell(seed) for seed in range(12)
 ]
 
 
@@ -54,41 +59,55 @@ def search_records(epochs=2, steps=10):
     entered = OPERATIONS[3 - epoch]
     losses = {name: 2.0 + len(name) for name in OPERATIONS[: 4 - epoch]}
     yield {
-        'kind': 'stage', 'stage': epoch, 'epoch': epoch, 'step': start,
-        'losses': losses if epoch else None, 'entered': [entered],
-        'active': OPERATIONS[3 - epoch :],
+      'kind': 'stage',
+      'stage': epoch,
+      'epoch': epoch,
+      'step': start,
+      'losses': losses if epoch else None,
+      'entered': [entered],
+      'active': OPERATIONS[3 - epoch :],
     }
     for step in (start, start + 5):
       yield {
-          'kind': 'train', 'epoch': epoch, 'step': step, 'train_loss': 2.0,
-          'train_accuracy': 0.3, 'val_loss': 2.1, 'val_accuracy': 0.2,
-          'learning_rate': 0.025,
+        'kind': 'train',
+        'epoch': epoch,
+        'step': step,
+        'train_loss': 2.0,
+        'train_accuracy': 0.3,
+        'val_loss': 2.1,
+        'val_accuracy': 0.2,
+        'learning_rate': 0.025,
       }
     yield {
-        'kind': 'epoch', 'epoch': epoch, 'step': start + steps,
-        'train_loss': 1.9, 'train_accuracy': 0.4, 'eval_loss': 2.0,
-        'eval_accuracy': 0.35, 'skip_normal': 2, 'skip_reduce': 0,
-        'seconds': 1.5, 'genotype': GENOTYPE,
+      'kind': 'epoch',
+      'epoch': epoch,
+      'step': start + steps,
+      'train_loss': 1.9,
+      'train_accuracy': 0.4,
+      'eval_loss': 2.0,
+      'eval_accuracy': 0.35,
+      'skip_normal': 2,
+      'skip_reduce': 0,
+      'seconds': 1.5,
+      'genotype': GENOTYPE,
     }
 
 
 @pytest.fixture
 def search_dir(tmp_path):
-  config = {
-      'space': 'darts', 'seed': 3, 'epochs': 2, 'data': {'source': 'a<b'}
-  }
+  config = {'space': 'darts', 'seed': 3, 'epochs': 2, 'data': {'source': 'a<b'}}
   (tmp_path / 'config.json').write_text(json.dumps(config))
   (tmp_path / 'genotype.json').write_text(json.dumps(GENOTYPE))
   write_lines(tmp_path / 'metrics.jsonl', search_records())
   alphas = [
-      {
-          'epoch': epoch,
-          'step': 10 * (epoch + 1),
-          'operations': OPERATIONS,
-          'normal': [[None, None, None if epoch == 0 else 0.1, 0.2]] * 14,
-          'reduce': [[None, None, None, 0.0]] * 14,
-      }
-      for epoch in range(2)
+    {
+      'epoch': epoch,
+      'step': 10 * (epoch + 1),
+      'operations': OPERATIONS,
+      'normal': [[None, None, None if epoch == 0 else 0.1, 0.2]] * 14,
+      'reduce': [[None, None, None, 0.0]] * 14,
+    }
+    for epoch in range(2)
   ]
   write_lines(tmp_path / 'alphas.jsonl', alphas)
   return tmp_path
@@ -100,13 +119,26 @@ def training_dir(tmp_path):
   results = {'test_accuracy': 0.9724, 'test_loss': 0.1, 'num_weights': 3349342}
   (tmp_path / 'results.json').write_text(json.dumps(results))
   write_lines(
-      tmp_path / 'metrics.jsonl',
-      [
-          {'kind': 'train', 'epoch': 0, 'step': 4, 'train_loss': 2.0,
-           'train_accuracy': 0.3, 'learning_rate': 0.025},
-          {'kind': 'epoch', 'epoch': 0, 'step': 9, 'train_loss': 1.5,
-           'train_accuracy': 0.4, 'test_loss': 1.4, 'test_accuracy': 0.5},
-      ],
+    tmp_path / 'metrics.jsonl',
+    [
+      {
+        'kind': 'train',
+        'epoch': 0,
+        'step': 4,
+        'train_loss': 2.0,
+        'train_accuracy': 0.3,
+        'learning_rate': 0.025,
+      },
+      {
+        'kind': 'epoch',
+        'epoch': 0,
+        'step': 9,
+        'train_loss': 1.5,
+        'train_accuracy': 0.4,
+        'test_loss': 1.4,
+        'test_accuracy': 0.5,
+      },
+    ],
   )
   return tmp_path
 
@@ -126,7 +158,7 @@ def svg_texts(path):
 
 def test_mean_weight_is_over_the_active_operations_of_each_edge():
   weights = curve_plot.operation_weights(
-      [[None, 0.0, math.log(3.0)], [None, None, 5.0], [None, None, None]]
+    [[None, 0.0, math.log(3.0)], [None, None, 5.0], [None, None, None]]
   )
   assert math.isnan(weights[0])
   assert weights[1:] == pytest.approx([0.25, (0.75 + 1.0) / 2])
@@ -197,7 +229,7 @@ def test_spread_keeps_order_and_gaps():
 
 def test_text_fits_its_label():
   fig = cell_plot.plot_cell(
-      [('max_pool_3x3', 0), ('conv_7x1_1x7', 1)], concat=[2]
+    [('max_pool_3x3', 0), ('conv_7x1_1x7', 1)], concat=[2]
   )
   fig.canvas.draw()
   fitting = [t for t in fig.axes[0].texts if '_pool_' in t.get_text()]
@@ -280,11 +312,11 @@ def test_not_a_run(tmp_path):
 
 def launch(*flags):
   return subprocess.run(
-      [sys.executable, ROOT / 'experiments' / 'report.py', *flags],
-      capture_output=True,
-      text=True,
-      check=False,
-      env={'PYTHONPATH': str(ROOT)},
+    [sys.executable, ROOT / 'experiments' / 'report.py', *flags],
+    capture_output=True,
+    text=True,
+    check=False,
+    env={'PYTHONPATH': str(ROOT)},
   )
 
 

@@ -1,8 +1,8 @@
 """A part of CIFAR-10, small enough for two CPU cores.
 
-  python experiments/search.py --config=experiments/configs/cifar10_small.py \
+python experiments/search.py --config=experiments/configs/cifar10_small.py \
     --workdir=runs/cifar10_small/search
-  python experiments/train.py \
+python experiments/train.py \
     --config=experiments/configs/cifar10_small.py:train \
     --workdir=runs/cifar10_small/train
 """

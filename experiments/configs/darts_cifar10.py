@@ -1,6 +1,6 @@
 """The twin of configs/cifar10.py without stages: plain DARTS.
 
-  python experiments/search.py --config=experiments/configs/darts_cifar10.py \
+python experiments/search.py --config=experiments/configs/darts_cifar10.py \
     --workdir=runs/darts_cifar10/search
 """
 

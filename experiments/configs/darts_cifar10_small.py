@@ -1,6 +1,6 @@
 """The twin of configs/cifar10_small.py without stages: plain DARTS.
 
-  python experiments/search.py --config=experiments/configs/darts_cifar10_small.py \
+python experiments/search.py --config=experiments/configs/darts_cifar10_small.py \
     --workdir=runs/darts_cifar10_small/search
 """
 

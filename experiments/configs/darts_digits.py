@@ -1,6 +1,6 @@
 """The twin of configs/digits.py without stages: plain DARTS.
 
-  python experiments/search.py --config=experiments/configs/darts_digits.py \
+python experiments/search.py --config=experiments/configs/darts_digits.py \
     --workdir=runs/darts_digits/search
 """
 

@@ -1,6 +1,6 @@
 """The twin of configs/s1.py without stages: plain DARTS.
 
-  python experiments/search.py --config=experiments/configs/darts_s1.py \
+python experiments/search.py --config=experiments/configs/darts_s1.py \
     --workdir=runs/darts_s1/search
 """
 

@@ -1,6 +1,6 @@
 """The twin of configs/s2.py without stages: plain DARTS.
 
-  python experiments/search.py --config=experiments/configs/darts_s2.py \
+python experiments/search.py --config=experiments/configs/darts_s2.py \
     --workdir=runs/darts_s2/search
 """
 

@@ -1,6 +1,6 @@
 """The twin of configs/s3.py without stages: plain DARTS.
 
-  python experiments/search.py --config=experiments/configs/darts_s3.py \
+python experiments/search.py --config=experiments/configs/darts_s3.py \
     --workdir=runs/darts_s3/search
 """
 

@@ -1,6 +1,6 @@
 """The twin of configs/s4.py without stages: plain DARTS.
 
-  python experiments/search.py --config=experiments/configs/darts_s4.py \
+python experiments/search.py --config=experiments/configs/darts_s4.py \
     --workdir=runs/darts_s4/search
 """
 

@@ -1,8 +1,8 @@
 """Handwritten digits: 1,797 real 8x8 images that come with scikit-learn.
 
-  python experiments/search.py --config=experiments/configs/digits.py \
+python experiments/search.py --config=experiments/configs/digits.py \
     --workdir=runs/digits/search
-  python experiments/train.py --config=experiments/configs/digits.py:train \
+python experiments/train.py --config=experiments/configs/digits.py:train \
     --workdir=runs/digits/train
 """
 
