@@ -73,7 +73,7 @@ def alpha_optimizer(
 def derive_genotype(
   alphas: Tables, mask: Tables, operations: Sequence[str], nodes: int
 ) -> Genotype:
-  """The discrete architecture that the alphas stand for (DARTS, section 2.4)."""
+  """The architecture that the alphas stand for (DARTS, section 2.4)."""
   weights = jax.device_get(operation_weights(alphas, mask))
   return genotype_lib.derive(
     np.asarray(weights['normal']),

@@ -22,8 +22,7 @@ from opp_darts_jax.supernet import Supernet
 FINITE_DIFFERENCE_STEP = 0.01
 
 
-@struct.dataclass
-class SearchState:
+class SearchState(struct.PyTreeNode):
   """Everything that a search's steps change.
 
   Attributes:

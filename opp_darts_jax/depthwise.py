@@ -81,10 +81,11 @@ def _shifted_conv(
   height, width = (out_size(n, stride) for n in x.shape[1:3])
   padded = pad(x, dilation * (size - 1) // 2)
   taps = kernel.reshape(size * size, -1)
-  return sum(
+  products = [
     window(padded, *at, height, width, stride) * taps[i]
     for i, at in enumerate(_taps(size, dilation))
-  )
+  ]
+  return functools.reduce(jnp.add, products)
 
 
 def _scanned_kernel_grad(
@@ -95,7 +96,7 @@ def _scanned_kernel_grad(
   def add_image(sums, image_and_g):
     image, g = image_and_g
     products = [
-      window(image, *at, *g.shape[:2], stride) * g
+      window(image, at[0], at[1], g.shape[0], g.shape[1], stride) * g
       for at in _taps(size, dilation)
     ]
     return [a + b for a, b in zip(sums, products)], None

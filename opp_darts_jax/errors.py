@@ -1,10 +1,10 @@
-"""The one exception for wrong input, which the launchers print as a sentence."""
+"""The one exception for wrong input: a sentence that launchers print."""
 
 from collections.abc import Iterable
 
 
 class UserError(ValueError):
-  """Wrong input: what was expected, what came and what is valid, in a sentence."""
+  """Wrong input: what was expected, what came, what is valid."""
 
 
 def check_choice(what: str, value: object, choices: Iterable[object]) -> None:

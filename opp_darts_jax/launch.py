@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import os
 import pathlib
 import sys
 import types
@@ -42,7 +43,7 @@ def start(main: Callable[[], None]) -> None:
   another.
   """
   logging.set_verbosity(logging.WARNING)  # Libraries tell a lot of their own.
-  if jax.config.jax_compilation_cache_dir is None:
+  if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
     cache = pathlib.Path.home() / '.cache' / 'opp_darts_jax'
     jax.config.update('jax_compilation_cache_dir', str(cache))
   try:

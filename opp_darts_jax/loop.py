@@ -71,7 +71,7 @@ def evaluate(
   size: int,
   augmentation: Augmentation,
 ) -> tuple[jax.Array, jax.Array]:
-  """Mean loss and accuracy over all the rows; to be called in a jitted function.
+  """Mean loss and accuracy over all the rows, inside a jitted function.
 
   Args:
     logits: (normalised images (B, H, W, C), a number for the batch) ->

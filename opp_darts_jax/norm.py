@@ -1,4 +1,4 @@
-"""Batch normalisation in PyTorch's terms: epsilon, momentum, unbiased variance."""
+"""Batch normalisation with PyTorch's epsilon, momentum and variance."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -87,7 +87,7 @@ def _take(
   padded = pad(x, 1)
   y = jnp.zeros(tap.shape, x.dtype)
   for i, at in enumerate(_TAPS):
-    pixel = window(padded, *at, *tap.shape[1:3], stride)
+    pixel = window(padded, at[0], at[1], tap.shape[1], tap.shape[2], stride)
     y = jnp.where(tap == i, pixel, y)
   return y
 

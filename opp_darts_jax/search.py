@@ -154,16 +154,21 @@ def _next_stage(
       Stage(epoch, names, {}),
     )
   names = progressive.candidates(space, config.schedule, active)
-  losses = {}
+  losses: dict[str, float] = {}
   if progressive.needs_scores(config.schedule, names):
     offered = progressive.offer(state, fresh, space, names)
     batches = config.schedule.score_batches or search.per_epoch
-    for name in names:
-      mask = space.mask(config.nodes, [*active, name])
-      losses[name] = search.programs.score(
-        offered, mask, search.data, score_key, min(batches, search.per_epoch)
+    scores = [
+      search.programs.score(
+        offered,
+        space.mask(config.nodes, [*active, name]),
+        search.data,
+        score_key,
+        min(batches, search.per_epoch),
       )
-    losses = {name: float(loss) for name, loss in losses.items()}
+      for name in names
+    ]
+    losses = dict(zip(names, map(float, scores)))
   ranked = progressive.rank(
     config.schedule, names, losses, (config.seed, len(active))
   )
@@ -222,7 +227,9 @@ def _alpha_record(
   """The alphas of an epoch; null where an operation is not active."""
   alphas, mask = jax.device_get((state.alphas, state.mask))
   tables = {
-    cell: np.where(mask[cell], alphas[cell].astype(object), None).tolist()
+    cell: np.array(
+      np.where(mask[cell], alphas[cell].astype(object), None), object
+    ).tolist()
     for cell in arch.CELLS
   }
   return {

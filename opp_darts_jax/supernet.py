@@ -52,7 +52,7 @@ class Phase(NamedTuple):
 
 
 def phases(nodes: int, reduction: bool) -> tuple[Phase, ...]:
-  """The loops of a cell: two in a reduction cell, whose inputs have stride 2."""
+  """The loops of a cell: two in a reduction cell, for its two strides."""
   index = {edge: i for i, edge in enumerate(space_lib.edges(nodes))}
 
   def phase(stride, sources, first):

@@ -62,7 +62,7 @@ class Entry(NamedTuple):
 
   name: str
   path: tuple[str, ...]
-  index: tuple[int, ...] = ()
+  index: tuple[int, ...] = ()  # type: ignore[assignment]
   layout: Layout = VECTOR
 
 
@@ -232,7 +232,7 @@ def operation_names(
   if name.startswith(('sep_conv', 'dil_conv')):
     # Sequences of ReLU, depthwise, pointwise, norm: one or two of them.
     starts = (0, 4) if name.startswith('sep_conv') else (0,)
-    weights = []
+    weights: list[tuple[str, str, tuple[int, ...], Layout]] = []
     for i, start in enumerate(starts):
       depthwise = (f'op.{start + 1}.weight', 'depthwise', (i,), DEPTHWISE)
       pointwise = (f'op.{start + 2}.weight', 'pointwise', (i,), POINTWISE)

@@ -1,4 +1,4 @@
-"""run_training: the file that wires training and testing a genotype's network."""
+"""run_training: the file that wires training and testing a network."""
 
 import contextlib
 import math
@@ -25,8 +25,7 @@ from opp_darts_jax.network import Network
 from opp_darts_jax.published import load_genotype
 
 
-@struct.dataclass
-class TrainState:
+class TrainState(struct.PyTreeNode):
   """Everything that training changes.
 
   Attributes:

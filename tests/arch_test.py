@@ -110,7 +110,7 @@ def test_optimizer_is_adam_on_active_alphas_and_nothing_on_others(config):
       np.float64(start[cell]), [np.float64(g[cell]) for g in gradients], config
     )
     moved = np.abs(want - start[cell])[mask]
-    assert moved.min() > config.learning_rate
+    assert moved.max() > 2 * config.learning_rate
     np.testing.assert_allclose(
       np.asarray(alphas[cell])[mask], want[mask], rtol=2e-5
     )
@@ -124,9 +124,7 @@ def test_moments_of_inactive_alphas_stay_zero():
   alphas = some_tables()
   state = optimizer.init(alphas)
   _, state = optimizer.update(some_tables(1), state, alphas, mask=MASK)
-  moments = [
-    leaf for leaf in jax.tree.leaves(state) if leaf.shape == (4, 3)
-  ]
+  moments = [leaf for leaf in jax.tree.leaves(state) if leaf.shape == (4, 3)]
   assert len(moments) == 4  # Two of each cell.
   for leaf, mask in zip(moments, [*MASK.values()] * 2):
     np.testing.assert_array_equal(leaf != 0, mask)
@@ -144,7 +142,7 @@ def test_genotype_of_small_tables():
         [0.0, 4.0, 0.0],
       ]
     ),
-    'reduce': jnp.zeros((5, 3)).at[:, 2].set(jnp.arange(5.0)),
+    'reduce': jnp.zeros((5, 3)).at[:, 2].set(1 + jnp.arange(5.0)),
   }
   mask = {
     'normal': jnp.ones((5, 3), bool).at[2].set(jnp.array([0, 1, 0], bool)),

@@ -35,7 +35,9 @@ def reference(x, kernel, g, stride, dilation):
 def arrays(shape, size, stride, dilation, copies=(), batch=2):
   """An input, a kernel and a cotangent; PyTorch's formula gives its size."""
   border = dilation * (size - 1) // 2
-  out = [(n + 2 * border - dilation * (size - 1) - 1) // stride + 1 for n in shape]
+  out = [
+    (n + 2 * border - dilation * (size - 1) - 1) // stride + 1 for n in shape
+  ]
   rng = np.random.default_rng(0)
   shapes = (batch, *shape, 3), (size, size, 3), (batch, *out, 3)
   return [jnp.float32(rng.standard_normal((*copies, *s))) for s in shapes]

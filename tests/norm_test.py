@@ -31,7 +31,9 @@ def normalised(x, statistics):
 
 
 @pytest.mark.parametrize('shape', [(3, 4, 5, 2), (60, 2)])
-def test_batch_statistics_normalise_and_the_variance_reported_is_unbiased(shape):
+def test_batch_statistics_normalise_and_the_variance_reported_is_unbiased(
+  shape,
+):
   x = some_x().reshape(shape)
   y, batch = norm.batch_norm(x, None)
   close(y, normalised(x, statistics(x, ddof=0)))
