@@ -32,7 +32,7 @@ def open_workdir(workdir: str | pathlib.Path, config: Any) -> pathlib.Path:
       metrics.write_json(path, fields)
       return workdir
     found = json.loads(path.read_text())
-  except (OSError, json.JSONDecodeError) as error:
+  except (OSError, ValueError) as error:  # Not JSON, or not even text.
     raise UserError(
       f'The workdir {workdir} must be a folder that can be written, new or of '
       f'the same run; got: {error}.'

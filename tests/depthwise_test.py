@@ -50,8 +50,11 @@ def conv_and_gradients(x, kernel, g, stride, dilation):
   return y, *vjp(g)
 
 
-@pytest.mark.parametrize('size', [3, 5, 7])
-@pytest.mark.parametrize(('stride', 'dilation'), STRIDES_AND_DILATIONS)
+@pytest.mark.parametrize(
+  ('size', 'stride', 'dilation'),
+  [(size, *both) for size in (3, 5) for both in STRIDES_AND_DILATIONS]
+  + [(7, 1, 1), (7, 2, 2)],
+)
 def test_forward_and_gradients_are_those_of_the_loops(size, stride, dilation):
   x, kernel, g = arrays((7, 8), size, stride, dilation)
   got = conv_and_gradients(x, kernel, g, stride, dilation)
@@ -60,7 +63,7 @@ def test_forward_and_gradients_are_those_of_the_loops(size, stride, dilation):
 
 @pytest.mark.parametrize('shape', [(1, 1), (2, 3), (6, 5)])
 def test_images_smaller_than_the_kernel(shape):
-  x, kernel, g = arrays(shape, 5, 2, 2)
+  x, kernel, g = arrays(shape, 3, 2, 2)
   close(conv_and_gradients(x, kernel, g, 2, 2), reference(x, kernel, g, 2, 2))
 
 
@@ -178,13 +181,13 @@ def test_inside_a_scan():
 
 @pytest.mark.parametrize(('stride', 'dilation'), STRIDES_AND_DILATIONS)
 def test_both_implementations_agree(stride, dilation):
-  x, kernel, g = arrays((6, 7), 5, stride, dilation)
+  x, kernel, g = arrays((6, 7), 3, stride, dilation)
 
   @functools.partial(jax.jit, static_argnums=(0, 1))
   def both(conv, kernel_grad):
     return (
       conv(x, kernel, stride=stride, dilation=dilation),
-      kernel_grad(x, g, size=5, stride=stride, dilation=dilation),
+      kernel_grad(x, g, size=3, stride=stride, dilation=dilation),
     )
 
   close(

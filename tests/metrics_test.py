@@ -29,20 +29,22 @@ def read_events(workdir):
 
 
 def test_values_become_strict_json(tmp_path):
-  with metrics.MetricsWriter(tmp_path / 'run') as writer:
-    writer.write(
-      'train',
-      np.int64(3),
-      loss=jnp.float32(0.5),
-      half=jnp.bfloat16(1.5),
-      count=np.int32(7),
-      alphas=jnp.array([[1.0, jnp.nan]]),
-      bad=float('inf'),
-      best=np.bool_(True),
-      entered=('sep_conv_3x3', None),
-      nested={'a': np.float64(2)},
+  with metrics.JsonLines(tmp_path / 'lines.jsonl') as lines:
+    lines.write(
+      dict(
+        kind='train',
+        step=np.int64(3),
+        loss=jnp.float32(0.5),
+        half=jnp.bfloat16(1.5),
+        count=np.int32(7),
+        alphas=jnp.array([[1.0, jnp.nan]]),
+        bad=float('inf'),
+        best=np.bool_(True),
+        entered=('sep_conv_3x3', None),
+        nested={'a': np.float64(2)},
+      )
     )
-  text = (tmp_path / 'run' / 'metrics.jsonl').read_text()
+  text = (tmp_path / 'lines.jsonl').read_text()
   assert text == (
     '{"kind": "train", "step": 3, "loss": 0.5, "half": 1.5, "count": 7, '
     '"alphas": [[1.0, null]], "bad": null, "best": true, '
@@ -51,17 +53,17 @@ def test_values_become_strict_json(tmp_path):
 
 
 def test_lines_are_on_disk_at_once(tmp_path):
-  writer = metrics.MetricsWriter(tmp_path)
-  writer.write('train', 1, loss=2.0)
-  path = tmp_path / 'metrics.jsonl'
-  assert metrics.read_lines(path) == [{'kind': 'train', 'step': 1, 'loss': 2}]
-  writer.close()
+  with metrics.MetricsWriter(tmp_path) as writer:
+    writer.write('train', 1, 0, loss=2.0)
+    assert metrics.read_lines(tmp_path / 'metrics.jsonl') == [
+      {'kind': 'train', 'epoch': 0, 'step': 1, 'loss': 2}
+    ]
 
 
 def test_tensorboard_gets_the_numbers(tmp_path):
   with metrics.MetricsWriter(tmp_path) as writer:
-    writer.write('train', 4, loss=0.25, note='x', flag=True, nan=np.nan)
-    writer.write('test', 4, errors=np.int32(2), alphas=np.ones((2, 2)))
+    writer.write('train', 4, 0, loss=0.25, note='x', flag=True, nan=np.nan)
+    writer.write('test', 4, 0, errors=np.int32(2), alphas=np.ones((2, 2)))
   assert read_events(tmp_path) == (
     [('train/loss', 4, 0.25), ('test/errors', 4, 2.0)],
     [],
@@ -69,39 +71,31 @@ def test_tensorboard_gets_the_numbers(tmp_path):
 
 
 def test_half_a_line_is_dropped(tmp_path):
-  path = tmp_path / 'metrics.jsonl'
-  path.write_text('{"kind": "a", "step": 1}\n{"kind": "a", "st')
-  assert metrics.read_lines(path) == [{'kind': 'a', 'step': 1}]
-  with metrics.MetricsWriter(tmp_path) as writer:
-    writer.write('a', 2)
-  assert [m['step'] for m in metrics.read_lines(path)] == [1, 2]
-  path.write_text('{"kind"')
-  metrics.MetricsWriter(tmp_path)
-  assert path.read_text() == ''
+  path = tmp_path / 'lines.jsonl'
+  path.write_text('{"epoch": 1}\n{"epoch"')
+  assert metrics.read_lines(path) == [{'epoch': 1}]
+  with metrics.JsonLines(path) as lines:
+    lines.write({'epoch': 2})
+  assert metrics.read_lines(path) == [{'epoch': 1}, {'epoch': 2}]
+  path.write_text('{"epoch"')
+  with metrics.JsonLines(path):
+    assert path.read_text() == ''
 
 
 def test_resumed_run_repeats_nothing(tmp_path):
   with metrics.MetricsWriter(tmp_path) as writer:
-    for step in (10, 20, 30):
-      writer.write('train', step, loss=step / 10)
-  with metrics.MetricsWriter(tmp_path) as writer:
-    writer.truncate_after(20)
-    writer.write('train', 30, loss=9.0)
+    for epoch in range(3):
+      writer.write('train', 10 * (epoch + 1), epoch, loss=epoch / 10)
+  with metrics.MetricsWriter(tmp_path, epoch=2, step=20) as writer:
+    writer.write('train', 30, 2, loss=9.0)
   records = metrics.read_lines(tmp_path / 'metrics.jsonl')
   assert [(m['step'], m['loss']) for m in records] == [
-    (10, 1.0),
-    (20, 2.0),
+    (10, 0.0),
+    (20, 0.1),
     (30, 9.0),
   ]
   # TensorBoard drops what earlier files say of steps from this one on.
-  assert read_events(tmp_path)[1] == [21]
-
-
-def test_truncate_a_new_run(tmp_path):
-  with metrics.MetricsWriter(tmp_path) as writer:
-    writer.truncate_after(-1)
-    writer.write('a', 0)
-  assert len(metrics.read_lines(tmp_path / 'metrics.jsonl')) == 1
+  assert read_events(tmp_path)[1] == [20]
 
 
 def test_broken_lines_are_left_out(tmp_path, caplog):

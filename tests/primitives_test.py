@@ -117,14 +117,16 @@ def test_what_edges_share_has_neither_weights_nor_randomness(name, stride):
   shared = PRIMITIVES[name].shared(stride)
   assert shared == (not expected_weights(name, stride) and name != 'noise')
   if shared:
-    y = PRIMITIVES[name].apply({}, some_x(), identity, stride, None)
-    np.testing.assert_array_equal(y, apply(name, some_x(), stride))
+    # It does without them.
+    jax.eval_shape(
+      lambda x: PRIMITIVES[name].apply({}, x, identity, stride, None), some_x()
+    )
 
 
 @pytest.mark.parametrize('name', WEIGHTS)
 def test_weights_are_uniform_within_pytorchs_bound(name):
   weights = init(name, stride=2, copies=(50,))
-  for leaf, values in weights.items():
+  for leaf, values in jax.device_get(weights).items():
     bound = WEIGHTS[name][leaf][1] ** -0.5
     assert 0.95 * bound < values.max() <= bound
     assert -bound <= values.min() < -0.95 * bound
@@ -138,7 +140,8 @@ def test_weights_are_uniform_within_pytorchs_bound(name):
 @every_primitive
 def test_what_has_weights_rectifies_its_input_and_nothing_else(name):
   x = some_x()
-  y, z = apply(name, x, 2), apply(name, jax.nn.relu(x), 2)
+  run = jax.jit(lambda x: apply(name, x, 2))
+  y, z = run(x), run(np.maximum(x, 0))
   if name in WEIGHTS or name in ('none', 'noise'):
     np.testing.assert_array_equal(y, z)
   else:
@@ -155,13 +158,13 @@ def test_noise_ignores_its_input():
   x = some_x()
   y = apply('noise', x, 1)
   np.testing.assert_array_equal(y, apply('noise', 5 * x + 1, 1))
-  grad = jax.grad(lambda x: apply('noise', x, 1).sum())(x)
-  assert not grad.any()
+  _, x_dot = jax.jvp(lambda x: apply('noise', x, 1), (x,), (x,))
+  assert not x_dot.any()
 
 
 def test_noise_is_normal_and_of_its_key():
   x = jnp.zeros((4, 32, 32, 4))
-  y = apply('noise', x, 1)
+  y = np.asarray(apply('noise', x, 1))
   assert abs(y.mean()) < 0.04  # 5 standard errors
   np.testing.assert_allclose(y.std(), 1, atol=0.03)
   assert not np.array_equal(y, apply('noise', x, 1, key=1))
