@@ -323,9 +323,7 @@ def rounded(model, weights, seed):
     return w + np.float32(ROUNDING) * np.abs(w).max() * noise
 
   tree = jax.device_get(UNRAVEL[model](weights))
-  return jnp.concatenate(
-    [disturb(w).ravel() for w in jax.tree.leaves(tree)]
-  )
+  return jnp.concatenate([disturb(w).ravel() for w in jax.tree.leaves(tree)])
 
 
 @files('bilevel_*.npz')

@@ -31,18 +31,18 @@ def read_events(workdir):
 def test_values_become_strict_json(tmp_path):
   with metrics.JsonLines(tmp_path / 'lines.jsonl') as lines:
     lines.write(
-      dict(
-        kind='train',
-        step=np.int64(3),
-        loss=jnp.float32(0.5),
-        half=jnp.bfloat16(1.5),
-        count=np.int32(7),
-        alphas=jnp.array([[1.0, jnp.nan]]),
-        bad=float('inf'),
-        best=np.bool_(True),
-        entered=('sep_conv_3x3', None),
-        nested={'a': np.float64(2)},
-      )
+      {
+        'kind': 'train',
+        'step': np.int64(3),
+        'loss': jnp.float32(0.5),
+        'half': jnp.bfloat16(1.5),
+        'count': np.int32(7),
+        'alphas': jnp.array([[1.0, jnp.nan]]),
+        'bad': float('inf'),
+        'best': np.bool_(True),
+        'entered': ('sep_conv_3x3', None),
+        'nested': {'a': np.float64(2)},
+      }
     )
   text = (tmp_path / 'lines.jsonl').read_text()
   assert text == (

@@ -1,0 +1,119 @@
+"""The launchers, end to end on a tiny setting, as a user calls them."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+DATA = ('--config.data.max_train=96', '--config.data.max_test=40')
+SEARCH = (
+  *DATA,
+  '--config.space=s3',
+  '--config.layers=3',
+  '--config.nodes=2',
+  '--config.channels=2',
+  '--config.epochs=4',
+  '--config.batch_size=16',
+  '--config.log_steps=2',
+  '--config.schedule.stage_epochs=1',
+)
+TRAIN = (
+  *DATA,
+  '--config.layers=3',
+  '--config.channels=2',
+  '--config.epochs=2',
+  '--config.batch_size=32',
+)
+
+
+def launch(name, *flags):
+  return subprocess.run(
+    [sys.executable, f'experiments/{name}.py', *flags],
+    cwd=ROOT,
+    env=os.environ | {'JAX_PLATFORMS': 'cpu'},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def lines(path):
+  return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope='module')
+def searched(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('runs') / 'search'
+  done = launch('search', f'--workdir={workdir}', *SEARCH)
+  assert done.returncode == 0, done.stderr
+  return workdir, done.stdout
+
+
+def test_search(searched):
+  workdir, said = searched
+  records = lines(workdir / 'metrics.jsonl')
+  stages = [r for r in records if r['kind'] == 'stage']
+  entered = [stage['entered'] for stage in stages]
+  assert entered == [['sep_conv_3x3'], ['none'], ['skip_connect']]
+  assert [stage['epoch'] for stage in stages] == [0, 1, 2]
+  epochs = [r for r in records if r['kind'] == 'epoch']
+  assert [e['step'] for e in epochs] == [3, 6, 9, 12]
+  alphas = lines(workdir / 'alphas.jsonl')
+  assert [a['normal'][0].count(None) for a in alphas] == [2, 1, 0, 0]
+  genotype = json.loads((workdir / 'genotype.json').read_text())
+  assert genotype == epochs[-1]['genotype']
+  assert 'enters sep_conv_3x3' in said
+
+
+def test_search_again_repeats_nothing(searched):
+  workdir, _ = searched
+  before = (workdir / 'metrics.jsonl').read_text()
+  done = launch('search', f'--workdir={workdir}', *SEARCH)
+  assert done.returncode == 0, done.stderr
+  assert (workdir / 'metrics.jsonl').read_text() == before
+  done = launch('search', f'--workdir={workdir}', *SEARCH, '--config.seed=1')
+  assert done.returncode == 2
+  assert 'holds a run of another config, which differs in seed' in done.stderr
+
+
+def test_train_and_report(searched, tmp_path):
+  search, _ = searched
+  train = tmp_path / 'train'
+  done = launch(
+    'train',
+    f'--workdir={train}',
+    f'--config.genotype={search}/genotype.json',
+    *TRAIN,
+  )
+  assert done.returncode == 0, done.stderr
+  results = json.loads((train / 'results.json').read_text())
+  assert 0 <= results['test_accuracy'] <= 1
+  assert results['epochs'] == 2
+  records = lines(train / 'metrics.jsonl')
+  assert records[-1]['test_accuracy'] == results['test_accuracy']
+  done = launch('report', f'--workdir={search},{train}')
+  assert done.returncode == 0, done.stderr
+  for name in ('normal.svg', 'reduce.png', 'curves.svg'):
+    assert (search / 'report' / name).stat().st_size > 1000
+    assert (train / 'report' / name).stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+  ('flag', 'sentence'),
+  [
+    ('--config.space=s9', "Unknown search space 's9'; valid are: darts, s1"),
+    ('--config.batch_size=5000', 'a batch must fit'),
+    ('--config.foo=1', 'foo'),
+    ('--config.data.source=/no/such', 'not a folder'),
+  ],
+)
+def test_wrong_input_is_a_sentence(tmp_path, flag, sentence):
+  done = launch('search', f'--workdir={tmp_path}/run', flag)
+  assert done.returncode != 0
+  assert sentence in done.stderr
+  assert 'Traceback' not in done.stderr or flag == '--config.foo=1'
+  assert not (tmp_path / 'run').exists()
