@@ -1,17 +1,18 @@
 """What the launchers share: config files, and errors as sentences."""
 
 import dataclasses
+import functools
 import importlib.util
 import os
 import pathlib
 import sys
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import ml_collections
-from absl import logging
+from absl import app, flags, logging
 
 from opp_darts_jax.errors import UserError
 
@@ -35,25 +36,53 @@ def sibling(file: str, name: str) -> types.ModuleType:
   return module
 
 
-def start(main: Callable[[], None]) -> None:
-  """Calls `main`; wrong input or an interruption ends it without traceback.
+def run(main: Callable[[], None], config: str = '') -> None:
+  """Runs a launcher: wrong input or an interruption gives no traceback.
 
-  Compiled programs are kept in the user's cache directory, so that the next
-  run of the same shapes starts at once; JAX_COMPILATION_CACHE_DIR names
-  another.
+  Args:
+    main: the launcher's own part.
+    config: the config file where no `--config` is given; ml_collections would
+      read a default before anybody could catch what is wrong with it.
+
   """
-  logging.set_verbosity(logging.WARNING)  # Libraries tell a lot of their own.
+  # Programs are kept, so that the next run of the same shapes starts at once.
   if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
     cache = pathlib.Path.home() / '.cache' / 'opp_darts_jax'
     jax.config.update('jax_compilation_cache_dir', str(cache))
+
+  def guarded(argv: list[str]) -> None:
+    del argv
+    logging.set_verbosity(logging.WARNING)  # Libraries tell a lot of their own.
+    try:
+      main()
+    except UserError as error:
+      _stop(str(error), USER_ERROR)
+    except KeyboardInterrupt:
+      _stop(
+        'interrupted; the same command goes on after the last whole epoch.',
+        INTERRUPTED,
+      )
+
+  app.run(guarded, flags_parser=functools.partial(_parse_flags, config))
+
+
+def _parse_flags(config: str, argv: list[str]) -> list[str]:
+  if config and not any(a.lstrip('-').startswith('config=') for a in argv):
+    argv = [argv[0], f'--config={config}', *argv[1:]]
   try:
-    main()
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(USER_ERROR)
-  except KeyboardInterrupt:
-    print(
-      'interrupted: the same command goes on after the last whole epoch.',
-      file=sys.stderr,
-    )
-    sys.exit(INTERRUPTED)
+    rest = flags.FLAGS(argv)
+    if 'config' in flags.FLAGS:
+      flags.FLAGS.config.to_dict()  # An unreadable file says so here.
+    if len(rest) > 1:
+      raise flags.Error(f'Expected only flags, got {rest[1]!r}.')
+    return rest
+  except AttributeError as error:  # Thus ml_collections names a wrong field.
+    _stop(f'The config has no field {error}; opp_darts_jax/config.py has all.')
+  except (flags.Error, OSError) as error:
+    # ml_collections puts a traceback before what the config file said.
+    _stop(str(error).strip().splitlines()[-1].split('UserError: ')[-1])
+
+
+def _stop(sentence: str, code: int = USER_ERROR) -> NoReturn:
+  print(f'error: {" ".join(sentence.split())}', file=sys.stderr)
+  sys.exit(code)

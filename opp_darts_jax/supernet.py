@@ -114,7 +114,7 @@ def _apply(
   gated = jax.custom_vjp(forward)
 
   def gated_fwd(active, *args):
-    # Not `gated`, of which second order could take no derivative.
+    # Not `gated`, which has no forward derivative, as second order takes.
     return forward(active, *args), (active, args)
 
   def gated_bwd(residuals, cotangents):
@@ -366,11 +366,14 @@ def _run_phase(
     else:
       x = xs['x']
     outputs, statistics = {}, {}
+    # A one that the alphas reach, or an operation on a network's first inputs
+    # stayed behind its gate, of which second order could take no derivative.
+    one = 1.0 + 0.0 * xs['weights'][0, 0]
     for o in shared:
       if o.norms(phase):
         active = xs['active'][:, o.column].any()
         outputs[o.column], statistics[o.name] = apply[o.name](
-          active, jnp.ones(()), {}, xs['running'][o.name], x, None
+          active, one, {}, xs['running'][o.name], x, None
         )
       else:
         outputs[o.column] = x

@@ -12,11 +12,13 @@ GPU: two CPU cores would need weeks; configs/cifar10_small.py is for those.
 import ml_collections
 
 from opp_darts_jax.config import DataConfig, SearchConfig, TrainConfig
+from opp_darts_jax.errors import check_choice
 from opp_darts_jax.launch import config_dict
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:
   """The search; with ':train', the training of the cell that it finds."""
+  check_choice('part of the config', part, ('search', 'train'))
   if part == 'train':
     return config_dict(
       TrainConfig(

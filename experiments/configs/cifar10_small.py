@@ -17,11 +17,13 @@ from opp_darts_jax.config import (
   TrainConfig,
   WeightOptimizerConfig,
 )
+from opp_darts_jax.errors import check_choice
 from opp_darts_jax.launch import config_dict
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:
   """The search; with ':train', the training of the cell that it finds."""
+  check_choice('part of the config', part, ('search', 'train'))
   if part == 'train':
     return config_dict(
       TrainConfig(

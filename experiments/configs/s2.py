@@ -11,11 +11,14 @@ instead of 'train', is what two CPU cores can do: configs/s2.py:small.
 
 import ml_collections
 
+from opp_darts_jax.errors import check_choice
 from opp_darts_jax.launch import sibling
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:
   """As in cifar10.py or, for 'small' and 'small_train', cifar10_small.py."""
+  parts = ('search', 'train', 'small', 'small_train')
+  check_choice('part of the config', part, parts)
   base = 'cifar10_small' if part.startswith('small') else 'cifar10'
   part = part.removeprefix('small').removeprefix('_') or 'search'
   config = sibling(__file__, base).get_config(part)
