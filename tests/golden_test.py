@@ -30,6 +30,7 @@ from opp_darts_jax import (
   network,
   progressive,
   published,
+  torch_names,
   torch_weights,
 )
 from opp_darts_jax.bilevel import Batch, Pass, make_loss
@@ -46,6 +47,8 @@ SPACE = SPACES['darts']
 RATE = jnp.float32(0.025)
 OUTPUT = 1e-5
 GRADIENT = 1e-4
+# The gradients of some of the many kernels are small sums of large terms.
+KERNEL_GRADIENT = 5e-4
 ROUNDING = 1e-7
 ATTEMPTS = 32
 
@@ -170,16 +173,15 @@ def compiled_loss(model, batch_stats, mask):
   """
   program = functools.partial(gradient_program(model), batch_stats, mask)
 
-  @jax.custom_jvp
+  @jax.custom_vjp
   def loss(*args):
     return program(*args)[0]
 
-  @loss.defjvp
-  def differentiate(args, tangents):
-    (value, aux), grads, _ = program(*args)
-    tangent = optax.tree.vdot(grads, tangents[:2])
-    return (value, aux), (tangent, jax.tree.map(jnp.zeros_like, aux))
+  def backward(grads, cotangents):
+    grads = jax.tree.map(lambda g: cotangents[0] * g, grads)
+    return (*grads, None, None)
 
+  loss.defvjp(lambda *args: program(*args)[:2], backward)
   return loss
 
 
@@ -214,7 +216,7 @@ def test_primitives(path, close):
       functools.partial(operation.init, train=True), jax.random.key(0), x
     )
     shapes = {'params': {}, 'batch_stats': {}} | shapes
-    own = list(torch_weights.operation_entries(name, operation.stride))
+    own = list(torch_names.operation_entries(name, operation.stride))
     params = group(case, 'param/')
     if norms == 'plain':  # Scale 1 and bias 0 are as good as none.
       for i, entry in enumerate(own):
@@ -259,7 +261,7 @@ def test_supernet(path, close):
   close('gradient norm', norm, data['grad_norm'], GRADIENT)
   grads = to_torch(grads, model)
   for name, grad in group(data, 'gw/').items():
-    close('weight gradient', grads[name], grad, GRADIENT)
+    close('weight gradient', grads[name], grad, KERNEL_GRADIENT)
 
 
 def bilevel_start(path):
@@ -374,13 +376,13 @@ def test_bilevel(path, close, compiled_once):
       close(*result)
 
 
-def test_exact_second_order(close, compiled_once, monkeypatch):
+def test_exact_second_order(close, monkeypatch):
   """Exact second order is what finite differences of a small step tend to.
 
   At the published step of 0.01 they are far from it: between its ends lie ReLUs
   and maxima that switch. A small step takes double precision.
   """
-  monkeypatch.setattr(bilevel, 'FINITE_DIFFERENCE_STEP', 1e-8)
+  monkeypatch.setattr(bilevel, 'FINITE_DIFFERENCE_STEP', 1e-6)
   space = SearchSpace('small', ('max_pool_3x3', 'sep_conv_3x3'))
   model = Supernet(space, nodes=2, layers=1, channels=2, classes=3)
   with jax.enable_x64(True):
@@ -393,12 +395,21 @@ def test_exact_second_order(close, compiled_once, monkeypatch):
     )
     init = functools.partial(model.init, train=True)
     variables = jax.jit(init)(next(keys), train.images, alphas, mask)
-    state = start(model, *flatten(model, variables), alphas)
-    exact = alpha_gradient('second', model, state, train, val)
-    differences = alpha_gradient('second_fd', model, state, train, val)
-  assert exact['reduce'].dtype == jnp.float64
-  assert jnp.abs(exact['reduce']).max() > 1e-4
-  close('gradient', exact['reduce'], differences['reduce'], OUTPUT)
+    variables = jax.tree.map(lambda w: w.astype(jnp.float64), variables)
+    state = start(model, variables['params'], variables['batch_stats'], alphas)
+
+    def gradient(order):
+      config = SearchConfig(order=order)
+      loss = bilevel.make_loss(model, state.batch_stats, mask)
+      args = loss, config, state, RATE, train, val, jax.random.key(0)
+      # The only cell is a reduction cell.
+      return jax.jit(lambda: bilevel.alpha_gradient(*args)[0]['reduce'])()
+
+    exact, differences = gradient('second'), gradient('second_fd')
+    far = deviation(exact, gradient('first'))
+  assert exact.dtype == jnp.float64
+  assert far > 1e-2
+  close('exact, double precision', differences, exact, 1e-7)
 
 
 @files('progressive_*.npz')

@@ -1,0 +1,246 @@
+"""The alpha step's gradient, and what a search's steps leave alone."""
+
+import functools
+import types
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from opp_darts_jax import arch, bilevel, programs, progressive
+from opp_darts_jax.augment import Augmentation
+from opp_darts_jax.bilevel import Batch, Pass
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.programs import SearchData
+from opp_darts_jax.space import SearchSpace
+from opp_darts_jax.supernet import Supernet
+
+RATE = 0.1
+TRAIN, VAL = Batch(jnp.zeros(()), None), Batch(jnp.ones(()), None)
+KEY = jax.random.key(0)
+
+
+def problem(curvature):
+  """A small bilevel problem: (loss, state, A, b, velocity).
+
+  L_train = |w - A alpha|^2 / 2 + curvature * sum((w A alpha)^2) / 2 and
+  L_val = |w - b|^2 / 2; with curvature 0 the step has a closed form.
+  """
+  keys = jax.random.split(jax.random.key(1), 5)
+  matrix = jax.random.normal(keys[0], (3, 4))
+  target = jax.random.normal(keys[1], (3,))
+  weights = {'w': jax.random.normal(keys[2], (3,))}
+  alphas = {'normal': jax.random.normal(keys[3], (4,))}
+  velocity = {'w': jax.random.normal(keys[4], (3,))}
+
+  def loss(weights, alphas, batch, key):
+    del key
+    w, image = weights['w'], matrix @ alphas['normal']
+    train = ((w - image) ** 2).sum() / 2
+    train += curvature * ((w * image) ** 2).sum() / 2
+    val = ((w - target) ** 2).sum() / 2
+    value = jnp.where(batch.images == 0, train, val)
+    return value, Pass({}, value)
+
+  opt = bilevel.weight_optimizer(SearchConfig().weights).init(weights)
+  opt = optax.tree.set(opt, trace=velocity)
+  state = types.SimpleNamespace(
+    weights=weights, alphas=alphas, batch_stats={}, weight_opt=opt
+  )
+  return loss, state, matrix, target, velocity
+
+
+def alpha_gradient(order, loss, state):
+  config = SearchConfig(order=order)
+  grads = bilevel.alpha_gradient(loss, config, state, RATE, TRAIN, VAL, KEY)[0]
+  return grads['normal']
+
+
+def unrolled(loss, state, alphas):
+  """L_val at the weights after a step, written as one function of alpha."""
+  settings = SearchConfig().weights
+  grad = jax.grad(loss, has_aux=True)(state.weights, alphas, TRAIN, KEY)[0]
+  velocity = optax.tree.get(state.weight_opt, 'trace')
+  moved = jax.tree.map(
+    lambda w, v, g: (
+      w - RATE * (settings.momentum * v + g + settings.weight_decay * w)
+    ),
+    state.weights,
+    velocity,
+    grad,
+  )
+  return loss(moved, alphas, VAL, KEY)[0]
+
+
+@pytest.mark.parametrize('order', ['second', 'second_fd'])
+def test_second_order_closed_form(order):
+  loss, state, matrix, target, velocity = problem(curvature=0.0)
+  settings = SearchConfig().weights
+  w, alpha = state.weights['w'], state.alphas['normal']
+  step = settings.momentum * velocity['w'] + settings.weight_decay * w
+  moved = w - RATE * (step + w - matrix @ alpha)
+  want = RATE * matrix.T @ (moved - target)
+  got = alpha_gradient(order, loss, state)
+  tolerance = 1e-5 if order == 'second' else 1e-3
+  np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+
+
+def test_second_order_is_the_gradient_of_the_unrolled_loss():
+  loss, state, *_ = problem(curvature=0.5)
+  value = functools.partial(unrolled, loss, state)
+  got = alpha_gradient('second', loss, state)
+  want = jax.grad(value)(state.alphas)['normal']
+  np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+  step = 1e-2
+  for i, direction in enumerate(np.eye(4, dtype=np.float32)):
+    ends = [
+      value({'normal': state.alphas['normal'] + sign * step * direction})
+      for sign in (1, -1)
+    ]
+    difference = (ends[0] - ends[1]) / (2 * step)
+    np.testing.assert_allclose(got[i], difference, rtol=1e-2, atol=1e-3)
+
+
+def test_first_order_holds_the_weights():
+  loss, state, *_ = problem(curvature=0.5)
+  got = alpha_gradient('first', loss, state)
+  np.testing.assert_array_equal(got, np.zeros(4))  # L_val has no alpha.
+
+
+SPACE = SearchSpace(
+  'test', ('none', 'max_pool_3x3', 'skip_connect', 'sep_conv_3x3')
+)
+CONFIG = SearchConfig(space='s3', nodes=2, layers=2, channels=2, batch_size=4)
+
+
+@pytest.fixture(scope='module')
+def search():
+  """The programs of a tiny search, its data, and its first state."""
+  model = Supernet(SPACE, nodes=2, layers=2, channels=2, classes=3)
+  keys = jax.random.split(jax.random.key(2), 2)
+  data = SearchData(
+    jax.random.randint(keys[0], (24, 8, 8, 1), 0, 256, jnp.uint8),
+    jax.random.randint(keys[1], (24,), 0, 3),
+    jnp.arange(12),
+    jnp.arange(12, 24),
+  )
+  made = programs.make_programs(
+    model,
+    CONFIG,
+    Augmentation((0.5,), (0.3,), crop_padding=1, flip=False),
+    (8, 8, 1),
+    jax.tree.map(jnp.asarray, SPACE.mask(2)),
+  )
+  return made, data
+
+
+def masked(state, *operations):
+  mask = jax.tree.map(jnp.asarray, SPACE.mask(2, operations))
+  return state.replace(mask=mask)
+
+
+def test_inactive_operations_stay_to_the_bit(search):
+  made, data = search
+  before = masked(made.init(KEY), 'max_pool_3x3', 'sep_conv_3x3')
+  copy = jax.tree.map(jnp.array, before)
+  after, metrics = made.steps(copy, data, KEY, 0.025, 3)
+  assert int(after.step) == 3
+  assert np.isfinite(metrics.train_loss)
+  for cell in arch.CELLS:
+    same = after.alphas[cell] == before.alphas[cell]
+    np.testing.assert_array_equal(same[:, [0, 2]], True)
+    np.testing.assert_array_equal(same[:, [1, 3]], False)
+  reduction = after.batch_stats['cell0']['skip_connect']
+  chex.assert_trees_all_equal(
+    reduction, before.batch_stats['cell0']['skip_connect']
+  )
+
+
+def test_stages_and_candidates_share_one_program(search):
+  made, data = search
+  state = masked(made.init(KEY), 'sep_conv_3x3')
+  losses = [
+    made.score(state, SPACE.mask(2, names), data, KEY, 2)
+    for names in (['sep_conv_3x3'], ['sep_conv_3x3', 'none'], ['max_pool_3x3'])
+  ]
+  assert len(set(map(float, losses))) == 3
+  for names in (['sep_conv_3x3'], ['sep_conv_3x3', 'skip_connect']):
+    state, _ = made.steps(masked(state, *names), data, KEY, 0.02, len(names))
+  assert made.steps._cache_size() == 1
+  assert made.score._cache_size() == 1
+
+
+def test_step_is_traced_once_within_and_across_stages():
+  model = Supernet(SPACE, nodes=1, layers=1, channels=2, classes=3)
+  config = SearchConfig(space='s3', nodes=1, layers=1, channels=2)
+  mask = jax.tree.map(jnp.asarray, SPACE.mask(1, ['skip_connect']))
+  state = jax.eval_shape(
+    lambda: bilevel.init_state(model, config, KEY, (8, 8, 1), mask)
+  )
+  batch = Batch(
+    jax.ShapeDtypeStruct((2, 8, 8, 1), jnp.float32),
+    jax.ShapeDtypeStruct((2,), jnp.int32),
+  )
+
+  @jax.jit
+  @chex.assert_max_traces(n=1)
+  def step(*args):
+    return bilevel.search_step(model, config, *args)
+
+  chex.clear_trace_counter()
+  for _ in range(3):
+    out, _ = jax.eval_shape(step, state, 0.1, batch, batch, KEY)
+  chex.assert_trees_all_equal_shapes_and_dtypes(out, state)
+
+
+def test_scoring_disturbs_nothing(search):
+  made, data = search
+  state = masked(made.init(KEY), 'sep_conv_3x3')
+  before = jax.tree.map(np.array, state)
+  first = made.score(state, state.mask, data, KEY, 3)
+  assert made.score(state, state.mask, data, KEY, 3) == first
+  chex.assert_trees_all_equal(jax.tree.map(np.array, state), before)
+
+
+def test_evaluation_uses_the_running_averages(search):
+  made, data = search
+  state = masked(made.init(KEY), 'sep_conv_3x3')
+  loss, accuracy = made.evaluate(state, data)
+  moved = jax.tree.map(lambda t: t + 1.0, state.batch_stats)
+  other, _ = made.evaluate(state.replace(batch_stats=moved), data)
+  assert 0 <= float(accuracy) <= 1
+  assert abs(float(loss) - float(other)) > 1e-4
+
+
+def test_growth_keeps_old_leaves_and_adds_the_new_operation(search):
+  made, _ = search
+  config = SearchConfig(space='s3', nodes=2)
+  space = SearchSpace('s3', ('none', 'skip_connect', 'sep_conv_3x3'))
+  model = Supernet(space, nodes=2, layers=2, channels=2, classes=3)
+  mask = jax.tree.map(jnp.asarray, space.mask(2))
+  init = jax.jit(
+    lambda key: bilevel.init_state(model, config, key, (8, 8, 1), mask)
+  )
+  old = progressive.without_operations(init(KEY), space)
+  fresh = init(jax.random.key(5))
+  new = progressive.grow(old, fresh, config, [], ['sep_conv_3x3'])
+  changed = {
+    jax.tree_util.keystr(path, simple=True, separator='/')
+    for (path, a), b in zip(
+      jax.tree_util.tree_leaves_with_path(old.weights),
+      jax.tree.leaves(new.weights),
+    )
+    if not np.array_equal(a, b)
+  }
+  assert changed == {
+    f'cell{i}/sep_conv_3x3/{leaf}'
+    for i in range(2)
+    for leaf in ('depthwise', 'pointwise')
+  }
+  for cell in arch.CELLS:
+    same = np.asarray(old.alphas[cell] == new.alphas[cell]).all(0)
+    assert same.tolist() == [True, True, False]
+    assert new.mask[cell].any(0).tolist() == [False, False, True]

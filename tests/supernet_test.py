@@ -1,0 +1,115 @@
+"""Structure of the supernet, and masks against smaller spaces."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from opp_darts_jax import arch
+from opp_darts_jax.space import SPACES, SearchSpace, num_edges
+from opp_darts_jax.supernet import Supernet, phases
+
+KEY = jax.random.key(0)
+
+
+def build(space, nodes=4, layers=8, channels=16, classes=10):
+  return Supernet(space, nodes, layers, channels, classes)
+
+
+def inputs(space, nodes, images):
+  mask = jax.tree.map(jnp.asarray, space.mask(nodes))
+  alphas = arch.init_alphas(KEY, num_edges(nodes), len(space.operations))
+  return images, alphas, mask
+
+
+def count(space, **sizes):
+  model = build(space, **sizes)
+  images = jnp.zeros((2, 32, 32, 3))
+  shapes = jax.eval_shape(
+    lambda: model.init(KEY, *inputs(space, model.nodes, images), train=True)
+  )
+  return sum(leaf.size for leaf in jax.tree.leaves(shapes['params']))
+
+
+def test_number_of_weights():
+  assert count(SPACES['darts']) == 1_930_618
+  assert count(SPACES['darts'], layers=5, channels=8) == 394_210
+
+
+@pytest.mark.parametrize('name', SPACES)
+@pytest.mark.parametrize('size', [16, 13])
+def test_every_space_and_size_gives_logits(name, size):
+  space = SPACES[name]
+  model = build(space, layers=3, channels=2, classes=7)
+  images = jnp.zeros((2, size, size, 1))
+
+  def logits():
+    given = inputs(space, 4, images)
+    variables = model.init(KEY, *given, train=True)
+    return model.apply(variables, *given, train=False, key=KEY)
+
+  assert jax.eval_shape(logits).shape == (2, 7)
+
+
+@pytest.mark.parametrize('nodes', [1, 2, 3, 5])
+@pytest.mark.parametrize('reduction', [False, True])
+def test_phases_hold_every_edge_once(nodes, reduction):
+  edges = np.concatenate(
+    [phase.edges_SD.ravel() for phase in phases(nodes, reduction)]
+  )
+  assert sorted(edges[edges >= 0]) == list(range(num_edges(nodes)))
+
+
+@pytest.fixture(scope='module')
+def full():
+  """A supernet of one space and its variables; 'apply' is compiled once."""
+  operations = ('none', 'max_pool_3x3', 'skip_connect', 'sep_conv_3x3', 'noise')
+  space = SearchSpace('full', operations)
+  model = build(space, nodes=2, layers=2, channels=2, classes=3)
+  images = jax.random.normal(KEY, (4, 8, 8, 1))
+  _, alphas, mask = inputs(space, 2, images)
+  # XLA's own generator compiles much faster than many threefry streams.
+  init = jax.jit(functools.partial(model.init, train=True))
+  variables = init(jax.random.key(0, impl='rbg'), images, alphas, mask)
+  apply = jax.jit(functools.partial(model.apply, train=False))
+  return space, variables, images, alphas, apply
+
+
+def test_masked_operations_do_not_count(full):
+  space, variables, images, alphas, apply = full
+  mask = space.mask(2, ['skip_connect', 'sep_conv_3x3'])
+  want = apply(variables, images, alphas, mask, key=KEY)
+  broken = jax.tree_util.tree_map_with_path(
+    lambda path, leaf: (
+      leaf * jnp.nan
+      if any(getattr(k, 'key', '') == 'max_pool_3x3' for k in path)
+      else leaf
+    ),
+    variables,
+  )
+  got = apply(broken, images, alphas, mask, key=KEY)
+  np.testing.assert_array_equal(got, want)
+  # The softmax is over the active operations alone.
+  moved = jax.tree.map(lambda t: t.at[:, 1].add(7.0), alphas)
+  got = apply(variables, images, moved, mask, key=KEY)
+  np.testing.assert_array_equal(got, want)
+
+
+def test_noise_follows_its_key(full):
+  space, variables, images, alphas, apply = full
+  mask = space.mask(2, ['noise', 'sep_conv_3x3'])
+  first, again, other = (
+    apply(variables, images, alphas, mask, key=jax.random.key(seed))
+    for seed in (1, 1, 2)
+  )
+  np.testing.assert_array_equal(first, again)
+  assert np.abs(first - other).max() > 1e-4
+
+
+def test_an_empty_supernet_passes_nothing(full):
+  space, variables, images, alphas, apply = full
+  logits = apply(variables, images, alphas, space.mask(2, []), key=KEY)
+  bias = variables['params']['classifier']['linear']['bias']
+  np.testing.assert_allclose(logits, np.tile(bias, (4, 1)), atol=1e-6)
