@@ -86,8 +86,8 @@ def _copies(
   """An operation of a search cell, on every edge that has it."""
   path = (f'cell{layer}', operation.name)
   for phase in operation.phases:
-    if not operation.norms(phase):
-      continue  # It has no weights either.
+    if not operation.norms(phase) or not operation.present(phase):
+      continue  # What has no norms has no weights either.
     slots = operation.slots(phase)
     for source, edges in enumerate(phase.edges_SD):
       for destination, edge in enumerate(edges):
