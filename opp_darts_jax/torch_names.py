@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from opp_darts_jax.edges import CellOperation, cell_operations
 from opp_darts_jax.errors import check_choice
 from opp_darts_jax.layers import cell_plan, reduction_layers
 from opp_darts_jax.network import Network, edge_stride
 from opp_darts_jax.space import SKIP
-from opp_darts_jax.supernet import CellOperation, Supernet, cell_operations
+from opp_darts_jax.supernet import Supernet
 
 
 class Layout(NamedTuple):

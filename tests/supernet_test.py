@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from opp_darts_jax import arch
+from opp_darts_jax.edges import phases
 from opp_darts_jax.space import SPACES, SearchSpace, num_edges
-from opp_darts_jax.supernet import Supernet, phases
+from opp_darts_jax.supernet import Supernet
 
 KEY = jax.random.key(0)
 
