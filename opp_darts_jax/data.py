@@ -45,10 +45,12 @@ class ImageData:
 
   @property
   def num_channels(self) -> int:
+    """1 for grey images, 3 for colour."""
     return self.train.images.shape[3]
 
   @property
   def num_classes(self) -> int:
+    """How many logits a network needs."""
     return len(self.class_names)
 
 

@@ -14,6 +14,7 @@ class Split(NamedTuple):
   labels: np.ndarray
 
   def take(self, indices: np.ndarray) -> 'Split':
+    """The images and labels at these indices."""
     return Split(self.images[indices], self.labels[indices])
 
 
