@@ -142,7 +142,9 @@ class ScheduleConfig:
     order: for 'fixed', every operation of the space in order of entry.
     score_batches: batches of D_train that score a candidate; 0 is all.
     boundary: whether a new stage makes the optimisers forget ('reset', as in
-      the published code) or 'keep' their moments.
+      the published code) or 'keep' their moments. Adam's count of steps is one
+      for all alphas: with 'keep', the first steps of an alpha that enters late
+      are up to 16 times its learning rate.
     cosine: 'plain', one cosine over all epochs; 'reanchored', restarted from
       the current rate at every stage (as in the published code).
   """
