@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 
 from opp_darts_jax.norm import BatchNorm
-from opp_darts_jax.primitives import factorized_reduce, uniform
+from opp_darts_jax.primitives import conv, factorized_reduce, uniform
 
 # PyTorch's default for kernels: uniform, bound 1 / sqrt(fan in).
 kernel_init = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
@@ -32,15 +32,9 @@ class ConvNorm(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """(B, H, W, C) -> (B, H', W', channels)."""
-    x = nn.Conv(
-      self.channels,
-      (self.size, self.size),
-      self.stride,
-      padding=self.padding,
-      use_bias=False,
-      kernel_init=kernel_init,
-      name='conv',
-    )(x)
+    kernel = (self.size, self.size, x.shape[-1], self.channels)
+    strides, paddings = (self.stride,) * 2, (self.padding,) * 2
+    x = conv(x, self.param('kernel', kernel_init, kernel), strides, paddings)
     return BatchNorm(self.affine, name='norm')(x, train)
 
 

@@ -190,7 +190,7 @@ def _preprocess(
 def _conv_norm(
   prefix: str, conv: str, norm: str, *path: str, affine: bool = True
 ) -> Iterator[Entry]:
-  kernel = ('params', *path, 'conv', 'kernel')
+  kernel = ('params', *path, 'kernel')
   yield Entry(f'{prefix}.{conv}.weight', kernel, layout=CONV)
   yield from _norm(f'{prefix}.{norm}', (*path, 'norm'), affine)
 

@@ -161,7 +161,7 @@ def test_auxiliary_head_takes_larger_images(size):
   )
   assert auxiliary.shape == (4, 3)
   head = variables['params']['auxiliary_head']
-  assert head['conv1']['conv']['kernel'].shape == (2, 2, 128, 768)
+  assert head['conv1']['kernel'].shape == (2, 2, 128, 768)
   assert network.count_weights({'params': head}) == sum(
     (8 * 128 + 2 * 128, 4 * 128 * 768 + 2 * 768, 768 * 3 + 3)
   )

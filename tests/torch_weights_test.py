@@ -126,7 +126,7 @@ def test_layouts():
   assert column.shape == (4, 4, 7, 1)
   assert column[1, 2, 3, 0] == edge['weights']['column'][3, 2, 1]
   stem = state_dict['stem.0.weight']
-  kernel = variables['params']['stem']['conv']['kernel']
+  kernel = variables['params']['stem']['kernel']
   assert stem.shape == (6, 1, 3, 3)
   assert stem[4, 0, 1, 2] == kernel[1, 2, 0, 4]
 
