@@ -215,6 +215,65 @@ def alpha_gradient(
   return grads, value, aux.accuracy, own_pass.batch_stats
 
 
+def alpha_step(
+  model: Supernet,
+  config: SearchConfig,
+  state: SearchState,
+  learning_rate: jax.Array,
+  train: Batch,
+  val: Batch,
+  key: jax.Array,
+) -> tuple[SearchState, jax.Array, jax.Array]:
+  """A step of Adam down the gradient of `alpha_gradient`.
+
+  Returns:
+    The state, and loss and accuracy on `val`.
+  """
+  loss = make_loss(model, state.batch_stats, state.mask)
+  grads, value, accuracy, batch_stats = alpha_gradient(
+    loss, config, state, learning_rate, train, val, key
+  )
+  updates, alpha_opt = arch.alpha_optimizer(config.alphas).update(
+    grads, state.alpha_opt, state.alphas, mask=state.mask
+  )
+  state = state.replace(
+    alphas=optax.apply_updates(state.alphas, updates),
+    alpha_opt=alpha_opt,
+    batch_stats=batch_stats,
+  )
+  return state, value, accuracy
+
+
+def weight_step(
+  model: Supernet,
+  config: SearchConfig,
+  state: SearchState,
+  learning_rate: jax.Array,
+  batch: Batch,
+  key: jax.Array,
+) -> tuple[SearchState, jax.Array, jax.Array]:
+  """A step of SGD for the weights.
+
+  Returns:
+    The state, and loss and accuracy on `batch`.
+  """
+  loss = make_loss(model, state.batch_stats, state.mask)
+  (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(
+    state.weights, state.alphas, batch, key
+  )
+  updates, weight_opt = weight_optimizer(config.weights).update(
+    grads, state.weight_opt, state.weights
+  )
+  state = state.replace(
+    weights=jax.tree.map(
+      lambda w, u: w - learning_rate * u, state.weights, updates
+    ),
+    weight_opt=weight_opt,
+    batch_stats=aux.batch_stats,
+  )
+  return state, value, aux.accuracy
+
+
 def search_step(
   model: Supernet,
   config: SearchConfig,
@@ -226,30 +285,11 @@ def search_step(
 ) -> tuple[SearchState, Metrics]:
   """One alpha step on `val`, then one weight step on `train`."""
   alpha_key, weight_key = jax.random.split(key)
-  loss = make_loss(model, state.batch_stats, state.mask)
-  grads, val_loss, val_accuracy, batch_stats = alpha_gradient(
-    loss, config, state, learning_rate, train, val, alpha_key
+  state, val_loss, val_accuracy = alpha_step(
+    model, config, state, learning_rate, train, val, alpha_key
   )
-  updates, alpha_opt = arch.alpha_optimizer(config.alphas).update(
-    grads, state.alpha_opt, state.alphas, mask=state.mask
+  state, train_loss, train_accuracy = weight_step(
+    model, config, state, learning_rate, train, weight_key
   )
-  alphas = optax.apply_updates(state.alphas, updates)
-  loss = make_loss(model, batch_stats, state.mask)
-  (train_loss, train_pass), grads = jax.value_and_grad(loss, has_aux=True)(
-    state.weights, alphas, train, weight_key
-  )
-  updates, weight_opt = weight_optimizer(config.weights).update(
-    grads, state.weight_opt, state.weights
-  )
-  weights = jax.tree.map(
-    lambda w, u: w - learning_rate * u, state.weights, updates
-  )
-  state = state.replace(
-    step=state.step + 1,
-    weights=weights,
-    batch_stats=train_pass.batch_stats,
-    alphas=alphas,
-    weight_opt=weight_opt,
-    alpha_opt=alpha_opt,
-  )
-  return state, Metrics(train_loss, train_pass.accuracy, val_loss, val_accuracy)
+  metrics = Metrics(train_loss, train_accuracy, val_loss, val_accuracy)
+  return state.replace(step=state.step + 1), metrics

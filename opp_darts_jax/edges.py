@@ -116,22 +116,17 @@ class CellOperation:
     copies = max(self.slots(phase).max() + 1 for phase in stateful)
     return initial_statistics((copies, self.norms(stateful[0]), self.channels))
 
-  def collect(self, statistics: Sequence[Any]) -> Any:
-    """The statistics of each phase, (S[, D], N, C), as one stack of copies."""
-    pairs = [
-      (self.slots(phase).ravel(), batch[self.name])
-      for phase, batch in zip(self.phases, statistics)
-      if self.name in batch
-    ]
-    slots = np.concatenate([slots for slots, _ in pairs])
+  def collect(self, statistics: Sequence[tuple[np.ndarray, Any]]) -> Any:
+    """Statistics (n, N, C) of some copies each, by row, as one stack.
+
+    Rows of -1 belong to no copy.
+    """
+    slots = np.concatenate([slots for slots, _ in statistics])
     order = np.argsort(slots)[(slots < 0).sum() :]
-
-    def stack(*phases):
-      return jnp.concatenate([t.reshape(-1, *t.shape[-2:]) for t in phases])[
-        order
-      ]
-
-    return jax.tree.map(stack, *[batch for _, batch in pairs])
+    return jax.tree.map(
+      lambda *batches: jnp.concatenate(batches)[order],
+      *[batch for _, batch in statistics],
+    )
 
   def _stateful(self) -> list[Phase]:
     return [p for p in self.phases if self.norms(p) and self.present(p)]
@@ -139,6 +134,37 @@ class CellOperation:
   def _own_edges(self) -> list[int]:
     own = [p.edges_SD for p in self.phases if not self.shared(p)]
     return [e for e in self.edges if any(e in edges for edges in own)]
+
+
+@dataclasses.dataclass(frozen=True)
+class CellEdges:
+  """What the edges of a cell need to run.
+
+  Attributes:
+    nodes: intermediate nodes.
+    phases: the edges by stride.
+    operations: of the cell.
+    params: {operation: weights stacked over its copies}.
+    running: {operation: running averages stacked over its copies}.
+    weights_EK: softmax weight of each operation on each edge.
+    mask_EK: whether it is active there.
+    key: for operations that draw numbers.
+    train: whether norms use the batch's statistics.
+  """
+
+  nodes: int
+  phases: tuple[Phase, ...]
+  operations: tuple[CellOperation, ...]
+  params: Any
+  running: Any
+  weights_EK: jax.Array
+  mask_EK: jax.Array
+  key: jax.Array | None
+  train: bool
+
+
+# {operation: (rows of copies in its stacks, their statistics (n, N, C))}.
+Statistics = dict[str, list[tuple[np.ndarray, Any]]]
 
 
 def cell_operations(

@@ -1,5 +1,6 @@
 """The compiled programs of a search: one of each serves all of its stages."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -133,9 +134,21 @@ def make_programs(
       logits, data.images, data.labels, data.val_rows, size, augmentation
     )
 
-  return Programs(
-    jax.jit(init),
-    jax.jit(steps, donate_argnums=0),
-    jax.jit(score),
-    jax.jit(evaluate),
+  compile_with = functools.partial(
+    jax.jit, compiler_options=compiler_options(jax.default_backend())
   )
+  return Programs(
+    compile_with(init),
+    compile_with(steps, donate_argnums=0),
+    compile_with(score),
+    compile_with(evaluate),
+  )
+
+
+def compiler_options(backend: str) -> dict[str, Any]:
+  """Options of XLA for the programs of a supernet, on this backend."""
+  if backend == 'gpu':
+    # Trying out kernels takes minutes for hundreds of tiny products, and what
+    # it finds is hardly faster.
+    return {'xla_gpu_enable_triton_gemm': False, 'xla_gpu_autotune_level': 0}
+  return {}

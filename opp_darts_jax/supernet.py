@@ -18,6 +18,8 @@ class Supernet(nn.Module):
     layers: number of cells.
     channels: of the first cell.
     classes: number of logits.
+    layout: how the edges of a cell are run, of `cell.LAYOUTS`; 'auto' is
+      'loop' on CPU and 'batch' elsewhere.
   """
 
   space: SearchSpace
@@ -25,6 +27,7 @@ class Supernet(nn.Module):
   layers: int
   channels: int
   classes: int
+  layout: str = 'auto'
 
   @nn.compact
   def __call__(
@@ -62,6 +65,7 @@ class Supernet(nn.Module):
         channels,
         reduction,
         after_reduction,
+        self.layout,
         name=f'cell{layer}',
       )
       cell_key = None if key is None else jax.random.fold_in(key, layer)

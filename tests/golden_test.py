@@ -53,18 +53,13 @@ ROUNDING = 1e-7
 ATTEMPTS = 32
 
 
+pytestmark = pytest.mark.usefixtures('quick_compilation')
+
+
 def files(pattern):
   """A parameter for every file of a kind, at least one."""
   paths = sorted(GOLDEN.glob(pattern)) or [GOLDEN / pattern]
   return pytest.mark.parametrize('path', paths, ids=lambda p: p.stem)
-
-
-@pytest.fixture(scope='module', autouse=True)
-def quick_compilation():
-  """Most of the time here would go to optimising programs that run once."""
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
 
 
 def deviation(got, want):

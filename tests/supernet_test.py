@@ -114,3 +114,45 @@ def test_an_empty_supernet_passes_nothing(full):
   logits = apply(variables, images, alphas, space.mask(2, []), key=KEY)
   bias = variables['params']['classifier']['linear']['bias']
   np.testing.assert_allclose(logits, np.tile(bias, (4, 1)), atol=1e-6)
+
+
+@pytest.mark.usefixtures('quick_compilation')
+@pytest.mark.parametrize('name, nodes', [('full', 2), ('s1', 4)])
+def test_layouts_agree(full, name, nodes):
+  space = full[0] if name == 'full' else SPACES[name]
+  model = build(space, nodes=nodes, layers=3, channels=2, classes=3)
+  images, alphas, mask = inputs(
+    space, nodes, jax.random.normal(KEY, (4, 9, 9, 1))
+  )
+  # Some edges alone have the last operation.
+  mask = jax.tree.map(lambda m: m.at[1:3, -1].set(False), mask)
+  init = jax.jit(functools.partial(model.init, train=True))
+  variables = init(jax.random.key(0, impl='rbg'), images, alphas, mask)
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def gradients(layout, weights, alphas):
+    def loss(weights, alphas):
+      logits, changed = model.clone(layout=layout).apply(
+        variables | {'params': weights},
+        images,
+        alphas,
+        mask,
+        True,
+        KEY,
+        mutable=['batch_stats'],
+      )
+      return (logits**2).sum(), (logits, changed)
+
+    return jax.grad(loss, (0, 1), has_aux=True)(weights, alphas)
+
+  one, other = (
+    gradients(layout, variables['params'], alphas)
+    for layout in ('loop', 'batch')
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(
+      a, b, rtol=2e-4, atol=2e-5 * (1 + np.abs(a).max())
+    ),
+    one,
+    other,
+  )

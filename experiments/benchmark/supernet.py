@@ -1,0 +1,320 @@
+"""Times a step of our supernet against a plain PyTorch one, in one run.
+
+  pip install -e '.[benchmark]'
+  python experiments/benchmark/supernet.py --size=small --ops=1,4,8 \
+    --modes=forward,weight,first,second --out=results.json
+
+Both get the same weights, and their logits and gradients are asserted equal
+before anything is timed. Then rounds alternate between the two; a figure is the
+median over rounds of milliseconds a step. Ours runs as a search runs it, many
+steps a dispatch; PyTorch eagerly, at the better of two memory formats. 'second'
+is our exact second order against PyTorch's finite differences, as published;
+'second_fd' takes finite differences on both sides. Compile times include
+tracing and start from an empty cache; one program serves every number of
+operations.
+"""
+
+import os
+
+# Spinning threads of OpenMP would slow down whatever runs beside them.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from absl import app, flags
+from torch_supernet import Search as PeerSearch
+from torch_supernet import Supernet as Peer
+
+from opp_darts_jax import bilevel
+from opp_darts_jax.arch import Tables
+from opp_darts_jax.bilevel import Batch, SearchState
+from opp_darts_jax.cell import LAYOUTS
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.space import SPACES
+from opp_darts_jax.supernet import Supernet
+from opp_darts_jax.torch_weights import supernet_to_torch
+
+# The order in which --ops counts operations, as a search might take them in.
+ENTRY = (
+  'sep_conv_3x3',
+  'dil_conv_5x5',
+  'max_pool_3x3',
+  'none',
+  'sep_conv_5x5',
+  'dil_conv_3x3',
+  'avg_pool_3x3',
+  'skip_connect',
+)
+SPACE = SPACES['darts']
+SIZES = {'small': (8, 5, 32), 'full': (16, 8, 64)}
+MODES = ('forward', 'weight', 'first', 'second', 'second_fd')
+
+_SIZE = flags.DEFINE_enum(
+  'size', 'small', list(SIZES), 'small: C 8, 5 cells, batch 32; full: 16, 8, 64'
+)
+_OPS = flags.DEFINE_list('ops', ['1', '4', '8'], 'numbers of operations')
+_MODES = flags.DEFINE_list('modes', list(MODES[:4]), ', '.join(MODES))
+_ROUNDS = flags.DEFINE_integer('rounds', 5, 'rounds of each', lower_bound=1)
+_STEPS = flags.DEFINE_integer('steps', 2, 'steps a round', lower_bound=1)
+_LAYOUT = flags.DEFINE_enum(
+  'layout', 'auto', ['auto', *LAYOUTS], "how a cell's edges are run"
+)
+_PEER = flags.DEFINE_bool('peer', True, 'time PyTorch too')
+_OUT = flags.DEFINE_string('out', None, 'a JSON file for the rows')
+
+flags.register_validator(
+  'modes', lambda modes: set(modes) <= set(MODES), f'must be among {MODES}'
+)
+flags.register_validator(
+  'ops',
+  lambda ops: all(o.isdigit() and 1 <= int(o) <= len(ENTRY) for o in ops),
+  f'must be numbers from 1 to {len(ENTRY)}',
+)
+
+
+class Ours(NamedTuple):
+  """The compiled program of a mode.
+
+  Attributes:
+    run: (state, steps) -> the state afterwards; the one given is consumed.
+    compile_s: tracing and compiling, from an empty cache.
+    temp_mb: temporary memory.
+  """
+
+  run: Callable[[SearchState, int], SearchState]
+  compile_s: float
+  temp_mb: float
+
+
+def build_ours(
+  mode: str, model: Supernet, state: SearchState, train: Batch, val: Batch
+) -> Ours:
+  """Compiles a loop over steps, as a search runs them."""
+  order = mode if mode.startswith('second') else 'first'
+  config = SearchConfig(order=order)
+  key = jax.random.key(0)
+  rate = config.weights.learning_rate
+
+  def step(state):
+    if mode == 'forward':
+      # Images that change from step to step, or one pass would serve them all.
+      batch = train._replace(images=train.images + 1e-6 * state.step)
+      loss = bilevel.make_loss(model, state.batch_stats, state.mask)
+      value, _ = loss(state.weights, state.alphas, batch, key)
+      return state.replace(step=state.step + 1 + (value < 0))
+    if mode == 'weight':
+      return bilevel.weight_step(model, config, state, rate, train, key)[0]
+    return bilevel.search_step(model, config, state, rate, train, val, key)[0]
+
+  def steps(state, count):
+    return jax.lax.fori_loop(0, count, lambda _, s: step(s), state)
+
+  start = time.perf_counter()
+  compiled = jax.jit(steps, donate_argnums=0).lower(state, 1).compile()
+  seconds = time.perf_counter() - start
+  return Ours(
+    lambda state, count: jax.block_until_ready(compiled(state, count)),
+    seconds,
+    compiled.memory_analysis().temp_size_in_bytes / 1e6,
+  )
+
+
+def build_peer(
+  model: Supernet,
+  state: SearchState,
+  operations: tuple[str, ...],
+  batches: tuple[Batch, Batch],
+  channels_last: bool,
+) -> PeerSearch:
+  """PyTorch's supernet of these operations, with our weights."""
+  device = 'cuda' if jax.default_backend() == 'gpu' else 'cpu'
+  layout = torch.channels_last if channels_last else torch.contiguous_format
+  peer = Peer(
+    operations, model.nodes, model.layers, model.channels, model.classes
+  )
+  tensors = supernet_to_torch({'params': state.weights}, model, operations)
+  weights = {name: torch.from_numpy(w.copy()) for name, w in tensors.items()}
+  missing = peer.load_state_dict(weights, strict=False).missing_keys
+  assert all('running' in m or 'num_batches' in m for m in missing), missing
+  columns = [SPACE.operations.index(name) for name in operations]
+  alphas = {
+    cell: torch.tensor(
+      np.asarray(table)[:, columns], device=device, requires_grad=True
+    )
+    for cell, table in state.alphas.items()
+  }
+
+  def to_torch(batch):
+    images = torch.from_numpy(np.moveaxis(batch.images, -1, 1).copy())
+    labels = torch.from_numpy(np.asarray(batch.labels)).long()
+    return images.to(device, memory_format=layout), labels.to(device)
+
+  peer = peer.to(device, memory_format=layout).train()
+  return PeerSearch(peer, alphas, *map(to_torch, batches))
+
+
+def assert_equal(
+  model: Supernet,
+  state: SearchState,
+  batch: Batch,
+  peer: PeerSearch,
+  operations: tuple[str, ...],
+) -> None:
+  """Compares logits and gradients, at full precision on both sides."""
+
+  def loss(weights, alphas):
+    logits, _ = model.apply(
+      {'params': weights, 'batch_stats': state.batch_stats},
+      batch.images,
+      alphas,
+      state.mask,
+      True,
+      mutable=['batch_stats'],
+    )
+    value, _ = bilevel.make_loss(model, state.batch_stats, state.mask)(
+      weights, alphas, batch, jax.random.key(0)
+    )
+    return value, logits
+
+  with jax.default_matmul_precision('highest'):
+    grads, logits = jax.jit(jax.grad(loss, (0, 1), has_aux=True))(
+      state.weights, state.alphas
+    )
+  weights = supernet_to_torch({'params': grads[0]}, model, operations)
+  with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    theirs = peer.model(peer.train[0], peer.alphas)
+    peer.loss(peer.train).backward()
+  columns = [SPACE.operations.index(name) for name in operations]
+  pairs = [
+    ('logits', np.asarray(logits), theirs),
+    *(
+      (f'alphas of {cell}', np.asarray(grads[1][cell])[:, columns], a.grad)
+      for cell, a in peer.alphas.items()
+    ),
+    (
+      'weights',
+      np.concatenate(
+        [weights[name].ravel() for name, _ in peer.model.named_parameters()]
+      ),
+      torch.cat([w.grad.flatten() for w in peer.model.parameters()]),
+    ),
+  ]
+  for name, ours, tensor in pairs:
+    expected = tensor.detach().cpu().numpy()
+    difference = np.linalg.norm(ours - expected) / np.linalg.norm(expected)
+    assert difference < 1e-3, f'{name} differ by {difference:.1e}'
+
+
+def main(argv: list[str]) -> None:
+  """Prints and writes a row for each number of operations and mode."""
+  del argv
+  channels, layers, size = SIZES[_SIZE.value]
+  model = Supernet(SPACE, 4, layers, channels, 10, _LAYOUT.value)
+  full = jax.tree.map(jnp.asarray, SPACE.mask(4))
+  initial = jax.jit(
+    lambda key: bilevel.init_state(
+      model, SearchConfig(), key, (32, 32, 3), full
+    )
+  )(jax.random.key(0))
+  draw = np.random.default_rng(0)
+  train, val = (
+    Batch(
+      jnp.asarray(draw.normal(size=(size, 32, 32, 3)), jnp.float32),
+      jnp.asarray(draw.integers(10, size=size)),
+    )
+    for _ in range(2)
+  )
+  jax.config.update('jax_enable_compilation_cache', False)
+  rows: list[dict[str, Any]] = []
+  for mode in _MODES.value:
+    ours = build_ours(mode, model, initial, train, val)
+    for count in map(int, _OPS.value):
+      operations = tuple(
+        name for name in SPACE.operations if name in ENTRY[:count]
+      )
+      mask: Tables = jax.tree.map(jnp.asarray, SPACE.mask(4, operations))
+      state = jax.tree.map(jnp.copy, initial.replace(mask=mask))
+      runs: dict[str, Callable[[], None]] = {}
+
+      def run_ours():
+        nonlocal state
+        state = ours.run(state, _STEPS.value)
+
+      runs['ours'] = run_ours
+      for last in (False, True) if _PEER.value else ():
+        peer = build_peer(model, state, operations, (train, val), last)
+        if not rows or rows[-1]['ops'] != count:
+          assert_equal(model, state, train, peer, operations)
+        runs['channels_last' if last else 'contiguous'] = repeated(
+          getattr(peer, mode.removesuffix('_fd')), _STEPS.value
+        )
+      times = alternate(runs, _ROUNDS.value)
+      rows.append(make_row(count, mode, ours, times))
+      print(json.dumps(rows[-1]), flush=True)
+      if _OUT.value:
+        with open(_OUT.value, 'w') as file:
+          json.dump(rows, file, indent=1)
+
+
+def repeated(step: Callable[[], None], count: int) -> Callable[[], None]:
+  """Steps of PyTorch, waited for."""
+
+  def run():
+    for _ in range(count):
+      step()
+    if torch.cuda.is_available():
+      torch.cuda.synchronize()
+
+  return run
+
+
+def alternate(
+  runs: dict[str, Callable[[], None]], rounds: int
+) -> dict[str, list[float]]:
+  """Milliseconds a step, each run once a round after a round to warm up."""
+  times: dict[str, list[float]] = {name: [] for name in runs}
+  for _ in range(rounds + 1):
+    for name, run in runs.items():
+      start = time.perf_counter()
+      run()
+      times[name].append(1e3 * (time.perf_counter() - start) / _STEPS.value)
+  return {name: values[1:] for name, values in times.items()}
+
+
+def make_row(
+  count: int, mode: str, ours: Ours, times: dict[str, list[float]]
+) -> dict[str, Any]:
+  """The medians, and ours as a fraction of the better PyTorch's."""
+  medians = {name: statistics.median(values) for name, values in times.items()}
+  ours_ms = medians.pop('ours')
+  peer_ms = min(medians.values(), default=None)
+  return {
+    'size': _SIZE.value,
+    'ops': count,
+    'mode': mode,
+    'ours_ms': round(ours_ms, 2),
+    'peer_ms': peer_ms and round(peer_ms, 2),
+    'ratio': peer_ms and round(ours_ms / peer_ms, 3),
+    'compile_s': round(ours.compile_s, 2),
+    'temp_mb': round(ours.temp_mb, 1),
+    'all_ms': {
+      name: [round(v, 2) for v in sorted(values)]
+      for name, values in times.items()
+    },
+    'machine': f'{jax.devices()[0].device_kind}, {os.cpu_count()} cores',
+    'versions': f'jax {jax.__version__}, torch {torch.__version__}, '
+    f'Python {platform.python_version()}',
+  }
+
+
+if __name__ == '__main__':
+  app.run(main)

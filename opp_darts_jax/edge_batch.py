@@ -1,0 +1,119 @@
+"""The edges of a cell as batches, for GPU and TPU.
+
+All edges that leave the same nodes run together, an operation's copies as one
+batch: few large kernels where edge_loop.py has many small ones. The two inputs
+of a cell, which are known together, leave together.
+
+Axes: B batch, H W C, E edges, S sources, D destinations, K operations.
+"""
+
+import functools
+import operator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from opp_darts_jax.edges import CellEdges, Phase, Statistics
+from opp_darts_jax.gate import gated_operation
+
+
+def run_edges(
+  cell: CellEdges, s0: jax.Array, s1: jax.Array
+) -> tuple[list[jax.Array], Statistics]:
+  """The cell's input nodes -> its intermediate nodes, (B, H, W, C) each."""
+  nodes: list[jax.Array] = [s0, s1]
+  sums: list[list[jax.Array]] = [[] for _ in range(cell.nodes)]
+  statistics: Statistics = {}
+  for phase in cell.phases:
+    for group in _groups(phase):
+      sources = [phase.sources[row] for row in group]
+      for source in sources[len(nodes) - sources[0] :]:
+        nodes.append(functools.reduce(jnp.add, sums[source - 2]))
+      x = jnp.stack([nodes[source] for source in sources])
+      for destination, y in _run_group(cell, phase, group, x, statistics):
+        sums[destination].append(y)
+  outputs = nodes[2:] + [
+    functools.reduce(jnp.add, ys) for ys in sums[len(nodes) - 2 :]
+  ]
+  return outputs, statistics
+
+
+def _groups(phase: Phase) -> list[list[int]]:
+  """Rows of the phase's sources that are known together."""
+  inputs = [i for i, source in enumerate(phase.sources) if source < 2]
+  others = [[i] for i, source in enumerate(phase.sources) if source >= 2]
+  return [inputs, *others] if inputs else others
+
+
+def _run_group(
+  cell: CellEdges,
+  phase: Phase,
+  group: list[int],
+  x: jax.Array,
+  statistics: Statistics,
+) -> list[tuple[int, jax.Array]]:
+  """What the edges that leave the group's sources, x (S, B, H, W, C), carry.
+
+  Returns:
+    (intermediate node, what reaches it); the norms' statistics go into
+    `statistics`.
+  """
+  edges_SD = phase.edges_SD[group]
+  exists_D = edges_SD[0] >= 0
+  edges_SD = edges_SD[:, exists_D]
+  count, destinations = edges_SD.shape
+  weights_SDK = cell.weights_EK[edges_SD]
+  active_SDK = cell.mask_EK[edges_SD]
+  total = 0.0
+  for o in cell.operations:
+    if not o.present(phase):
+      continue
+    apply = gated_operation(
+      o.primitive, phase.stride, cell.train, batched=True, recompute=False
+    )
+    if o.shared(phase):
+      y = x
+      if o.norms(phase):
+        slots = o.slots(phase)[group]
+        y, batch = apply(
+          active_SDK[..., o.column].any(),
+          jnp.ones(count) + 0.0 * weights_SDK[:, 0, 0],
+          {},
+          _rows(cell.running[o.name], slots),
+          x,
+          None,
+        )
+        statistics.setdefault(o.name, []).append((slots, batch))
+      total += jnp.einsum('sd,s...->d...', weights_SDK[..., o.column], y)
+      continue
+    slots = o.slots(phase)[group][:, exists_D]
+    copies = slots >= 0
+    if not copies.any():
+      continue
+    at = np.nonzero(copies)
+    edges = edges_SD[at]
+    y, batch = apply(
+      cell.mask_EK[edges, o.column].any(),
+      cell.weights_EK[edges, o.column],
+      _rows(cell.params[o.name], slots[at]),
+      _rows(cell.running[o.name], slots[at]),
+      jnp.broadcast_to(x[:, None], (count, destinations, *x.shape[1:]))[at]
+      if not copies.all()
+      else jnp.repeat(x, destinations, 0),
+      None
+      if cell.key is None
+      else jax.vmap(functools.partial(jax.random.fold_in, cell.key))(edges),
+    )
+    if batch:
+      statistics.setdefault(o.name, []).append((slots[at], batch))
+    if copies.all():
+      total += y.reshape(count, destinations, *y.shape[1:]).sum(0)
+    else:
+      total = total + jax.ops.segment_sum(y, at[1], destinations)
+  first = phase.first + int(np.argmax(exists_D))
+  return [(first + i, total[i]) for i in range(destinations)]
+
+
+def _rows(stacks, rows):
+  return jax.tree.map(operator.itemgetter(rows), stacks)
