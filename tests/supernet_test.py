@@ -117,7 +117,7 @@ def test_an_empty_supernet_passes_nothing(full):
 
 
 @pytest.mark.usefixtures('quick_compilation')
-@pytest.mark.parametrize('name, nodes', [('full', 2), ('s1', 4)])
+@pytest.mark.parametrize(('name', 'nodes'), [('full', 2), ('s1', 4)])
 def test_layouts_agree(full, name, nodes):
   space = full[0] if name == 'full' else SPACES[name]
   model = build(space, nodes=nodes, layers=3, channels=2, classes=3)
