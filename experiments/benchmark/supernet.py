@@ -245,7 +245,7 @@ def main(argv: list[str]) -> None:
       state = jax.tree.map(jnp.copy, initial.replace(mask=mask))
       runs: dict[str, Callable[[], None]] = {}
 
-      def run_ours():
+      def run_ours(ours=ours):
         nonlocal state
         state = ours.run(state, _STEPS.value)
 

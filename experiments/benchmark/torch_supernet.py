@@ -5,8 +5,8 @@ against. Its tensors are named as `opp_darts_jax.torch_weights` expects them.
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.nn import functional
 
 FINITE_DIFFERENCE_STEP = 0.01
 
@@ -57,7 +57,7 @@ class _FactorizedReduce(nn.Module):
     self.bn = _norm(outputs)
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
-    x = F.relu(x)
+    x = functional.relu(x)
     halves = self.conv_1(x), self.conv_2(x[:, :, 1:, 1:])
     return self.bn(torch.cat(halves, 1))
 
@@ -222,7 +222,7 @@ class Search:
     images, labels = batch
     with torch.autocast(images.device.type, torch.bfloat16, self.autocast):
       logits = self.model(images, self.alphas)
-    return F.cross_entropy(logits.float(), labels)
+    return functional.cross_entropy(logits.float(), labels)
 
   def forward(self) -> None:
     """What scoring a candidate runs: training mode, no gradients."""
