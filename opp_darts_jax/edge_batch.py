@@ -9,6 +9,7 @@ Axes: B batch, H W C, E edges, S sources, D destinations, K operations.
 
 import functools
 import operator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +66,7 @@ def _run_group(
   count, destinations = edges_SD.shape
   weights_SDK = cell.weights_EK[edges_SD]
   active_SDK = cell.mask_EK[edges_SD]
-  total = 0.0
+  total: Any = 0.0
   for o in cell.operations:
     if not o.present(phase):
       continue
@@ -115,5 +116,5 @@ def _run_group(
   return [(first + i, total[i]) for i in range(destinations)]
 
 
-def _rows(stacks, rows):
+def _rows(stacks: Any, rows: Any) -> Any:
   return jax.tree.map(operator.itemgetter(rows), stacks)
