@@ -2,7 +2,7 @@
 against. Its tensors are named as `opp_darts_jax.torch_weights` expects them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -195,7 +195,6 @@ class Search:
     alphas: its tables, leaves that require gradients.
     train: images and labels for the weights.
     val: images and labels for the alphas.
-    autocast: computes in bfloat16 where PyTorch does so by itself.
   """
 
   def __init__(
@@ -204,10 +203,8 @@ class Search:
     alphas: dict[str, torch.Tensor],
     train: tuple[torch.Tensor, torch.Tensor],
     val: tuple[torch.Tensor, torch.Tensor],
-    autocast: bool = False,
   ):
     self.model, self.alphas, self.train, self.val = model, alphas, train, val
-    self.autocast = autocast
     self.rate = 0.025
     self.weights = list(model.parameters())
     self.sgd = torch.optim.SGD(
@@ -220,9 +217,7 @@ class Search:
   def loss(self, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
     """Mean cross entropy of a batch."""
     images, labels = batch
-    with torch.autocast(images.device.type, torch.bfloat16, self.autocast):
-      logits = self.model(images, self.alphas)
-    return functional.cross_entropy(logits.float(), labels)
+    return functional.cross_entropy(self.model(images, self.alphas), labels)
 
   def forward(self) -> None:
     """What scoring a candidate runs: training mode, no gradients."""
@@ -272,7 +267,3 @@ class Search:
         a.grad = o - self.rate * (plus - minus) / (2 * step)
     self.adam.step()
     self.weight()
-
-  def step(self, mode: str) -> Callable[[], None]:
-    """The step of a mode: 'forward', 'weight', 'first' or 'second'."""
-    return getattr(self, mode)
