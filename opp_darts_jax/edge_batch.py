@@ -8,14 +8,13 @@ Axes: B batch, H W C, E edges, S sources, D destinations, K operations.
 """
 
 import functools
-import operator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from opp_darts_jax.edges import CellEdges, Phase, Statistics
+from opp_darts_jax.edges import CellEdges, Phase, Statistics, take_copies
 from opp_darts_jax.gate import gated_operation
 
 
@@ -23,21 +22,23 @@ def run_edges(
   cell: CellEdges, s0: jax.Array, s1: jax.Array
 ) -> tuple[list[jax.Array], Statistics]:
   """The cell's input nodes -> its intermediate nodes, (B, H, W, C) each."""
-  nodes: list[jax.Array] = [s0, s1]
+  nodes = [s0, s1]
   sums: list[list[jax.Array]] = [[] for _ in range(cell.nodes)]
   statistics: Statistics = {}
+
+  def complete(count):
+    while len(nodes) < count:
+      nodes.append(functools.reduce(jnp.add, sums[len(nodes) - 2]))
+
   for phase in cell.phases:
     for group in _groups(phase):
       sources = [phase.sources[row] for row in group]
-      for source in sources[len(nodes) - sources[0] :]:
-        nodes.append(functools.reduce(jnp.add, sums[source - 2]))
+      complete(sources[-1] + 1)
       x = jnp.stack([nodes[source] for source in sources])
       for destination, y in _run_group(cell, phase, group, x, statistics):
         sums[destination].append(y)
-  outputs = nodes[2:] + [
-    functools.reduce(jnp.add, ys) for ys in sums[len(nodes) - 2 :]
-  ]
-  return outputs, statistics
+  complete(cell.nodes + 2)
+  return nodes[2:], statistics
 
 
 def _groups(phase: Phase) -> list[list[int]]:
@@ -65,7 +66,6 @@ def _run_group(
   edges_SD = edges_SD[:, exists_D]
   count, destinations = edges_SD.shape
   weights_SDK = cell.weights_EK[edges_SD]
-  active_SDK = cell.mask_EK[edges_SD]
   total: Any = 0.0
   for o in cell.operations:
     if not o.present(phase):
@@ -78,10 +78,10 @@ def _run_group(
       if o.norms(phase):
         slots = o.slots(phase)[group]
         y, batch = apply(
-          active_SDK[..., o.column].any(),
-          jnp.ones(count) + 0.0 * weights_SDK[:, 0, 0],
+          cell.mask_EK[edges_SD, o.column].any(),
+          jnp.ones(count),
           {},
-          _rows(cell.running[o.name], slots),
+          take_copies(cell.running[o.name], slots),
           x,
           None,
         )
@@ -97,14 +97,10 @@ def _run_group(
     y, batch = apply(
       cell.mask_EK[edges, o.column].any(),
       cell.weights_EK[edges, o.column],
-      _rows(cell.params[o.name], slots[at]),
-      _rows(cell.running[o.name], slots[at]),
-      jnp.broadcast_to(x[:, None], (count, destinations, *x.shape[1:]))[at]
-      if not copies.all()
-      else jnp.repeat(x, destinations, 0),
-      None
-      if cell.key is None
-      else jax.vmap(functools.partial(jax.random.fold_in, cell.key))(edges),
+      take_copies(cell.params[o.name], slots[at]),
+      take_copies(cell.running[o.name], slots[at]),
+      jnp.repeat(x, destinations, 0) if copies.all() else x[at[0]],
+      cell.keys(edges),
     )
     if batch:
       statistics.setdefault(o.name, []).append((slots[at], batch))
@@ -114,7 +110,3 @@ def _run_group(
       total = total + jax.ops.segment_sum(y, at[1], destinations)
   first = phase.first + int(np.argmax(exists_D))
   return [(first + i, total[i]) for i in range(destinations)]
-
-
-def _rows(stacks: Any, rows: Any) -> Any:
-  return jax.tree.map(operator.itemgetter(rows), stacks)

@@ -2,13 +2,14 @@
 
 One loop over the source nodes around one loop over the nodes that each source
 feeds, whatever their number: the program holds every operation once a cell,
-forward and backward, and what an edge computes stays in the caches.
+forward and backward, and what an edge computes stays in the caches. What needs
+the source alone (pools with their norm, identities) is computed once a source.
+In the backward pass an operation recomputes its forward pass, which is faster
+on machines bound by memory and keeps no activation but the nodes.
 
 Axes: B batch, H W C, E edges, S sources, D destinations.
 """
 
-import functools
-import operator
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ import numpy as np
 from jax import lax
 
 from opp_darts_jax.depthwise import out_size
-from opp_darts_jax.edges import CellEdges, Phase, Statistics
+from opp_darts_jax.edges import CellEdges, Phase, Statistics, take_copies
 from opp_darts_jax.gate import gated_operation
 
 
@@ -54,7 +55,6 @@ def _run_phase(
   Returns:
     The new states, and {operation: (copies, their statistics)}.
   """
-  count = len(phase.sources)
   destinations = phase.edges_SD.shape[1]
   # The inputs, nodes 0 and 1, are not among the states of a reduction cell.
   first_state = phase.first + destinations + 2 - len(states)
@@ -64,8 +64,7 @@ def _run_phase(
   def per_copy(stacks, members):
     slots = {o.name: np.maximum(o.slots(phase), 0) for o in members}
     return {
-      name: jax.tree.map(operator.itemgetter(rows), stacks[name])
-      for name, rows in slots.items()
+      name: take_copies(stacks[name], rows) for name, rows in slots.items()
     }
 
   present = [o for o in cell.operations if o.present(phase)]
@@ -128,9 +127,9 @@ def _run_phase(
   }
   if inputs is not None:
     xs['x'] = inputs
-  if cell.key is not None:
-    keys = jax.vmap(functools.partial(jax.random.fold_in, cell.key))
-    xs['key'] = keys(edges_SD.ravel()).reshape(count, destinations)
+  keys = cell.keys(edges_SD.ravel())
+  if keys is not None:
+    xs['key'] = keys.reshape(edges_SD.shape)
   states, statistics = lax.scan(source_body, states, xs)
   return states, {
     o.name: (

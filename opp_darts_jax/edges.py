@@ -4,6 +4,8 @@ Axes: E edges, S sources, D destinations, N norms of an operation, C channels.
 """
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -162,6 +164,12 @@ class CellEdges:
   key: jax.Array | None
   train: bool
 
+  def keys(self, edges: np.ndarray) -> jax.Array | None:
+    """A key for each of the edges; None where no operation draws."""
+    if self.key is None:
+      return None
+    return jax.vmap(functools.partial(jax.random.fold_in, self.key))(edges)
+
 
 # {operation: (rows of copies in its stacks, their statistics (n, N, C))}.
 Statistics = dict[str, list[tuple[np.ndarray, Any]]]
@@ -183,3 +191,8 @@ def cell_operations(
     for column, name in enumerate(space.operations)
     if name != space_lib.NONE and mask_EK[:, column].any()
   )
+
+
+def take_copies(stacks: Any, rows: np.ndarray) -> Any:
+  """These rows of every leaf of an operation's stacks."""
+  return jax.tree.map(operator.itemgetter(rows), stacks)
