@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from opp_darts_jax import edge_batch, edge_loop
 from opp_darts_jax.depthwise import out_size
 from opp_darts_jax.edges import CellEdges, cell_operations, phases
+from opp_darts_jax.errors import check_choice
 from opp_darts_jax.layers import Preprocess
 from opp_darts_jax.norm import update_running
 from opp_darts_jax.space import SearchSpace
@@ -78,6 +79,7 @@ class SearchCell(nn.Module):
     layout = self.layout
     if layout == 'auto':
       layout = 'loop' if jax.default_backend() == 'cpu' else 'batch'
+    check_choice('layout', layout, LAYOUTS)
     if self.is_initializing():
       # The shape alone is needed: the edges would be compiled for nothing.
       shape = [out_size(n, 1 + self.reduction) for n in s0.shape[1:3]]

@@ -5,6 +5,10 @@ python experiments/search.py --config=experiments/configs/cifar10_small.py \
 python experiments/train.py \
     --config=experiments/configs/cifar10_small.py:train \
     --workdir=runs/cifar10_small/train
+
+Expect an accuracy of the supernet on D_val of 0.51, no skip connection in the
+normal cell, and a test accuracy of the found network of 0.68. On two CPU cores:
+15 to 20 minutes of search, 8 of training.
 """
 
 import ml_collections

@@ -2,6 +2,8 @@
 
 python experiments/search.py --config=experiments/configs/darts_cifar10.py \
     --workdir=runs/darts_cifar10/search
+
+Expect the time that cifar10.py takes.
 """
 
 import ml_collections

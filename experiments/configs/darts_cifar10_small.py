@@ -2,6 +2,9 @@
 
 python experiments/search.py --config=experiments/configs/darts_cifar10_small.py \
     --workdir=runs/darts_cifar10_small/search
+
+Expect, of so short a search, no collapse either: no skip connection in the
+normal cell, one in the reduction cell, a test accuracy of 0.68.
 """
 
 import ml_collections

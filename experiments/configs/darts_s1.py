@@ -2,6 +2,8 @@
 
 python experiments/search.py --config=experiments/configs/darts_s1.py \
     --workdir=runs/darts_s1/search
+
+Expect the time that s1.py takes.
 """
 
 import ml_collections

@@ -2,6 +2,8 @@
 
 python experiments/search.py --config=experiments/configs/darts_s2.py \
     --workdir=runs/darts_s2/search
+
+Expect the time that s2.py takes; what 'small' gave is told there.
 """
 
 import ml_collections

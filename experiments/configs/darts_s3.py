@@ -2,6 +2,8 @@
 
 python experiments/search.py --config=experiments/configs/darts_s3.py \
     --workdir=runs/darts_s3/search
+
+Expect the time that s3.py takes; what 'small' gave is told there.
 """
 
 import ml_collections

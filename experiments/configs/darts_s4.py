@@ -2,6 +2,8 @@
 
 python experiments/search.py --config=experiments/configs/darts_s4.py \
     --workdir=runs/darts_s4/search
+
+Expect the time that s4.py takes.
 """
 
 import ml_collections

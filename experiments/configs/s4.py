@@ -7,6 +7,8 @@
 
 At the published size, for a GPU; 'small' instead of nothing, and 'small_train'
 instead of 'train', is what two CPU cores can do: configs/s4.py:small.
+
+Expect 'small' to take about as long as cifar10_small.py does.
 """
 
 import ml_collections
