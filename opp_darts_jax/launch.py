@@ -14,6 +14,7 @@ import jax
 import ml_collections
 from absl import app, flags, logging
 
+from opp_darts_jax import native
 from opp_darts_jax.errors import UserError
 
 USER_ERROR = 2
@@ -47,8 +48,8 @@ def run(main: Callable[[], None], config: str = '') -> None:
   """
   # Programs are kept, so that the next run of the same shapes starts at once.
   if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
-    cache = pathlib.Path.home() / '.cache' / 'opp_darts_jax'
-    jax.config.update('jax_compilation_cache_dir', str(cache))
+    cache = str(native.cache_dir())
+    jax.config.update('jax_compilation_cache_dir', cache)
 
   def guarded(argv: list[str]) -> None:
     del argv

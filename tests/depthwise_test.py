@@ -179,18 +179,45 @@ def test_inside_a_scan():
   chex.assert_trees_all_close(got, want, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(('stride', 'dilation'), STRIDES_AND_DILATIONS)
-def test_both_implementations_agree(stride, dilation):
-  x, kernel, g = arrays((6, 7), 3, stride, dilation)
+@pytest.mark.parametrize(
+  ('size', 'stride', 'dilation', 'shape', 'channels'),
+  [(3, *both, (6, 7), 3) for both in STRIDES_AND_DILATIONS]
+  # Sizes that have code of their own, and one that has not.
+  + [(5, 1, 2, (9, 17), 11), (7, 2, 1, (5, 4), 8), (9, 3, 1, (10, 11), 9)],
+)
+def test_all_implementations_agree(size, stride, dilation, shape, channels):
+  rng = np.random.default_rng(1)
+  x = jnp.float32(rng.standard_normal((3, *shape, channels)))
+  kernel = jnp.float32(rng.standard_normal((size, size, channels)))
+  params = {'stride': stride, 'dilation': dilation}
+  out = jax.eval_shape(functools.partial(depthwise_conv, **params), x, kernel)
+  g = jnp.float32(rng.standard_normal(out.shape))
+  for functions, args in (
+    (depthwise.CONVS, (x, kernel)),
+    (depthwise.KERNEL_GRADS, (x, g)),
+  ):
+    sizes = {'size': size} if args[1] is g else {}
+    results = {
+      name: jax.jit(functools.partial(function, **params, **sizes))(*args)
+      for name, function in functions.items()
+    }
+    for name, result in results.items():
+      np.testing.assert_allclose(
+        result, results['library'], rtol=1e-4, atol=1e-4, err_msg=name
+      )
 
-  @functools.partial(jax.jit, static_argnums=(0, 1))
-  def both(conv, kernel_grad):
-    return (
-      conv(x, kernel, stride=stride, dilation=dilation),
-      kernel_grad(x, g, size=3, stride=stride, dilation=dilation),
+
+def test_kernels_in_float64_and_on_several_threads():
+  rng = np.random.default_rng(2)
+  with jax.enable_x64(True):
+    x = jnp.asarray(rng.standard_normal((6, 30, 31, 5)))
+    kernel = jnp.asarray(rng.standard_normal((5, 5, 5)))
+    params = {'stride': 1, 'dilation': 2}
+    grad = functools.partial(depthwise._native_kernel_grad, size=5, **params)
+    got = depthwise._native_conv(x, kernel, **params), jax.jit(grad)(x, x)
+    want = (
+      depthwise._shifted_conv(x, kernel, **params),
+      depthwise._scanned_kernel_grad(x, x, size=5, **params),
     )
-
-  close(
-    both(depthwise._shifted_conv, depthwise._scanned_kernel_grad),
-    both(depthwise._library_conv, depthwise._library_kernel_grad),
-  )
+  assert got[0].dtype == jnp.float64
+  chex.assert_trees_all_close(got, want, rtol=1e-12, atol=1e-11)

@@ -1,0 +1,48 @@
+"""Tests of how the C++ kernels are built, and of going on without them."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from opp_darts_jax import depthwise, native
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+  """An empty cache, and nothing remembered of an earlier build."""
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+  monkeypatch.setattr(native, 'available', native.available.__wrapped__)
+  return tmp_path
+
+
+def test_the_library_is_built_once(cache):
+  path = native._build()
+  assert path.parent == cache / 'opp_darts_jax'
+  assert list(path.parent.iterdir()) == [path]
+  built = path.stat().st_mtime_ns
+  assert native._build() == path
+  assert path.stat().st_mtime_ns == built
+
+
+@pytest.mark.parametrize('compiler', ['false', 'no-such-compiler'])
+def test_without_a_compiler_xla_computes_the_same(cache, monkeypatch, compiler):
+  monkeypatch.setenv('CXX', compiler)
+  assert not native.available()
+  assert not native.supports(np.dtype('float32'))
+  rng = np.random.default_rng(0)
+  x = jnp.float32(rng.standard_normal((2, 5, 6, 3)))
+  kernel = jnp.float32(rng.standard_normal((3, 3, 3)))
+  params = {'stride': 1, 'dilation': 1}
+  np.testing.assert_array_equal(
+    depthwise._native_conv(x, kernel, **params),
+    depthwise._shifted_conv(x, kernel, **params),
+  )
+  np.testing.assert_array_equal(
+    depthwise._native_kernel_grad(x, x, size=3, **params),
+    depthwise._scanned_kernel_grad(x, x, size=3, **params),
+  )
+
+
+def test_other_types_are_left_to_xla():
+  assert not native.supports(np.dtype('float16'))
+  assert not native.supports(jnp.bfloat16)
