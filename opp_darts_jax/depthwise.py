@@ -119,8 +119,8 @@ def _native_conv(
   params = {'stride': stride, 'dilation': dilation}
   if not native.supports(x.dtype):
     return _shifted_conv(x, kernel, **params)
-  shape = _conv_shape(x, kernel, **params).shape
-  return native.call('depthwise_conv', shape, x, kernel, **params)
+  result = _conv_shape(x, kernel, **params)
+  return native.call('depthwise_conv', result, x, kernel, **params)
 
 
 def _native_kernel_grad(
@@ -129,8 +129,8 @@ def _native_kernel_grad(
   params = {'stride': stride, 'dilation': dilation}
   if not native.supports(x.dtype):
     return _scanned_kernel_grad(x, g, size=size, **params)
-  shape = (size, size, x.shape[-1])
-  return native.call('depthwise_kernel_grad', shape, x, g, **params)
+  result = _kernel_grad_shape(x, g, size=size, **params)
+  return native.call('depthwise_kernel_grad', result, x, g, **params)
 
 
 def _library_conv(

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from opp_darts_jax.norm import batch_norm
+from opp_darts_jax.norm import measure, normalise
 from opp_darts_jax.primitives import Primitive
 
 # (active, weight, params, running, x, key) -> weight * operation(x), and its
@@ -42,15 +42,15 @@ def gated_operation(
   def weighted(weight, params, running, x, key):
     statistics = []
 
-    def norm(y, i):
+    def norm(measured, i):
       used = None if train else jax.tree.map(lambda t: t[i], running)
-      y, batch = batch_norm(y, used)
+      normalised, batch = normalise(measured, used)
       statistics.append(batch)
-      return y
+      return normalised
 
     y = primitive.apply(params, x, norm, stride, key)
     if primitive.search_norm:
-      y = norm(y, 0)
+      y = norm(measure(y), 0).value
     if not statistics:
       return weight * y, {}
     return weight * y, jax.tree.map(lambda *t: jnp.stack(t), *statistics)

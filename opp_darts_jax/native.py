@@ -1,4 +1,4 @@
-"""The C++ kernels of depthwise.cc, built where there is a compiler.
+"""The C++ kernels of the folder kernels, built where there is a compiler.
 
 The library is built when a program for CPU first asks for it, for the machine
 at hand, and kept beside the compilation cache: the next process loads it.
@@ -12,14 +12,21 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
+from concurrent import futures
+from typing import Any
 
 import jax
 import numpy as np
 
-SOURCE = pathlib.Path(__file__).with_name('depthwise.cc')
-TARGETS = ('depthwise_conv', 'depthwise_kernel_grad')
+SOURCES = pathlib.Path(__file__).with_name('kernels')
+TARGETS = (
+  'depthwise_conv',
+  'depthwise_kernel_grad',
+  'separable',
+  'separable_grad',
+)
 DTYPES = ('float32', 'float64')
-_FLAGS = ('-O3', '-march=native', '-std=c++17', '-shared', '-fPIC')
+_FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC')
 
 
 def cache_dir() -> pathlib.Path:
@@ -48,14 +55,20 @@ def available() -> bool:
   return True
 
 
-def call(
-  target: str, shape: tuple[int, ...], x: jax.Array, y: jax.Array, **params: int
-) -> jax.Array:
-  """Calls a kernel of `TARGETS`; the result has this shape and x's dtype."""
+def call(target: str, results: Any, *args: jax.Array, **params: int) -> Any:
+  """Calls a kernel of `TARGETS`.
+
+  Args:
+    target: the kernel's name, without its type.
+    results: shape and dtype of the result, or a list of them.
+    args: arrays of one dtype.
+    params: the kernel's parameters.
+  """
   kernel = jax.ffi.ffi_call(
-    f'{target}_{x.dtype.name}', jax.ShapeDtypeStruct(shape, x.dtype)
+    f'{target}_{args[0].dtype.name}',
+    jax.tree.map(lambda r: jax.ShapeDtypeStruct(r.shape, r.dtype), results),
   )
-  return kernel(x, y, **{name: np.int64(v) for name, v in params.items()})
+  return kernel(*args, **{name: np.int64(v) for name, v in params.items()})
 
 
 def _build() -> pathlib.Path:
@@ -68,19 +81,45 @@ def _build() -> pathlib.Path:
   compiler = os.environ.get('CXX') or shutil.which('c++') or shutil.which('g++')
   if not compiler:
     raise FileNotFoundError('no C++ compiler')
-  include = jax.ffi.include_dir()
   # What the compiler says of itself and of the machine's instructions.
   macros = _run([compiler, *_FLAGS, '-dM', '-E', '-x', 'c++', os.devnull])
-  key = hashlib.sha256(SOURCE.read_bytes() + macros + jax.__version__.encode())
-  path = cache_dir() / f'depthwise-{key.hexdigest()[:16]}.so'
-  if not path.exists():
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-      built = pathlib.Path(folder) / path.name
-      _run([compiler, *_FLAGS, '-isystem', include, SOURCE, '-o', built])
-      built.replace(path)  # Whole or not at all, whoever else builds it.
+  files = sorted(SOURCES.iterdir())
+  key = hashlib.sha256(macros + jax.__version__.encode())
+  for file in files:
+    key.update(file.read_bytes())
+  path = cache_dir() / f'kernels-{key.hexdigest()[:16]}.so'
+  if path.exists():
+    return path
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    objects = [
+      pathlib.Path(folder, file.name).with_suffix('.o')
+      for file in files
+      if file.suffix == '.cc'
+    ]
+    include = ('-isystem', jax.ffi.include_dir())
+    with futures.ThreadPoolExecutor() as pool:
+      list(
+        pool.map(
+          lambda o: _run(
+            [
+              compiler,
+              *_FLAGS,
+              *include,
+              '-c',
+              SOURCES / f'{o.stem}.cc',
+              '-o',
+              o,
+            ]
+          ),
+          objects,
+        )
+      )
+    built = pathlib.Path(folder) / path.name
+    _run([compiler, '-shared', *objects, '-o', built])
+    built.replace(path)  # Whole or not at all, whoever else builds it.
   return path
 
 
-def _run(command: list[str | pathlib.Path]) -> bytes:
+def _run(command: list[Any]) -> bytes:
   return subprocess.run(command, check=True, capture_output=True).stdout

@@ -21,7 +21,7 @@ from opp_darts_jax.layers import (
   cell_plan,
   reduction_layers,
 )
-from opp_darts_jax.norm import BatchNorm
+from opp_darts_jax.norm import BatchNorm, Measured, Normalised
 from opp_darts_jax.primitives import PRIMITIVES
 from opp_darts_jax.space import SKIP
 
@@ -66,8 +66,8 @@ class Operation(nn.Module):
     )
     key = self.make_rng('noise') if self.operation == 'noise' else None
 
-    def norm(y: jax.Array, i: int) -> jax.Array:
-      return BatchNorm(name=f'norm{i}')(y, train)
+    def norm(measured: Measured, i: int) -> Normalised:
+      return Normalised.unchanged(BatchNorm(name=f'norm{i}')(measured, train))
 
     y = primitive.apply(weights, x, norm, self.stride, key)
     identity = self.operation == SKIP and self.stride == 1

@@ -1,7 +1,7 @@
 """Batch normalisation with PyTorch's epsilon, momentum and variance."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -19,31 +19,64 @@ def initial_statistics(shape: tuple[int, ...]) -> Statistics:
   return {'mean': jnp.zeros(shape), 'var': jnp.ones(shape)}
 
 
-def batch_norm(
-  x: jax.Array, running: Mapping[str, jax.Array] | None
-) -> tuple[jax.Array, Statistics]:
+class Measured(NamedTuple):
+  """x (..., C), and its mean and biased variance over all axes but the last."""
+
+  x: jax.Array
+  mean: jax.Array
+  var: jax.Array
+
+
+class Normalised(NamedTuple):
+  """(x - shift) * scale, not computed yet: x (..., C), shift and scale (C,)."""
+
+  x: jax.Array
+  shift: jax.Array
+  scale: jax.Array
+
+  @classmethod
+  def unchanged(cls, x: jax.Array) -> 'Normalised':
+    """What is x itself."""
+    zeros = jnp.zeros(x.shape[-1:], x.dtype)
+    return cls(x, zeros, zeros + 1)
+
+  @property
+  def value(self) -> jax.Array:
+    """Computed."""
+    return (self.x - self.shift) * self.scale
+
+
+def measure(x: jax.Array) -> Measured:
+  """Takes the moments of x (..., C)."""
+  axes = tuple(range(x.ndim - 1))
+  mean = x.mean(axes)
+  centred = x - mean
+  return Measured(x, mean, (centred * centred).mean(axes))
+
+
+def normalise(
+  measured: Measured, running: Mapping[str, jax.Array] | None
+) -> tuple[Normalised, Statistics]:
   """Normalises each channel.
 
   Args:
-    x: (..., C).
+    measured: x (..., C) and its moments.
     running: the averages, 'mean' and 'var' of shape (C,), to normalise with;
-      None normalises with the batch's own.
+      None normalises with the batch's own moments.
 
   Returns:
     The normalised x, and the statistics of the batch: mean and unbiased
     variance, (C,) each (the running ones where they were used).
   """
-  axes = tuple(range(x.ndim - 1))
+  x, mean, var = measured
   if running is not None:
     mean, var = running['mean'], running['var']
-    return (x - mean) * lax.rsqrt(var + EPSILON), {'mean': mean, 'var': var}
-  count = x.size // x.shape[-1]
-  mean = x.mean(axes)
-  centred = x - mean
-  var = (centred * centred).mean(axes)
-  y = centred * lax.rsqrt(var + EPSILON)
-  unbiased = var * (count / max(count - 1, 1))
-  return y, lax.stop_gradient({'mean': mean, 'var': unbiased})
+    statistics = {'mean': mean, 'var': var}
+  else:
+    count = x.size // x.shape[-1]
+    unbiased = var * (count / max(count - 1, 1))
+    statistics = lax.stop_gradient({'mean': mean, 'var': unbiased})
+  return Normalised(x, mean, lax.rsqrt(var + EPSILON)), statistics
 
 
 def update_running(running: Any, batch: Any) -> Any:
@@ -63,14 +96,16 @@ class BatchNorm(nn.Module):
   affine: bool = True
 
   @nn.compact
-  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+  def __call__(self, x: jax.Array | Measured, train: bool) -> jax.Array:
     """Normalises x (..., C); training mode moves the running averages."""
-    channels = x.shape[-1:]
+    measured = x if isinstance(x, Measured) else measure(x)
+    channels = measured.x.shape[-1:]
     running = self.variable('batch_stats', 'norm', initial_statistics, channels)
-    y, batch = batch_norm(x, None if train else running.value)
+    y, batch = normalise(measured, None if train else running.value)
     if train and not self.is_initializing():
       running.value = update_running(running.value, batch)
     if self.affine:
       scale = self.param('scale', nn.initializers.ones, channels)
-      y = y * scale + self.param('bias', nn.initializers.zeros, channels)
-    return y
+      bias = self.param('bias', nn.initializers.zeros, channels)
+      return y.value * scale + bias
+    return y.value

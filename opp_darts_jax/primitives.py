@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from opp_darts_jax.depthwise import depthwise_conv, pad
+from opp_darts_jax.depthwise import pad
+from opp_darts_jax.norm import Measured, Normalised, measure
 from opp_darts_jax.pooling import avg_pool, max_pool
+from opp_darts_jax.separable import separable_unit
 
 Params = dict[str, jax.Array]
 # (x, i) -> the i-th batch normalisation of the operation, applied to x.
-Norm = Callable[[jax.Array, int], jax.Array]
+Norm = Callable[[Measured, int], Normalised]
 
 
 class Primitive(NamedTuple):
@@ -126,15 +128,14 @@ def _depthwise_separable(size: int, dilation: int, repeats: int) -> Primitive:
 
   def apply(params, x, norm, stride, key):
     del key
+    normalised = Normalised.unchanged(x)
     for i in range(repeats):
-      x = depthwise_conv(
-        jax.nn.relu(x),
-        params['depthwise'][i],
-        stride if i == 0 else 1,
-        dilation,
+      depthwise, pointwise = params['depthwise'][i], params['pointwise'][i]
+      measured = separable_unit(
+        normalised, depthwise, pointwise, stride if i == 0 else 1, dilation
       )
-      x = norm(x @ params['pointwise'][i], i)
-    return x
+      normalised = norm(measured, i)
+    return normalised.value
 
   return Primitive(init, apply, lambda stride: repeats, lambda stride: False)
 
@@ -154,7 +155,7 @@ def _conv_7x1_1x7() -> Primitive:
     x = jax.nn.relu(x)
     x = conv(x, params['row'][None], (1, stride), (0, 3))
     x = conv(x, params['column'][:, None], (stride, 1), (3, 0))
-    return norm(x, 0)
+    return norm(measure(x), 0).value
 
   return Primitive(init, apply, lambda stride: 1, lambda stride: False)
 
@@ -170,7 +171,8 @@ def _skip_connect() -> Primitive:
     del key
     if stride == 1:
       return x
-    return norm(factorized_reduce(jax.nn.relu(x), params['pointwise']), 0)
+    x = factorized_reduce(jax.nn.relu(x), params['pointwise'])
+    return norm(measure(x), 0).value
 
   return Primitive(
     init, apply, lambda stride: stride - 1, lambda stride: stride == 1

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from opp_darts_jax import primitives, space
+from opp_darts_jax.norm import Normalised
 from opp_darts_jax.primitives import PRIMITIVES
 
 CHANNELS = 4
@@ -42,9 +43,9 @@ def expected_weights(name, stride):
   return WEIGHTS.get(name, {})
 
 
-def identity(x, i):
+def identity(measured, i):
   del i
-  return x
+  return Normalised.unchanged(measured.x)
 
 
 def some_x(height=5, width=6):
@@ -101,9 +102,9 @@ def test_weights_are_stacks_of_copies(name, stride):
 def test_norms_counts_and_numbers_the_calls(name, stride):
   calls = []
 
-  def norm(x, i):
+  def norm(measured, i):
     calls.append(i)
-    return x
+    return identity(measured, i)
 
   jax.eval_shape(lambda x: apply(name, x, stride, norm), some_x())
   assert calls == list(range(PRIMITIVES[name].norms(stride)))
@@ -215,7 +216,7 @@ def test_an_impulse_spreads_over_the_kernel(name, size, dilation):
   """The first depthwise convolution alone, by a norm that stops the rest."""
   x = jnp.zeros((1, 15, 15, CHANNELS)).at[0, 7, 7].set(1.0)
   seen = []
-  apply(name, x, 1, lambda x, i: seen.append(x) or x)
+  apply(name, x, 1, lambda y, i: seen.append(y.x) or identity(y, i))
   lit = np.asarray(seen[0][0] != 0).all(-1)
   taps = 7 + dilation * (np.arange(size) - size // 2)
   want = np.zeros((15, 15), bool)
@@ -226,9 +227,9 @@ def test_an_impulse_spreads_over_the_kernel(name, size, dilation):
 def test_only_the_first_repeat_has_the_stride():
   sizes = []
 
-  def norm(x, i):
-    sizes.append(x.shape[1:3])
-    return x
+  def norm(measured, i):
+    sizes.append(measured.x.shape[1:3])
+    return identity(measured, i)
 
   jax.eval_shape(lambda x: apply('sep_conv_3x3', x, 2, norm), some_x(8, 6))
   assert sizes == [(4, 3), (4, 3)]

@@ -1,0 +1,275 @@
+// Images in blocks of channels, and the loops over them that are convolutions.
+//
+// A block has as many channels as a vector has lanes. With the padding of a
+// convolution around it, inner loops read contiguous vectors, keep their sums
+// in registers and know no borders. Rows of results are as long as a multiple
+// of 4 pixels; what lies beyond their width is to be ignored.
+
+#ifndef OPP_DARTS_JAX_KERNELS_BLOCKS_H_
+#define OPP_DARTS_JAX_KERNELS_BLOCKS_H_
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "xla/ffi/api/ffi.h"
+
+namespace ffi = xla::ffi;
+
+namespace opp_darts {
+
+template <typename T>
+struct VectorOf {
+  typedef T Type __attribute__((vector_size(32)));
+};
+template <typename T>
+using Vector = typename VectorOf<T>::Type;
+template <typename T>
+constexpr int kLanes = 32 / sizeof(T);
+
+template <typename T>
+int64_t NumBlocks(int64_t channels) {
+  return (channels + kLanes<T> - 1) / kLanes<T>;
+}
+
+// Vectors with no value yet, and vectors of zeros.
+template <typename T>
+std::unique_ptr<Vector<T>[]> Scratch(int64_t size) {
+  return std::unique_ptr<Vector<T>[]>(new Vector<T>[size]);
+}
+template <typename T>
+std::unique_ptr<Vector<T>[]> Zeros(int64_t size) {
+  auto zeros = Scratch<T>(size);
+  std::memset(static_cast<void*>(zeros.get()), 0, size * sizeof(Vector<T>));
+  return zeros;
+}
+
+// One side of a convolution's geometry.
+struct Window {
+  int64_t height, width;          // Of the input.
+  int64_t out_height, out_width;  // Of the result.
+  int64_t size, stride, dilation;
+  int64_t step = 1;  // Only every step-th pixel of the input is not zero.
+
+  int64_t pad() const { return dilation * (size - 1) / 2; }
+  int64_t out_row() const { return (out_width + 3) / 4 * 4; }
+  int64_t out_pixels() const { return out_height * out_row(); }
+  int64_t padded_row() const {
+    int64_t read = (out_row() - 1) * stride + (size - 1) * dilation + 1;
+    return std::max(width + 2 * pad(), read);
+  }
+  int64_t padded_pixels() const {
+    return (height + 2 * pad()) * padded_row();
+  }
+  // The convolution that gives a gradient, spread out by the stride, back.
+  Window Transposed() const {
+    return {height, width, height, width, size, 1, dilation, stride};
+  }
+};
+
+// Calls work(i) for i < count on the pool's threads and on this one, which does
+// whatever no other thread has begun: it never waits for a busy pool. Less than
+// some number of products is not worth waking others for.
+template <typename Work>
+void Parallel(ffi::ThreadPool pool, int64_t count, int64_t products,
+              Work work) {
+  int64_t helpers = std::min(pool.num_threads(), count) - 1;
+  if (helpers <= 0 || products < 1 << 17) {
+    for (int64_t i = 0; i < count; ++i) work(i);
+    return;
+  }
+  struct Progress {
+    std::atomic<int64_t> next{0};
+    int64_t done = 0;
+    std::mutex mutex;
+    std::condition_variable all_done;
+  };
+  auto progress = std::make_shared<Progress>();
+  // A helper that comes late finds nothing to do, and touches no work.
+  auto run = [progress, count, &work] {
+    int64_t done = 0;
+    for (int64_t i; (i = progress->next++) < count; ++done) work(i);
+    if (done == 0) return;
+    std::lock_guard<std::mutex> lock(progress->mutex);
+    progress->done += done;
+    if (progress->done == count) progress->all_done.notify_all();
+  };
+  for (int64_t i = 0; i < helpers; ++i) {
+    pool.Schedule(std::function<void()>(run));
+  }
+  run();
+  std::unique_lock<std::mutex> lock(progress->mutex);
+  progress->all_done.wait(lock, [&] { return progress->done == count; });
+}
+
+// Copies up to a vector's lanes of an array.
+template <typename T>
+Vector<T> Load(const T* from, int64_t lanes) {
+  Vector<T> v = {};
+  if (lanes >= kLanes<T>) {
+    std::memcpy(&v, from, sizeof(v));
+  } else {
+    for (int64_t i = 0; i < lanes; ++i) v[i] = from[i];
+  }
+  return v;
+}
+
+template <typename T>
+void Store(const Vector<T>& v, T* to, int64_t lanes) {
+  if (lanes >= kLanes<T>) {
+    std::memcpy(to, &v, sizeof(v));
+  } else {
+    for (int64_t i = 0; i < lanes; ++i) to[i] = v[i];
+  }
+}
+
+// A matrix (rows, columns) as vectors (blocks of columns, rows).
+template <typename T>
+std::unique_ptr<Vector<T>[]> LoadMatrix(const T* matrix, int64_t rows,
+                                        int64_t columns) {
+  auto blocks = Scratch<T>(NumBlocks<T>(columns) * rows);
+  for (int64_t b = 0; b < NumBlocks<T>(columns); ++b) {
+    for (int64_t row = 0; row < rows; ++row) {
+      int64_t first = b * kLanes<T>;
+      blocks[b * rows + row] =
+          Load(matrix + row * columns + first, columns - first);
+    }
+  }
+  return blocks;
+}
+
+// out(row, column) = map(one block of channels of image(row, column)).
+template <typename T, typename Map>
+void LoadBlock(const T* image, int64_t height, int64_t width, int64_t channels,
+               int64_t block, int64_t out_row, Vector<T>* out, Map map) {
+  int64_t first = block * kLanes<T>;
+  for (int64_t row = 0; row < height; ++row) {
+    const T* from = image + row * width * channels + first;
+    Vector<T>* to = out + row * out_row;
+    for (int64_t i = 0; i < width; ++i) {
+      to[i] = map(Load(from + i * channels, channels - first));
+    }
+  }
+}
+
+template <typename T>
+void StoreBlock(const Vector<T>* block, int64_t block_row, int64_t height,
+                int64_t width, int64_t channels, int64_t index, T* image) {
+  int64_t first = index * kLanes<T>;
+  for (int64_t row = 0; row < height; ++row) {
+    T* to = image + row * width * channels + first;
+    for (int64_t i = 0; i < width; ++i) {
+      Store(block[row * block_row + i], to + i * channels, channels - first);
+    }
+  }
+}
+
+template <typename T, int kSize, int kStride, int kPixels>
+void ConvPixels(const Window& w, const Vector<T>* block,
+                const Vector<T>* kernel, int64_t row, int64_t column,
+                Vector<T>* out) {
+  const int64_t size = kSize ? kSize : w.size;
+  const int64_t stride = kStride ? kStride : w.stride;
+  Vector<T> sums[kPixels] = {};
+  for (int64_t i = 0; i < size; ++i) {
+    int64_t at = row * stride + i * w.dilation;
+    if (w.step > 1 && (at - w.pad()) % w.step) continue;
+    const Vector<T>* line = block + at * w.padded_row() + column * stride;
+    for (int64_t j = 0; j < size; ++j) {
+      const Vector<T> tap = kernel[i * size + j];
+      const Vector<T>* x = line + j * w.dilation;
+      for (int u = 0; u < kPixels; ++u) sums[u] += x[u * stride] * tap;
+    }
+  }
+  for (int u = 0; u < kPixels; ++u) out[column + u] = sums[u];
+}
+
+template <typename T, int kSize, int kStride>
+void ConvBlockOf(const Window& w, const Vector<T>* block,
+                 const Vector<T>* kernel, Vector<T>* out) {
+  for (int64_t row = 0; row < w.out_height; ++row, out += w.out_row()) {
+    int64_t column = 0;
+    for (; column + 8 <= w.out_row(); column += 8) {
+      ConvPixels<T, kSize, kStride, 8>(w, block, kernel, row, column, out);
+    }
+    for (; column < w.out_row(); column += 4) {
+      ConvPixels<T, kSize, kStride, 4>(w, block, kernel, row, column, out);
+    }
+  }
+}
+
+// Convolves a padded block: (height + 2 pad, padded_row) -> (out_height,
+// out_row).
+template <typename T>
+void ConvBlock(const Window& w, const Vector<T>* block,
+               const Vector<T>* kernel, Vector<T>* out) {
+  switch (w.stride * 100 + w.size) {
+    case 103: return ConvBlockOf<T, 3, 1>(w, block, kernel, out);
+    case 105: return ConvBlockOf<T, 5, 1>(w, block, kernel, out);
+    case 203: return ConvBlockOf<T, 3, 2>(w, block, kernel, out);
+    case 205: return ConvBlockOf<T, 5, 2>(w, block, kernel, out);
+    default: return ConvBlockOf<T, 0, 0>(w, block, kernel, out);
+  }
+}
+
+// kTaps neighbouring taps of one row of the kernel; enough pixels at a time to
+// hide what a sum takes.
+template <typename T, int kTaps, int kPixels>
+void KernelGradTaps(const Window& w, const Vector<T>* block,
+                    const Vector<T>* g, int64_t i, int64_t j0,
+                    Vector<T>* grad) {
+  Vector<T> totals[kTaps] = {};
+  for (int64_t row = 0; row < w.out_height; ++row, g += w.out_row()) {
+    const Vector<T>* line =
+        block + (row * w.stride + i * w.dilation) * w.padded_row() +
+        j0 * w.dilation;
+    Vector<T> sums[kPixels][kTaps] = {};
+    int64_t column = 0;
+    for (; column + kPixels <= w.out_width; column += kPixels) {
+      for (int u = 0; u < kPixels; ++u) {
+        const Vector<T> gradient = g[column + u];
+        const Vector<T>* x = line + (column + u) * w.stride;
+        for (int j = 0; j < kTaps; ++j) {
+          sums[u][j] += x[j * w.dilation] * gradient;
+        }
+      }
+    }
+    for (; column < w.out_width; ++column) {
+      for (int j = 0; j < kTaps; ++j) {
+        sums[0][j] += line[column * w.stride + j * w.dilation] * g[column];
+      }
+    }
+    for (int u = 0; u < kPixels; ++u) {
+      for (int j = 0; j < kTaps; ++j) totals[j] += sums[u][j];
+    }
+  }
+  for (int j = 0; j < kTaps; ++j) grad[j] = totals[j];
+}
+
+// The kernel's gradient, (size, size): of a padded block and g (out_height,
+// out_row).
+template <typename T>
+void KernelGradBlock(const Window& w, const Vector<T>* block,
+                     const Vector<T>* g, Vector<T>* grad) {
+  for (int64_t i = 0; i < w.size; ++i, grad += w.size) {
+    switch (w.size) {
+      case 3: KernelGradTaps<T, 3, 3>(w, block, g, i, 0, grad); break;
+      case 5: KernelGradTaps<T, 5, 2>(w, block, g, i, 0, grad); break;
+      case 7: KernelGradTaps<T, 7, 1>(w, block, g, i, 0, grad); break;
+      default:
+        for (int64_t j = 0; j < w.size; ++j) {
+          KernelGradTaps<T, 1, 4>(w, block, g, i, j, grad + j);
+        }
+    }
+  }
+}
+
+}  // namespace opp_darts
+
+#endif  // OPP_DARTS_JAX_KERNELS_BLOCKS_H_

@@ -1,0 +1,112 @@
+// The depthwise convolution and its kernel's gradient, for XLA's FFI on CPU.
+
+#include "blocks.h"
+
+namespace opp_darts {
+namespace {
+
+template <typename T>
+Vector<T> Same(Vector<T> v) {
+  return v;
+}
+
+template <typename T>
+void Conv(ffi::ThreadPool pool, const Window& w, int64_t batch,
+          int64_t channels, const T* x, const T* kernel, T* out) {
+  auto kernels = LoadMatrix(kernel, w.size * w.size, channels);
+  int64_t products =
+      batch * w.out_pixels() * channels * w.size * w.size;
+  Parallel(pool, batch, products, [&](int64_t image) {
+    // Only the middle is written again: what surrounds it stays zero.
+    auto block = Zeros<T>(w.padded_pixels());
+    auto y = Scratch<T>(w.out_pixels());
+    for (int64_t b = 0; b < NumBlocks<T>(channels); ++b) {
+      LoadBlock(x + image * w.height * w.width * channels, w.height, w.width,
+                channels, b, w.padded_row(),
+                block.get() + w.pad() * (w.padded_row() + 1), Same<T>);
+      ConvBlock<T>(w, block.get(), kernels.get() + b * w.size * w.size,
+                   y.get());
+      StoreBlock(y.get(), w.out_row(), w.out_height, w.out_width, channels, b,
+                 out + image * w.out_height * w.out_width * channels);
+    }
+  });
+}
+
+template <typename T>
+void KernelGrad(ffi::ThreadPool pool, const Window& w, int64_t batch,
+                int64_t channels, const T* x, const T* g, T* out) {
+  int64_t taps = w.size * w.size, weights = taps * channels;
+  // One sum for each image: the result does not depend on the threads.
+  std::vector<T> grads(batch * weights);
+  int64_t products = batch * w.out_pixels() * weights;
+  Parallel(pool, batch, products, [&](int64_t image) {
+    auto block = Zeros<T>(w.padded_pixels());
+    auto g_block = Scratch<T>(w.out_pixels());
+    auto grad = Scratch<T>(taps);
+    for (int64_t b = 0; b < NumBlocks<T>(channels); ++b) {
+      LoadBlock(x + image * w.height * w.width * channels, w.height, w.width,
+                channels, b, w.padded_row(),
+                block.get() + w.pad() * (w.padded_row() + 1), Same<T>);
+      LoadBlock(g + image * w.out_height * w.out_width * channels,
+                w.out_height, w.out_width, channels, b, w.out_row(),
+                g_block.get(), Same<T>);
+      KernelGradBlock<T>(w, block.get(), g_block.get(), grad.get());
+      StoreBlock(grad.get(), taps, 1, taps, channels, b,
+                 grads.data() + image * weights);
+    }
+  });
+  std::fill(out, out + weights, T(0));
+  for (int64_t image = 0; image < batch; ++image) {
+    for (int64_t i = 0; i < weights; ++i) out[i] += grads[image * weights + i];
+  }
+}
+
+template <ffi::DataType type>
+ffi::Error ConvHandler(ffi::ThreadPool pool, ffi::Buffer<type> x,
+                       ffi::Buffer<type> kernel, ffi::ResultBuffer<type> out,
+                       int64_t stride, int64_t dilation) {
+  auto in = x.dimensions(), to = out->dimensions();
+  Window w{in[1], in[2], to[1], to[2], kernel.dimensions()[0],
+           stride, dilation};
+  Conv(pool, w, in[0], in[3], x.typed_data(), kernel.typed_data(),
+       out->typed_data());
+  return ffi::Error::Success();
+}
+
+template <ffi::DataType type>
+ffi::Error KernelGradHandler(ffi::ThreadPool pool, ffi::Buffer<type> x,
+                             ffi::Buffer<type> g, ffi::ResultBuffer<type> out,
+                             int64_t stride, int64_t dilation) {
+  auto in = x.dimensions(), to = g.dimensions();
+  Window w{in[1], in[2], to[1], to[2], out->dimensions()[0],
+           stride, dilation};
+  KernelGrad(pool, w, in[0], in[3], x.typed_data(), g.typed_data(),
+             out->typed_data());
+  return ffi::Error::Success();
+}
+
+template <ffi::DataType type>
+auto Binding() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .template Arg<ffi::Buffer<type>>()
+      .template Arg<ffi::Buffer<type>>()
+      .template Ret<ffi::Buffer<type>>()
+      .template Attr<int64_t>("stride")
+      .template Attr<int64_t>("dilation");
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_conv_float32, ConvHandler<ffi::F32>,
+                              Binding<ffi::F32>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_conv_float64, ConvHandler<ffi::F64>,
+                              Binding<ffi::F64>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_kernel_grad_float32,
+                              KernelGradHandler<ffi::F32>,
+                              Binding<ffi::F32>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_kernel_grad_float64,
+                              KernelGradHandler<ffi::F64>,
+                              Binding<ffi::F64>());
+
+}  // namespace opp_darts

@@ -1,0 +1,152 @@
+"""ReLU, depthwise and 1x1 convolution, and the moments of what they give.
+
+The unit that separable and dilated convolutions are made of. Most of its time
+goes to reading and writing memory: on CPU a C++ kernel does all of it in one
+pass over each image, and all of its gradients in another (native.py). Elsewhere
+XLA gets its parts.
+
+The kernels are primitives, differentiable as often as the parts are: the
+unit's derivative is a linear primitive whose transpose is the gradient kernel,
+and what lies beyond is taken from the parts.
+"""
+
+import functools
+from typing import Any
+
+import jax
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from opp_darts_jax import native
+from opp_darts_jax.depthwise import depthwise_conv, out_size
+from opp_darts_jax.norm import Measured, Normalised, measure
+
+
+def separable_unit(
+  normalised: Normalised,
+  depthwise: jax.Array,
+  pointwise: jax.Array,
+  stride: int = 1,
+  dilation: int = 1,
+) -> Measured:
+  """The ReLU, convolved by `depthwise`, times `pointwise`.
+
+  Args:
+    normalised: (B, H, W, C).
+    depthwise: (k, k, C), k odd.
+    pointwise: (C, D).
+    stride: of the depthwise convolution.
+    dilation: of the depthwise convolution.
+
+  Returns:
+    The product (B, ceil(H / stride), ceil(W / stride), D) with its moments.
+  """
+  args = (*normalised, depthwise, pointwise)
+  params = {'stride': stride, 'dilation': dilation}
+  if jax.default_backend() == 'cpu' and native.supports(normalised.x.dtype):
+    return Measured(*_unit_p.bind(*args, **params))
+  return _parts(*args, **params)
+
+
+def _parts(x, shift, scale, depthwise, pointwise, *, stride, dilation):
+  u = jax.nn.relu(Normalised(x, shift, scale).value)
+  return measure(depthwise_conv(u, depthwise, stride, dilation) @ pointwise)
+
+
+def _parts_jvp(*args, **params):
+  """(arguments, their tangents, mean) -> the results' tangents."""
+  primals, tangents = args[:5], args[5:10]
+  return jax.jvp(functools.partial(_parts, **params), primals, tangents)[1]
+
+
+def _parts_vjp(*args, **params):
+  """(arguments, mean, the results' cotangents) -> the arguments'."""
+  vjp = jax.vjp(functools.partial(_parts, **params), *args[:5])[1]
+  return vjp(Measured(*args[6:]))
+
+
+def _native(name: str, shapes: Any) -> Any:
+  def call(*args, **params):
+    return native.call(name, shapes(*args, **params), *args, **params)
+
+  return call
+
+
+def _unit_shapes(x, shift, scale, depthwise, pointwise, *, stride, dilation):
+  del shift, scale, depthwise, dilation
+  batch, height, width, _ = x.shape
+  size = pointwise.shape[-1:]
+  shape = (batch, out_size(height, stride), out_size(width, stride), *size)
+  return [ShapedArray(s, x.dtype) for s in (shape, size, size)]
+
+
+def _jvp_shapes(*args, **params):
+  return _unit_shapes(*args[:5], **params)
+
+
+def _vjp_shapes(*args, **params):
+  del params
+  return [ShapedArray(a.shape, a.dtype) for a in args[:5]]
+
+
+def _define(name: str, parts: Any, shapes: Any, lowered: Any) -> Primitive:
+  """A primitive lowered in one way, and derived and mapped as its parts."""
+  primitive = Primitive(name)
+  primitive.multiple_results = True
+  primitive.def_impl(
+    lambda *args, **params: jax.jit(
+      functools.partial(primitive.bind, **params)
+    )(*args)
+  )
+  primitive.def_abstract_eval(shapes)
+  mlir.register_lowering(
+    primitive, mlir.lower_fun(lowered, multiple_results=True)
+  )
+
+  def jvp(primals, tangents, **params):
+    tangents = map(ad.instantiate_zeros, tangents)
+    function = functools.partial(parts, **params)
+    return jax.jvp(function, tuple(primals), tuple(tangents))
+
+  def batch(args, axes, **params):
+    outs = jax.vmap(functools.partial(parts, **params), axes)(*args)
+    return list(outs), [0] * len(outs)
+
+  ad.primitive_jvps[primitive] = jvp
+  batching.primitive_batchers[primitive] = batch
+  return primitive
+
+
+_unit_p = _define(
+  'separable_unit', _parts, _unit_shapes, _native('separable', _unit_shapes)
+)
+_jvp_p = _define('separable_unit_jvp', _parts_jvp, _jvp_shapes, _parts_jvp)
+_vjp_p = _define(
+  'separable_unit_vjp',
+  _parts_vjp,
+  _vjp_shapes,
+  _native('separable_grad', _vjp_shapes),
+)
+
+
+def _unit_jvp(primals, tangents, **params):
+  results = _unit_p.bind(*primals, **params)
+  tangents = map(ad.instantiate_zeros, tangents)
+  return results, _jvp_p.bind(*primals, *tangents, results[1], **params)
+
+
+def _transpose(cotangents, *args, **params):
+  primals, mean = args[:5], args[10]
+  cotangents = map(ad.instantiate_zeros, cotangents)
+  grads = _vjp_p.bind(*primals, mean, *cotangents, **params)
+  linear = [ad.is_undefined_primal(a) for a in args[5:10]]
+  return [
+    *[None] * 5,
+    *[g if by else None for g, by in zip(grads, linear)],
+    None,
+  ]
+
+
+ad.primitive_jvps[_unit_p] = _unit_jvp
+ad.primitive_transposes[_jvp_p] = _transpose
