@@ -3,22 +3,32 @@
 One loop over the source nodes around one loop over the nodes that each source
 feeds, whatever their number: the program holds every operation once a cell,
 forward and backward, and what an edge computes stays in the caches. What needs
-the source alone (pools with their norm, identities) is computed once a source.
-In the backward pass an operation recomputes its forward pass, which is faster
-on machines bound by memory and keeps no activation but the nodes.
+the source alone (pools with their norm, identities) is computed once a source,
+and separable operations of all its edges are one kernel where it can be built
+(mixture.py), so that most cells have no inner loop. In the backward pass an
+operation recomputes its forward pass, which is faster on machines bound by
+memory and keeps no activation but the nodes.
 
 Axes: B batch, H W C, E edges, S sources, D destinations.
 """
 
-from typing import Any
+import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from opp_darts_jax import mixture
 from opp_darts_jax.depthwise import out_size
-from opp_darts_jax.edges import CellEdges, Phase, Statistics, take_copies
+from opp_darts_jax.edges import (
+  CellEdges,
+  CellOperation,
+  Phase,
+  Statistics,
+  take_copies,
+)
 from opp_darts_jax.gate import gated_operation
 
 
@@ -60,85 +70,156 @@ def _run_phase(
   first_state = phase.first + destinations + 2 - len(states)
   exists_SD = phase.edges_SD >= 0
   edges_SD = np.maximum(phase.edges_SD, 0)
-
-  def per_copy(stacks, members):
-    slots = {o.name: np.maximum(o.slots(phase), 0) for o in members}
-    return {
-      name: take_copies(stacks[name], rows) for name, rows in slots.items()
-    }
-
-  present = [o for o in cell.operations if o.present(phase)]
-  shared = [o for o in present if o.shared(phase)]
-  own = [o for o in present if not o.shared(phase)]
-  apply = {
-    o.name: gated_operation(o.primitive, phase.stride, cell.train)
-    for o in present
-  }
+  members = _members(cell, phase, states)
+  run = functools.partial(_run_source, cell, phase, members)
 
   def source_body(states, xs):
     if inputs is None:
       x = lax.dynamic_index_in_dim(states, xs['state'], 0, keepdims=False)
     else:
       x = xs['x']
-    outputs, statistics = {}, {}
-    # A one that the alphas reach, or an operation on a network's first inputs
-    # stayed behind its gate, of which second order could take no derivative.
-    one = 1.0 + 0.0 * xs['weights'][0, 0]
-    for o in shared:
-      if o.norms(phase):
-        active = xs['active'][:, o.column].any()
-        outputs[o.column], statistics[o.name] = apply[o.name](
-          active, one, {}, xs['running'][o.name], x, None
-        )
-      else:
-        outputs[o.column] = x
-
-    def edge_body(_, edge):
-      y = sum(edge['weights'][k] * z for k, z in outputs.items())
-      batch = {}
-      for o in own:
-        z, batch[o.name] = apply[o.name](
-          edge['active'][o.column],
-          edge['weights'][o.column],
-          edge['params'][o.name],
-          edge['running'][o.name],
-          x,
-          edge.get('key'),
-        )
-        y += z
-      return None, (y, batch)
-
-    edge_xs = {
-      k: xs[k] for k in ('weights', 'active', 'params', 'key') if k in xs
-    }
-    edge_xs['running'] = {o.name: xs['running'][o.name] for o in own}
-    _, (ys, batch) = lax.scan(edge_body, None, edge_xs)
+    sums, statistics = run(x, xs)
     kept, fed = jnp.split(states, [len(states) - destinations])
-    return jnp.concatenate([kept, fed + ys]), statistics | batch
+    return jnp.concatenate([kept, fed + sums]), statistics
 
   xs: dict[str, Any] = {
     'state': jnp.array(phase.sources) - first_state,
     'weights': jnp.where(exists_SD[..., None], cell.weights_EK[edges_SD], 0.0),
     'active': exists_SD[..., None] & cell.mask_EK[edges_SD],
-    'params': per_copy(cell.params, own),
-    'running': per_copy(
-      cell.running, [*own, *(o for o in shared if o.norms(phase))]
-    ),
+    'params': _copies(cell.params, phase, members.single),
+    'running': _copies(cell.running, phase, members.single),
+    'pooled': _copies(cell.running, phase, members.pools),
   }
+  if members.mixed:
+    xs['mixed'] = mixture.pack(
+      list(_copies(cell.params, phase, members.mixed).values())
+    )
   if inputs is not None:
     xs['x'] = inputs
   keys = cell.keys(edges_SD.ravel())
   if keys is not None:
     xs['key'] = keys.reshape(edges_SD.shape)
   states, statistics = lax.scan(source_body, states, xs)
+  if members.mixed:
+    batches = mixture.statistics(
+      [o.name for o in members.mixed],
+      statistics.pop('mixed'),
+      states.shape[-1],
+      states[0, ..., 0].size,
+    )
+    statistics |= {o.name: b for o, b in zip(members.mixed, batches)}
   return states, {
     o.name: (
       o.slots(phase).ravel(),
       jax.tree.map(_flatten_copies, statistics[o.name]),
     )
-    for o in present
+    for o in cell.operations
     if statistics.get(o.name)
   }
+
+
+class _Members(NamedTuple):
+  """The operations of a phase, by how they are run.
+
+  Attributes:
+    pools: once a source.
+    identities: not at all.
+    mixed: all of a source's edges by one kernel.
+    single: edge by edge.
+  """
+
+  pools: list[CellOperation]
+  identities: list[CellOperation]
+  mixed: list[CellOperation]
+  single: list[CellOperation]
+
+
+def _members(cell: CellEdges, phase: Phase, states: jax.Array) -> _Members:
+  members = _Members([], [], [], [])
+  kernels = cell.train and mixture.available(states)
+  for o in cell.operations:
+    if not o.present(phase):
+      continue
+    if o.shared(phase):
+      kind = members.pools if o.norms(phase) else members.identities
+    elif kernels and o.primitive.separable:
+      kind = members.mixed
+    else:
+      kind = members.single
+    kind.append(o)
+  return members
+
+
+def _copies(stacks: Any, phase: Phase, members: list[CellOperation]) -> Any:
+  """{operation: its copies by source and, unless shared, destination}."""
+  return {
+    o.name: take_copies(stacks[o.name], np.maximum(o.slots(phase), 0))
+    for o in members
+  }
+
+
+def _run_source(
+  cell: CellEdges, phase: Phase, members: _Members, x: jax.Array, xs: Any
+) -> tuple[jax.Array, dict[str, Any]]:
+  """What the edges that leave x carry, (D, B, H', W', C), and statistics."""
+  outputs = {o.column: x for o in members.identities}
+  statistics: dict[str, Any] = {}
+  # A one that the alphas reach, or an operation on a network's first inputs
+  # stayed behind its gate, of which second order could take no derivative.
+  one = 1.0 + 0.0 * xs['weights'][0, 0]
+  for o in members.pools:
+    pool = gated_operation(o.primitive, phase.stride, cell.train)
+    active = xs['active'][:, o.column].any()
+    outputs[o.column], statistics[o.name] = pool(
+      active, one, {}, xs['pooled'][o.name], x, None
+    )
+  sums: Any = sum(
+    jnp.multiply.outer(xs['weights'][:, k], y) for k, y in outputs.items()
+  )
+  if members.mixed:
+    columns = np.array([o.column for o in members.mixed])
+    mixed, statistics['mixed'] = mixture.separable_mixture(
+      [o.name for o in members.mixed],
+      xs['active'][:, columns],
+      x,
+      xs['weights'][:, columns],
+      xs['mixed'],
+      phase.stride,
+    )
+    sums += mixed
+  if members.single:
+    edge_body = functools.partial(_run_edge, cell, phase, members.single, x)
+    names = ('weights', 'active', 'params', 'running', 'key')
+    edge_xs = {name: xs[name] for name in names if name in xs}
+    _, (singles, batch) = lax.scan(edge_body, None, edge_xs)
+    sums += singles
+    statistics |= batch
+  return sums, statistics
+
+
+def _run_edge(
+  cell: CellEdges,
+  phase: Phase,
+  operations: list[CellOperation],
+  x: jax.Array,
+  carry: None,
+  xs: Any,
+) -> tuple[None, tuple[jax.Array, dict[str, Any]]]:
+  """The weighted sum of an edge's operations, and their statistics."""
+  y: Any = 0.0
+  statistics = {}
+  for o in operations:
+    apply = gated_operation(o.primitive, phase.stride, cell.train)
+    z, statistics[o.name] = apply(
+      xs['active'][o.column],
+      xs['weights'][o.column],
+      xs['params'][o.name],
+      xs['running'][o.name],
+      x,
+      xs.get('key'),
+    )
+    y += z
+  return carry, (y, statistics)
 
 
 def _flatten_copies(statistic: jax.Array) -> jax.Array:

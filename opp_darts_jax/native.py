@@ -24,6 +24,8 @@ TARGETS = (
   'depthwise_kernel_grad',
   'separable',
   'separable_grad',
+  'mixture',
+  'mixture_grad',
 )
 DTYPES = ('float32', 'float64')
 _FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC')
@@ -55,20 +57,22 @@ def available() -> bool:
   return True
 
 
-def call(target: str, results: Any, *args: jax.Array, **params: int) -> Any:
+def call(target: str, results: Any, *args: jax.Array, **params: Any) -> Any:
   """Calls a kernel of `TARGETS`.
 
   Args:
     target: the kernel's name, without its type.
     results: shape and dtype of the result, or a list of them.
-    args: arrays of one dtype.
-    params: the kernel's parameters.
+    args: arrays; the last one's dtype is the kernel's.
+    params: the kernel's parameters, whole numbers or lists of them.
   """
   kernel = jax.ffi.ffi_call(
-    f'{target}_{args[0].dtype.name}',
+    f'{target}_{args[-1].dtype.name}',
     jax.tree.map(lambda r: jax.ShapeDtypeStruct(r.shape, r.dtype), results),
   )
-  return kernel(*args, **{name: np.int64(v) for name, v in params.items()})
+  return kernel(
+    *args, **{k: np.array(v, np.int64)[()] for k, v in params.items()}
+  )
 
 
 def _build() -> pathlib.Path:

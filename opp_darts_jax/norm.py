@@ -46,6 +46,11 @@ class Normalised(NamedTuple):
     return (self.x - self.shift) * self.scale
 
 
+def unbiased(var: jax.Array, count: int) -> jax.Array:
+  """The variance that `count` values with the biased one `var` come from."""
+  return var * (count / max(count - 1, 1))
+
+
 def measure(x: jax.Array) -> Measured:
   """Takes the moments of x (..., C)."""
   axes = tuple(range(x.ndim - 1))
@@ -73,9 +78,8 @@ def normalise(
     mean, var = running['mean'], running['var']
     statistics = {'mean': mean, 'var': var}
   else:
-    count = x.size // x.shape[-1]
-    unbiased = var * (count / max(count - 1, 1))
-    statistics = lax.stop_gradient({'mean': mean, 'var': unbiased})
+    used = {'mean': mean, 'var': unbiased(var, x.size // x.shape[-1])}
+    statistics = lax.stop_gradient(used)
   return Normalised(x, mean, lax.rsqrt(var + EPSILON)), statistics
 
 

@@ -19,6 +19,14 @@ Params = dict[str, jax.Array]
 Norm = Callable[[Measured, int], Normalised]
 
 
+class Separable(NamedTuple):
+  """How often the unit is repeated, and its kernel's size and dilation."""
+
+  repeats: int
+  size: int
+  dilation: int
+
+
 class Primitive(NamedTuple):
   """An operation as pure functions.
 
@@ -31,6 +39,7 @@ class Primitive(NamedTuple):
     shared: stride -> whether it has neither weights nor randomness, so that
       all edges that leave a node get the same from it.
     search_norm: whether a batch normalisation follows it in a supernet.
+    separable: what it is if it is units of separable.py, else None.
   """
 
   init: Callable[[jax.Array, tuple[int, ...], int, int], Params]
@@ -38,6 +47,7 @@ class Primitive(NamedTuple):
   norms: Callable[[int], int]
   shared: Callable[[int], bool]
   search_norm: bool = False
+  separable: Separable | None = None
 
 
 def uniform(key: jax.Array, shape: Sequence[int], fan_in: int) -> jax.Array:
@@ -137,7 +147,13 @@ def _depthwise_separable(size: int, dilation: int, repeats: int) -> Primitive:
       normalised = norm(measured, i)
     return normalised.value
 
-  return Primitive(init, apply, lambda stride: repeats, lambda stride: False)
+  return Primitive(
+    init,
+    apply,
+    norms=lambda stride: repeats,
+    shared=lambda stride: False,
+    separable=Separable(repeats, size, dilation),
+  )
 
 
 def _conv_7x1_1x7() -> Primitive:

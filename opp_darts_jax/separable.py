@@ -90,8 +90,17 @@ def _vjp_shapes(*args, **params):
   return [ShapedArray(a.shape, a.dtype) for a in args[:5]]
 
 
-def _define(name: str, parts: Any, shapes: Any, lowered: Any) -> Primitive:
-  """A primitive lowered in one way, and derived and mapped as its parts."""
+def define_primitive(
+  name: str, parts: Any, shapes: Any, lowered: Any
+) -> Primitive:
+  """A primitive lowered in one way, and derived and mapped as its parts.
+
+  Args:
+    name: of the primitive.
+    parts: (arguments, parameters) -> results, for JAX to derive.
+    shapes: the same, of shapes.
+    lowered: the same, as it is to be compiled.
+  """
   primitive = Primitive(name)
   primitive.multiple_results = True
   primitive.def_impl(
@@ -118,11 +127,13 @@ def _define(name: str, parts: Any, shapes: Any, lowered: Any) -> Primitive:
   return primitive
 
 
-_unit_p = _define(
+_unit_p = define_primitive(
   'separable_unit', _parts, _unit_shapes, _native('separable', _unit_shapes)
 )
-_jvp_p = _define('separable_unit_jvp', _parts_jvp, _jvp_shapes, _parts_jvp)
-_vjp_p = _define(
+_jvp_p = define_primitive(
+  'separable_unit_jvp', _parts_jvp, _jvp_shapes, _parts_jvp
+)
+_vjp_p = define_primitive(
   'separable_unit_vjp',
   _parts_vjp,
   _vjp_shapes,
