@@ -233,15 +233,18 @@ def alpha_step(
   grads, value, accuracy, batch_stats = alpha_gradient(
     loss, config, state, learning_rate, train, val, key
   )
+  state = _move_alphas(config, state.replace(batch_stats=batch_stats), grads)
+  return state, value, accuracy
+
+
+def _move_alphas(
+  config: SearchConfig, state: SearchState, grads: Tables
+) -> SearchState:
   updates, alpha_opt = arch.alpha_optimizer(config.alphas).update(
     grads, state.alpha_opt, state.alphas, mask=state.mask
   )
-  state = state.replace(
-    alphas=optax.apply_updates(state.alphas, updates),
-    alpha_opt=alpha_opt,
-    batch_stats=batch_stats,
-  )
-  return state, value, accuracy
+  alphas = optax.apply_updates(state.alphas, updates)
+  return state.replace(alphas=alphas, alpha_opt=alpha_opt)
 
 
 def weight_step(
@@ -261,17 +264,24 @@ def weight_step(
   (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(
     state.weights, state.alphas, batch, key
   )
+  state = state.replace(batch_stats=aux.batch_stats)
+  state = _move_weights(config, state, learning_rate, grads)
+  return state, value, aux.accuracy
+
+
+def _move_weights(
+  config: SearchConfig,
+  state: SearchState,
+  learning_rate: jax.Array,
+  grads: Any,
+) -> SearchState:
   updates, weight_opt = weight_optimizer(config.weights).update(
     grads, state.weight_opt, state.weights
   )
-  state = state.replace(
-    weights=jax.tree.map(
-      lambda w, u: w - learning_rate * u, state.weights, updates
-    ),
-    weight_opt=weight_opt,
-    batch_stats=aux.batch_stats,
+  weights = jax.tree.map(
+    lambda w, u: w - learning_rate * u, state.weights, updates
   )
-  return state, value, aux.accuracy
+  return state.replace(weights=weights, weight_opt=weight_opt)
 
 
 def search_step(
@@ -285,6 +295,11 @@ def search_step(
 ) -> tuple[SearchState, Metrics]:
   """One alpha step on `val`, then one weight step on `train`."""
   alpha_key, weight_key = jax.random.split(key)
+  if config.order == 'first':
+    val_key = jax.random.split(alpha_key)[1]
+    return _first_order_step(
+      model, config, state, learning_rate, [(val, val_key), (train, weight_key)]
+    )
   state, val_loss, val_accuracy = alpha_step(
     model, config, state, learning_rate, train, val, alpha_key
   )
@@ -292,4 +307,40 @@ def search_step(
     model, config, state, learning_rate, train, weight_key
   )
   metrics = Metrics(train_loss, train_accuracy, val_loss, val_accuracy)
+  return state.replace(step=state.step + 1), metrics
+
+
+def _first_order_step(
+  model: Supernet,
+  config: SearchConfig,
+  state: SearchState,
+  learning_rate: jax.Array,
+  batches: list[tuple[Batch, jax.Array]],
+) -> tuple[SearchState, Metrics]:
+  """Both steps as two passes of one loop, whose gradient is compiled once."""
+  stacked = jax.tree.map(lambda *t: jnp.stack(t), *batches)
+
+  def half(i, carry):
+    state, values, accuracies = carry
+    batch, key = jax.tree.map(lambda t: t[i], stacked)
+    loss = make_loss(model, state.batch_stats, state.mask)
+    (value, aux), (weight_grads, alpha_grads) = jax.value_and_grad(
+      loss, (0, 1), has_aux=True
+    )(state.weights, state.alphas, batch, key)
+    state = jax.lax.cond(
+      i == 0,
+      lambda state: _move_alphas(config, state, alpha_grads),
+      lambda state: _move_weights(config, state, learning_rate, weight_grads),
+      state.replace(batch_stats=aux.batch_stats),
+    )
+    return (
+      state,
+      values.at[i].set(value),
+      accuracies.at[i].set(aux.accuracy),
+    )
+
+  state, values, accuracies = jax.lax.fori_loop(
+    0, 2, half, (state, jnp.zeros(2), jnp.zeros(2))
+  )
+  metrics = Metrics(values[1], accuracies[1], values[0], accuracies[0])
   return state.replace(step=state.step + 1), metrics

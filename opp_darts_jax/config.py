@@ -9,6 +9,7 @@ from opp_darts_jax import space as space_lib
 from opp_darts_jax.errors import UserError, check_choice
 
 BILEVEL_ORDERS = ('first', 'second', 'second_fd')
+LAYOUTS = ('auto', 'loop', 'batch')
 METHODS = ('opp', 'darts')
 SELECTIONS = ('largest', 'smallest', 'random', 'fixed')
 BOUNDARIES = ('reset', 'keep')
@@ -189,6 +190,8 @@ class SearchConfig:
     order: alpha step of 'first' order, exact 'second' order, or second order
       by finite differences as published, 'second_fd'.
     log_steps: steps between two lines of metrics.
+    layout: how the edges of a cell are run: 'loop' (meant for CPU), 'batch'
+      (GPU and TPU), or by the device, 'auto'. It changes speed, not results.
     data: the images.
     weights: SGD for the weights.
     alphas: Adam for the alphas.
@@ -205,6 +208,7 @@ class SearchConfig:
   train_fraction: float = 0.5
   order: str = 'first'
   log_steps: int = 50
+  layout: str = 'auto'
   data: DataConfig = DataConfig()
   weights: WeightOptimizerConfig = WeightOptimizerConfig()
   alphas: AlphaOptimizerConfig = AlphaOptimizerConfig()
@@ -214,6 +218,7 @@ class SearchConfig:
     space = space_lib.get_space(self.space)
     space.mask(self.nodes)  # Refuses a number of nodes it does not have.
     check_choice('order', self.order, BILEVEL_ORDERS)
+    check_choice('layout', self.layout, LAYOUTS)
     for name in ('nodes', 'channels', 'epochs', 'log_steps'):
       _at_least(self, name, 1)
     _at_least(self, 'layers', 1)

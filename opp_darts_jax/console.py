@@ -5,8 +5,10 @@ import sys
 from collections.abc import Mapping
 from typing import Self
 
+import jax
 import tqdm
 
+from opp_darts_jax import native
 from opp_darts_jax.genotype import Genotype
 
 
@@ -81,3 +83,14 @@ def genotype_lines(genotype: Genotype) -> str:
   return (
     f'    normal {cell(genotype.normal)}\n    reduce {cell(genotype.reduce)}'
   )
+
+
+def device() -> str:
+  """The device that programs run on, and on CPU whose kernels they call."""
+  first = jax.devices()[0]
+  text = f'{first.device_kind} ({first.platform})'
+  if first.platform != 'cpu':
+    return text
+  if native.available():
+    return f'{text}, C++ kernels'
+  return f"{text}, XLA's kernels: with a C++ compiler it would be faster"

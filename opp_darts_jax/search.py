@@ -117,7 +117,12 @@ def _prepare(config: SearchConfig, images: ImageData) -> _Search:
       f'training images of {images.name} has {fewest}: a batch must fit.'
     )
   model = Supernet(
-    space, config.nodes, config.layers, config.channels, images.num_classes
+    space,
+    config.nodes,
+    config.layers,
+    config.channels,
+    images.num_classes,
+    config.layout,
   )
   programs = make_programs(
     model,
@@ -293,7 +298,6 @@ def _plan(
 ) -> str:
   """What the run will do, in a few lines."""
   config = search.config
-  device = jax.devices()[0]
   state = jax.eval_shape(search.programs.init, search.key)
   weights = sum(leaf.size for leaf in jax.tree.leaves(state.weights))
   schedule = config.schedule
@@ -311,7 +315,7 @@ def _plan(
   lines = [
     f'Search in {workdir}'
     + (f', going on after epoch {begin - 1}' if begin else ''),
-    f'  device    {device.device_kind} ({device.platform})',
+    f'  device    {console.device()}',
     f'  data      {images.name}: {halves[0]} images for weights, {halves[1]} '
     f'for alphas, {height}x{width}x{channels}, {images.num_classes} classes',
     f'  space     {config.space}: {", ".join(search.space.operations)}',

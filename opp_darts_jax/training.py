@@ -269,7 +269,6 @@ def _plan(
   begin: int,
 ) -> str:
   """What the run will do, in a few lines."""
-  device = jax.devices()[0]
   train, test = len(images.train.labels), len(images.test.labels)
   height, width, channels = images.train.images.shape[1:]
   per_epoch = train // config.batch_size
@@ -277,7 +276,7 @@ def _plan(
     [
       f'Training in {workdir}'
       + (f', going on after epoch {begin - 1}' if begin else ''),
-      f'  device    {device.device_kind} ({device.platform})',
+      f'  device    {console.device()}',
       f'  data      {images.name}: {train} images to train, {test} to test, '
       f'{height}x{width}x{channels}, {images.num_classes} classes',
       '  genotype',

@@ -4,6 +4,7 @@ import io
 import re
 import sys
 
+import jax
 import pytest
 
 from opp_darts_jax import console
@@ -86,3 +87,15 @@ def test_genotype_lines():
     '    normal sep_conv_3x3(0) skip_connect(1)',
     '    reduce max_pool_3x3(1) none(0)',
   ]
+
+
+@pytest.mark.parametrize(
+  ('available', 'words'),
+  [(True, 'C++ kernels'), (False, "XLA's kernels: with a C++ compiler")],
+)
+def test_the_device_says_whose_kernels_it_calls(monkeypatch, available, words):
+  monkeypatch.setattr(console.native, 'available', lambda: available)
+  device = jax.devices()[0]
+  line = console.device()
+  assert line.startswith(f'{device.device_kind} ({device.platform})')
+  assert (words in line) == (device.platform == 'cpu')

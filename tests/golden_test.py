@@ -304,9 +304,13 @@ def compiled_once(monkeypatch):
   def unrolled_map(f, xs):
     return jax.tree.map(lambda *ys: jnp.stack(ys), *[f(x) for x in xs])
 
+  def unrolled_loop(lower, upper, body, carry):
+    return functools.reduce(lambda c, i: body(i, c), range(lower, upper), carry)
+
   monkeypatch.setattr(bilevel, 'make_loss', compiled_loss)
   # Outside of a compiled program a loop would be compiled at every call.
   monkeypatch.setattr(jax.lax, 'map', unrolled_map)
+  monkeypatch.setattr(jax.lax, 'fori_loop', unrolled_loop)
 
 
 def rounded(model, weights, seed):

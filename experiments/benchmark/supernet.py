@@ -32,32 +32,15 @@ import numpy as np
 import optax
 import torch
 from absl import app, flags
+from steps import ENTRY, MODES, SIZES, SPACE, build_steps, masked, start
 from torch_supernet import Search as PeerSearch
 from torch_supernet import Supernet as Peer
 
-from opp_darts_jax import bilevel
-from opp_darts_jax.arch import Tables
+from opp_darts_jax import native
 from opp_darts_jax.bilevel import Batch, SearchState
 from opp_darts_jax.cell import LAYOUTS
-from opp_darts_jax.config import SearchConfig
-from opp_darts_jax.space import SPACES
 from opp_darts_jax.supernet import Supernet
 from opp_darts_jax.torch_weights import supernet_to_torch
-
-# The order in which --ops counts operations, as a search might take them in.
-ENTRY = (
-  'sep_conv_3x3',
-  'dil_conv_5x5',
-  'max_pool_3x3',
-  'none',
-  'sep_conv_5x5',
-  'dil_conv_3x3',
-  'avg_pool_3x3',
-  'skip_connect',
-)
-SPACE = SPACES['darts']
-SIZES = {'small': (8, 5, 32), 'full': (16, 8, 64)}
-MODES = ('forward', 'weight', 'first', 'second', 'second_fd')
 
 _SIZE = flags.DEFINE_enum(
   'size', 'small', list(SIZES), 'small: C 8, 5 cells, batch 32; full: 16, 8, 64'
@@ -99,32 +82,11 @@ class Ours(NamedTuple):
   temp_mb: float
 
 
-def build_ours(
-  mode: str, model: Supernet, state: SearchState, train: Batch, val: Batch
-) -> Ours:
-  """Compiles a loop over steps, as a search runs them."""
-  order = mode if mode.startswith('second') else 'first'
-  config = SearchConfig(order=order)
-  key = jax.random.key(0)
-  rate = config.weights.learning_rate
-
-  def step(state):
-    if mode == 'forward':
-      # Images that change from step to step, or one pass would serve them all.
-      batch = train._replace(images=train.images + 1e-6 * state.step)
-      loss = bilevel.make_loss(model, state.batch_stats, state.mask)
-      value, _ = loss(state.weights, state.alphas, batch, key)
-      return state.replace(step=state.step + 1 + (value < 0))
-    if mode == 'weight':
-      return bilevel.weight_step(model, config, state, rate, train, key)[0]
-    return bilevel.search_step(model, config, state, rate, train, val, key)[0]
-
-  def steps(state, count):
-    return jax.lax.fori_loop(0, count, lambda _, s: step(s), state)
-
-  start = time.perf_counter()
-  compiled = jax.jit(steps, donate_argnums=0).lower(state, 1).compile()
-  seconds = time.perf_counter() - start
+def build_ours(mode: str, *args: Any) -> Ours:
+  """Compiles a mode's steps; see `build_steps`."""
+  begin = time.perf_counter()
+  compiled = build_steps(mode, *args)
+  seconds = time.perf_counter() - begin
   return Ours(
     lambda state, count: jax.block_until_ready(compiled(state, count)),
     seconds,
@@ -236,23 +198,9 @@ def assert_equal(
 def main(argv: list[str]) -> None:
   """Prints and writes a row for each number of operations and mode."""
   del argv
-  channels, layers, size = SIZES[_SIZE.value]
-  model = Supernet(SPACE, 4, layers, channels, 10, _LAYOUT.value)
-  full = jax.tree.map(jnp.asarray, SPACE.mask(4))
-  initial = jax.jit(
-    lambda key: bilevel.init_state(
-      model, SearchConfig(), key, (32, 32, 3), full
-    )
-  )(jax.random.key(0))
-  draw = np.random.default_rng(0)
-  train, val = (
-    Batch(
-      jnp.asarray(draw.normal(size=(size, 32, 32, 3)), jnp.float32),
-      jnp.asarray(draw.integers(10, size=size)),
-    )
-    for _ in range(2)
-  )
+  model, initial, train, val = start(_SIZE.value, len(ENTRY), _LAYOUT.value)
   jax.config.update('jax_enable_compilation_cache', False)
+  native.available()  # Built once a machine, not once a program.
   programs = {
     mode: build_ours(mode, model, initial, train, val) for mode in _MODES.value
   }
@@ -261,9 +209,7 @@ def main(argv: list[str]) -> None:
     gradients = build_gradients(model, double)
   rows: list[dict[str, Any]] = []
   for count in map(int, _OPS.value):
-    operations = tuple(o for o in SPACE.operations if o in ENTRY[:count])
-    mask: Tables = jax.tree.map(jnp.asarray, SPACE.mask(4, operations))
-    state = initial.replace(mask=mask)
+    state, operations = masked(initial, count)
     peers = {}
     for layout in ('contiguous', 'channels_last') if _PEER.value else ():
       last = layout == 'channels_last'

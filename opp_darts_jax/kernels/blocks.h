@@ -129,6 +129,18 @@ void Store(const Vector<T>& v, T* to, int64_t lanes) {
   }
 }
 
+// The sum of value(i) for i < count, by several sums at a time.
+template <typename T, typename Value>
+Vector<T> Sum(int64_t count, Value value) {
+  Vector<T> sums[4] = {};
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    for (int u = 0; u < 4; ++u) sums[u] += value(i + u);
+  }
+  for (; i < count; ++i) sums[0] += value(i);
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
 // A matrix (rows, columns) as vectors (blocks of columns, rows).
 template <typename T>
 std::unique_ptr<Vector<T>[]> LoadMatrix(const T* matrix, int64_t rows,

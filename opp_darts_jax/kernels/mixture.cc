@@ -70,22 +70,27 @@ struct Mixture {
     return pass;
   }
 
-  // Calls visit(image, first of its values, size) on all threads.
+  // Calls visit(image, where its pixels begin) on all threads.
   template <typename Visit>
   void ForImages(Visit visit) const {
-    int64_t size = out_pixels() * channels;
-    Parallel(pool, batch, 4 * out_size(),
-             [&](int64_t i) { visit(i, i * size, size); });
+    Parallel(pool, batch, 4 * out_size(), [&](int64_t image) {
+      visit(image, image * out_pixels() * channels);
+    });
   }
 
   void AddTo(T* sum, const Operation<T>& o, const Pass& pass) const {
-    const T* y = pass.y.back().get();
-    const T* shift = pass.shift.data() + o.repeats * channels;
-    const T* scale = pass.scale.data() + o.repeats * channels;
-    ForImages([&](int64_t, int64_t first, int64_t size) {
-      for (int64_t i = first; i < first + size; i += channels) {
-        for (int64_t c = 0; c < channels; ++c) {
-          sum[i + c] += o.weight * ((y[i + c] - shift[c]) * scale[c]);
+    ForImages([&](int64_t, int64_t first) {
+      for (int64_t c = 0; c < channels; c += kLanes<T>) {
+        const int64_t lanes = channels - c;
+        const Vector<T> shift =
+            Load(pass.shift.data() + o.repeats * channels + c, lanes);
+        const Vector<T> scale =
+            Load(pass.scale.data() + o.repeats * channels + c, lanes);
+        const T* y = pass.y.back().get() + first + c;
+        T* to = sum + first + c;
+        for (int64_t i = 0; i < out_pixels() * channels; i += channels) {
+          Vector<T> z = (Load(y + i, lanes) - shift) * scale;
+          Store(Load(to + i, lanes) + o.weight * z, to + i, lanes);
         }
       }
     });
@@ -130,14 +135,20 @@ struct Mixture {
   // Per channel, the sum of g and that of g * (y - shift).
   std::vector<T> OutputSums(const T* g, const T* y, const T* shift) const {
     std::vector<T> each(batch * 2 * channels);
-    ForImages([&](int64_t image, int64_t first, int64_t size) {
-      T* sum = each.data() + image * 2 * channels;
-      T* product = sum + channels;
-      for (int64_t i = first; i < first + size; i += channels) {
-        for (int64_t c = 0; c < channels; ++c) {
-          sum[c] += g[i + c];
-          product[c] += g[i + c] * (y[i + c] - shift[c]);
-        }
+    ForImages([&](int64_t image, int64_t first) {
+      for (int64_t c = 0; c < channels; c += kLanes<T>) {
+        const int64_t lanes = channels - c;
+        const Vector<T> centre = Load(shift + c, lanes);
+        const T *of_g = g + first + c, *of_y = y + first + c;
+        auto gradient = [&](int64_t i) {
+          return Load(of_g + i * channels, lanes);
+        };
+        T* to = each.data() + image * 2 * channels + c;
+        Store(Sum<T>(out_pixels(), gradient), to, lanes);
+        auto product = [&](int64_t i) {
+          return gradient(i) * (Load(of_y + i * channels, lanes) - centre);
+        };
+        Store(Sum<T>(out_pixels(), product), to + channels, lanes);
       }
     });
     std::vector<T> sums(2 * channels);

@@ -63,14 +63,6 @@ void OuterProducts(const Vector<T>* x, const Vector<T>* g, int64_t pixels,
   std::copy(totals, totals + kLanes<T>, sums);
 }
 
-// Calls visit(pixel) for the pixels of a row that belong to the image.
-template <typename Visit>
-void ForPixels(const Window& w, Visit visit) {
-  for (int64_t row = 0; row < w.out_height; ++row) {
-    for (int64_t i = 0; i < w.out_width; ++i) visit(row * w.out_row() + i);
-  }
-}
-
 template <typename T>
 struct Unit {
   ffi::ThreadPool pool;
@@ -112,6 +104,16 @@ struct Unit {
     }
   }
 
+  // The sum of value(pixel) over the pixels of a result.
+  template <typename Value>
+  Vector<T> SumRows(const Vector<T>* block, Value value) const {
+    Vector<T> sum = {};
+    for (int64_t row = 0; row < w.out_height; ++row, block += w.out_row()) {
+      sum += Sum<T>(w.out_width, [&](int64_t i) { return value(block[i]); });
+    }
+    return sum;
+  }
+
   void Forward(T* y, T* mean, T* var) const {
     auto kernels = LoadMatrix(kernel, taps(), channels);
     auto matrix = LoadMatrix(pointwise, channels, out_channels);
@@ -127,12 +129,11 @@ struct Unit {
       const T pixels = w.out_height * w.out_width;
       for (int64_t b = 0; b < out_blocks(); ++b) {
         const Vector<T>* block = out.get() + b * w.out_pixels();
-        Vector<T> sum = {}, squares = {};
-        ForPixels(w, [&](int64_t i) { sum += block[i]; });
-        const Vector<T> centre = sum / pixels;
-        ForPixels(w, [&](int64_t i) {
-          Vector<T> v = block[i] - centre;
-          squares += v * v;
+        const Vector<T> centre =
+            SumRows(block, [](Vector<T> v) { return v; }) / pixels;
+        const Vector<T> squares = SumRows(block, [&](Vector<T> v) {
+          v -= centre;
+          return v * v;
         });
         T* to = moments.data() + (index * out_blocks() + b) * 2 * kLanes<T>;
         Store(centre, to, kLanes<T>);
@@ -254,9 +255,13 @@ struct Unit {
       LoadBlock(g_out.y + out_image(index), w.out_height, w.out_width,
                 out_channels, b, w.out_row(), to,
                 [&](Vector<T> v) { return v * direct; });
-      ForPixels(w, [&](int64_t i) {
-        to[i] += constant + slope * (block[i] - centre);
-      });
+      // Beyond a row's width g stays zero.
+      for (int64_t row = 0; row < w.out_height; ++row) {
+        for (int64_t i = 0; i < w.out_width; ++i) {
+          int64_t at = row * w.out_row() + i;
+          to[at] += constant + slope * (block[at] - centre);
+        }
+      }
     }
   }
 
@@ -286,15 +291,12 @@ struct Unit {
     for (int64_t row = 0; row < w.height; ++row) {
       const Vector<T>* value = u + row * w.padded_row();
       Vector<T>* g = du + row * back.out_row();
-      Vector<T> row_sum = {}, row_product = {};
       for (int64_t i = 0; i < w.width; ++i) {
-        const Vector<T> gradient = value[i] > zero ? g[i] : zero;
-        row_sum += gradient;
-        row_product += gradient * value[i];
-        g[i] = gradient * r;
+        g[i] = value[i] > zero ? g[i] : zero;
       }
-      sum += row_sum;
-      product += row_product;
+      sum += Sum<T>(w.width, [&](int64_t i) { return g[i]; });
+      product += Sum<T>(w.width, [&](int64_t i) { return g[i] * value[i]; });
+      for (int64_t i = 0; i < w.width; ++i) g[i] *= r;
     }
     if (add) {
       for (int64_t row = 0; row < w.height; ++row) {

@@ -1,0 +1,96 @@
+"""The supernet's steps that the benchmarks time and profile."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from opp_darts_jax import bilevel
+from opp_darts_jax.bilevel import Batch, SearchState
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.space import SPACES
+from opp_darts_jax.supernet import Supernet
+
+# The order in which --ops counts operations, as a search might take them in.
+ENTRY = (
+  'sep_conv_3x3',
+  'dil_conv_5x5',
+  'max_pool_3x3',
+  'none',
+  'sep_conv_5x5',
+  'dil_conv_3x3',
+  'avg_pool_3x3',
+  'skip_connect',
+)
+SPACE = SPACES['darts']
+SIZES = {'small': (8, 5, 32), 'full': (16, 8, 64)}
+MODES = ('forward', 'weight', 'first', 'second', 'second_fd')
+
+
+def masked(
+  state: SearchState, count: int
+) -> tuple[SearchState, tuple[str, ...]]:
+  """The state with the first `count` operations of `ENTRY`, and their names."""
+  names = tuple(o for o in SPACE.operations if o in ENTRY[:count])
+  mask = jax.tree.map(jnp.asarray, SPACE.mask(4, names))
+  return state.replace(mask=mask), names
+
+
+def start(
+  size: str, count: int, layout: str = 'auto'
+) -> tuple[Supernet, SearchState, Batch, Batch]:
+  """A supernet, its first state, and a batch of noise for each half.
+
+  Args:
+    size: of `SIZES`.
+    count: of active operations.
+    layout: of the supernet.
+  """
+  channels, layers, batch = SIZES[size]
+  model = Supernet(SPACE, 4, layers, channels, 10, layout)
+  mask = jax.tree.map(jnp.asarray, SPACE.mask(4))
+  state = jax.jit(
+    lambda key: bilevel.init_state(
+      model, SearchConfig(), key, (32, 32, 3), mask
+    )
+  )(jax.random.key(0))
+  draw = np.random.default_rng(0)
+  train, val = (
+    Batch(
+      jnp.asarray(draw.normal(size=(batch, 32, 32, 3)), jnp.float32),
+      jnp.asarray(draw.integers(10, size=batch)),
+    )
+    for _ in range(2)
+  )
+  return model, masked(state, count)[0], train, val
+
+
+def build_steps(
+  mode: str, model: Supernet, state: SearchState, train: Batch, val: Batch
+) -> Any:
+  """Compiles a loop over steps of a mode, as a search runs them.
+
+  Returns:
+    The compiled (state, number of steps) -> state; it consumes its state.
+  """
+  order = mode if mode.startswith('second') else 'first'
+  config = SearchConfig(order=order)
+  key = jax.random.key(0)
+  rate = config.weights.learning_rate
+
+  def step(state):
+    if mode == 'forward':
+      # Images that change from step to step, or one pass would serve them all.
+      batch = train._replace(images=train.images + 1e-6 * state.step)
+      loss = bilevel.make_loss(model, state.batch_stats, state.mask)
+      value, _ = loss(state.weights, state.alphas, batch, key)
+      return state.replace(step=state.step + 1 + (value < 0))
+    if mode == 'weight':
+      return bilevel.weight_step(model, config, state, rate, train, key)[0]
+    return bilevel.search_step(model, config, state, rate, train, val, key)[0]
+
+  def steps(state, count):
+    return jax.lax.fori_loop(0, count, lambda _, s: step(s), state)
+
+  return jax.jit(steps, donate_argnums=0).lower(state, 1).compile()
