@@ -89,6 +89,10 @@ def test_whole_numbers_are_floats_where_a_float_is_due():
     ({'data': 'cifar10'}, "data must be a group of fields; got 'cifar10'"),
     ({'space': 's5'}, "Unknown search space 's5'; valid are: darts, s1, s2, "),
     (
+      {'layout': 'loops'},
+      "Unknown layout 'loops'; valid are: auto, loop, batch.",
+    ),
+    (
       {'order': 'third'},
       "Unknown order 'third'; valid are: first, second, second_fd",
     ),
