@@ -93,4 +93,4 @@ def device() -> str:
     return text
   if native.available():
     return f'{text}, C++ kernels'
-  return f"{text}, XLA's kernels: with a C++ compiler it would be faster"
+  return f"{text}, XLA's kernels: no C++ compiler has built the faster ones"

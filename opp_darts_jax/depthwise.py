@@ -117,7 +117,7 @@ def _native_conv(
   x: jax.Array, kernel: jax.Array, *, stride: int, dilation: int
 ) -> jax.Array:
   params = {'stride': stride, 'dilation': dilation}
-  if not native.supports(x.dtype):
+  if not native.supports(x, kernel):
     return _shifted_conv(x, kernel, **params)
   result = _conv_shape(x, kernel, **params)
   return native.call('depthwise_conv', result, x, kernel, **params)
@@ -127,7 +127,7 @@ def _native_kernel_grad(
   x: jax.Array, g: jax.Array, *, size: int, stride: int, dilation: int
 ) -> jax.Array:
   params = {'stride': stride, 'dilation': dilation}
-  if not native.supports(x.dtype):
+  if not native.supports(x, g):
     return _scanned_kernel_grad(x, g, size=size, **params)
   result = _kernel_grad_shape(x, g, size=size, **params)
   return native.call('depthwise_kernel_grad', result, x, g, **params)
@@ -224,10 +224,13 @@ def define_primitive(
       result. It is asked whenever a program is compiled.
   """
   primitive = Primitive(name)
+
+  @functools.cache
+  def compiled(params):
+    return jax.jit(functools.partial(primitive.bind, **dict(params)))
+
   primitive.def_impl(
-    lambda *args, **params: jax.jit(
-      functools.partial(primitive.bind, **params)
-    )(*args)
+    lambda *args, **params: compiled(tuple(params.items()))(*args)
   )
   primitive.def_abstract_eval(shape)
 

@@ -79,8 +79,9 @@ def _run_phase(
     else:
       x = xs['x']
     sums, statistics = run(x, xs)
-    kept, fed = jnp.split(states, [len(states) - destinations])
-    return jnp.concatenate([kept, fed + sums]), statistics
+    fed = states[len(states) - destinations :] + sums
+    start = (len(states) - destinations, *[0] * (states.ndim - 1))
+    return lax.dynamic_update_slice(states, fed, start), statistics
 
   xs: dict[str, Any] = {
     'state': jnp.array(phase.sources) - first_state,
@@ -136,7 +137,7 @@ class _Members(NamedTuple):
 
 def _members(cell: CellEdges, phase: Phase, states: jax.Array) -> _Members:
   members = _Members([], [], [], [])
-  kernels = cell.train and mixture.available(states)
+  kernels = cell.train and mixture.available(states, cell.weights_EK)
   for o in cell.operations:
     if not o.present(phase):
       continue
@@ -173,8 +174,9 @@ def _run_source(
     outputs[o.column], statistics[o.name] = pool(
       active, one, {}, xs['pooled'][o.name], x, None
     )
+  # As a product of matrices, or the weights' gradients were slow reductions.
   sums: Any = sum(
-    jnp.multiply.outer(xs['weights'][:, k], y) for k, y in outputs.items()
+    jnp.tensordot(xs['weights'][:, k], y, 0) for k, y in outputs.items()
   )
   if members.mixed:
     columns = np.array([o.column for o in members.mixed])

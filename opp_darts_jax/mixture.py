@@ -32,9 +32,9 @@ from opp_darts_jax.primitives import PRIMITIVES, Params, Separable
 from opp_darts_jax.separable import define_primitive
 
 
-def available(x: jax.Array) -> bool:
-  """Whether the kernels can be called on arrays like x, here."""
-  return jax.default_backend() == 'cpu' and native.supports(x.dtype)
+def available(*arrays: jax.Array) -> bool:
+  """Whether the kernels can be called on arrays like these, here."""
+  return jax.default_backend() == 'cpu' and native.supports(*arrays)
 
 
 def pack(params: Sequence[Params]) -> jax.Array:
@@ -64,12 +64,14 @@ def separable_mixture(
 
   Returns:
     The sums (D, B, ceil(H / stride), ceil(W / stride), C), and the moments of
-    the operations' norms (D, M), 0 where not active.
+    the operations' norms (D, M), 0 where not active; no gradient goes through
+    these.
   """
-  sums, moments = _mixture_p.bind(
-    active_DK, x, weights_DK, params_DP, names=tuple(names), stride=stride
+  return tuple(
+    _mixture_p.bind(
+      active_DK, x, weights_DK, params_DP, names=tuple(names), stride=stride
+    )
   )
-  return sums, lax.stop_gradient(moments)
 
 
 def statistics(
@@ -153,8 +155,8 @@ def _shapes(active_DK, x, weights_DK, params_DP, *, names, stride):
   batch, height, width, channels = x.shape
   size = (batch, out_size(height, stride), out_size(width, stride), channels)
   moments = 2 * channels * sum(kind.repeats for kind in _kinds(names))
-  edges = len(active_DK.shape) and active_DK.shape[0]
-  return [ShapedArray((edges, *s), x.dtype) for s in (size, (moments,))]
+  shapes = (size, (moments,))
+  return [ShapedArray((active_DK.shape[0], *s), x.dtype) for s in shapes]
 
 
 def _jvp_shapes(*args, **params):
@@ -166,24 +168,32 @@ def _vjp_shapes(active_DK, *args, **params):
   return [ShapedArray(a.shape, a.dtype) for a in args[:3]]
 
 
-def _native(name: str, shapes: Any) -> Any:
+def _native(name: str, shapes: Any, slots: Any) -> Any:
+  """The kernel's call; `slots` says how many outputs its scratch holds."""
+
   def call(*args, names, stride):
     repeats, sizes, dilations = zip(*_kinds(names))
-    return native.call(
+    sums, _ = _shapes(*args[:4], names=names, stride=stride)
+    scratch = ShapedArray((slots(repeats), *sums.shape[1:]), sums.dtype)
+    *results, _ = native.call(
       name,
-      shapes(*args, names=names, stride=stride),
+      [*shapes(*args, names=names, stride=stride), scratch],
       *args,
       stride=stride,
       repeats=repeats,
       sizes=sizes,
       dilations=dilations,
     )
+    return results
 
   return call
 
 
 _mixture_p = define_primitive(
-  'separable_mixture', None, _shapes, _native('mixture', _shapes)
+  'separable_mixture',
+  None,
+  _shapes,
+  _native('mixture', _shapes, lambda repeats: len(repeats) + 2),
 )
 _jvp_p = define_primitive(
   'separable_mixture_jvp', _sums_jvp, _jvp_shapes, _sums_jvp
@@ -192,7 +202,7 @@ _vjp_p = define_primitive(
   'separable_mixture_vjp',
   _sums_vjp,
   _vjp_shapes,
-  _native('mixture_grad', _vjp_shapes),
+  _native('mixture_grad', _vjp_shapes, lambda repeats: max(repeats) + 2),
 )
 
 

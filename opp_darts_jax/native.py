@@ -1,14 +1,17 @@
 """The C++ kernels of the folder kernels, built where there is a compiler.
 
 The library is built when a program for CPU first asks for it, for the machine
-at hand, and kept beside the compilation cache: the next process loads it.
+at hand, and kept beside the compilation cache: the next process loads it. The
+compiler is asked each time whether what was built still fits.
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -16,7 +19,9 @@ from concurrent import futures
 from typing import Any
 
 import jax
+import jaxlib
 import numpy as np
+from absl import logging
 
 SOURCES = pathlib.Path(__file__).with_name('kernels')
 TARGETS = (
@@ -33,13 +38,14 @@ _FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC')
 
 def cache_dir() -> pathlib.Path:
   """Where what was compiled is kept: `$XDG_CACHE_HOME/opp_darts_jax`."""
-  home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+  home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
   return pathlib.Path(home) / 'opp_darts_jax'
 
 
-def supports(dtype: np.dtype) -> bool:
-  """Whether the kernels can be called on arrays of this dtype, here."""
-  return np.dtype(dtype).name in DTYPES and available()
+def supports(*arrays: jax.Array) -> bool:
+  """Whether the kernels can be called on these arrays, here."""
+  dtypes = {array.dtype.name for array in arrays}
+  return len(dtypes) == 1 and dtypes <= set(DTYPES) and available()
 
 
 @functools.cache
@@ -47,7 +53,9 @@ def available() -> bool:
   """Whether the kernels are built and registered; tries to, once."""
   try:
     library = ctypes.cdll.LoadLibrary(str(_build()))
-  except (OSError, subprocess.CalledProcessError):
+  except (OSError, subprocess.CalledProcessError) as error:
+    reason = getattr(error, 'stderr', b'').decode(errors='replace')
+    logging.info('No C++ kernels: %s %s', error, reason)
     return False
   for target in TARGETS:
     for dtype in DTYPES:
@@ -82,46 +90,33 @@ def _build() -> pathlib.Path:
     OSError: if there is no compiler, or the cache cannot be written.
     subprocess.CalledProcessError: if the compiler fails.
   """
-  compiler = os.environ.get('CXX') or shutil.which('c++') or shutil.which('g++')
-  if not compiler:
-    raise FileNotFoundError('no C++ compiler')
+  named = shlex.split(os.environ.get('CXX', ''))
+  compiler = named or [shutil.which('c++') or shutil.which('g++') or 'c++']
   # What the compiler says of itself and of the machine's instructions.
-  macros = _run([compiler, *_FLAGS, '-dM', '-E', '-x', 'c++', os.devnull])
-  files = sorted(SOURCES.iterdir())
-  key = hashlib.sha256(macros + jax.__version__.encode())
-  for file in files:
+  macros = _run([*compiler, *_FLAGS, '-dM', '-E', '-x', 'c++', os.devnull])
+  units = sorted(SOURCES.glob('*.cc'))
+  key = hashlib.sha256(macros + f'{_FLAGS} {jaxlib.__version__}'.encode())
+  for file in (*sorted(SOURCES.glob('*.h')), *units):
     key.update(file.read_bytes())
   path = cache_dir() / f'kernels-{key.hexdigest()[:16]}.so'
   if path.exists():
     return path
   path.parent.mkdir(parents=True, exist_ok=True)
+  compile_one = [*compiler, *_FLAGS, '-isystem', jax.ffi.include_dir(), '-c']
   with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-    objects = [
-      pathlib.Path(folder, file.name).with_suffix('.o')
-      for file in files
-      if file.suffix == '.cc'
-    ]
-    include = ('-isystem', jax.ffi.include_dir())
+    objects = [pathlib.Path(folder, f'{unit.stem}.o') for unit in units]
     with futures.ThreadPoolExecutor() as pool:
-      list(
-        pool.map(
-          lambda o: _run(
-            [
-              compiler,
-              *_FLAGS,
-              *include,
-              '-c',
-              SOURCES / f'{o.stem}.cc',
-              '-o',
-              o,
-            ]
-          ),
-          objects,
-        )
-      )
+      jobs = [
+        pool.submit(_run, [*compile_one, unit, '-o', result])
+        for unit, result in zip(units, objects)
+      ]
+    for job in jobs:
+      job.result()
     built = pathlib.Path(folder) / path.name
-    _run([compiler, '-shared', *objects, '-o', built])
-    built.replace(path)  # Whole or not at all, whoever else builds it.
+    _run([*compiler, '-shared', *objects, '-o', built])
+    # Whole or not at all; whoever else built it meanwhile may use it already.
+    with contextlib.suppress(FileExistsError):
+      os.link(built, path)
   return path
 
 

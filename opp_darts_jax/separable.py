@@ -14,6 +14,8 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jax import lax
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
@@ -44,7 +46,7 @@ def separable_unit(
   """
   args = (*normalised, depthwise, pointwise)
   params = {'stride': stride, 'dilation': dilation}
-  if jax.default_backend() == 'cpu' and native.supports(normalised.x.dtype):
+  if jax.default_backend() == 'cpu' and native.supports(*args):
     return Measured(*_unit_p.bind(*args, **params))
   return _parts(*args, **params)
 
@@ -103,10 +105,13 @@ def define_primitive(
   """
   primitive = Primitive(name)
   primitive.multiple_results = True
+
+  @functools.cache
+  def compiled(params):
+    return jax.jit(functools.partial(primitive.bind, **dict(params)))
+
   primitive.def_impl(
-    lambda *args, **params: jax.jit(
-      functools.partial(primitive.bind, **params)
-    )(*args)
+    lambda *args, **params: compiled(tuple(params.items()))(*args)
   )
   primitive.def_abstract_eval(shapes)
   mlir.register_lowering(
@@ -119,8 +124,19 @@ def define_primitive(
     return jax.jvp(function, tuple(primals), tuple(tangents))
 
   def batch(args, axes, **params):
-    outs = jax.vmap(functools.partial(parts, **params), axes)(*args)
-    return list(outs), [0] * len(outs)
+    mapped = [a for a, axis in zip(args, axes) if axis is not None]
+    mapped_axes = [axis for axis in axes if axis is not None]
+
+    def one(mapped):
+      each = iter(mapped)
+      return primitive.bind(
+        *(a if x is None else next(each) for a, x in zip(args, axes)), **params
+      )
+
+    outs = lax.map(
+      one, list(map(jnp.moveaxis, mapped, mapped_axes, [0] * len(mapped)))
+    )
+    return outs, [0] * len(outs)
 
   ad.primitive_jvps[primitive] = jvp
   batching.primitive_batchers[primitive] = batch

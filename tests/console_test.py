@@ -91,7 +91,7 @@ def test_genotype_lines():
 
 @pytest.mark.parametrize(
   ('available', 'words'),
-  [(True, 'C++ kernels'), (False, "XLA's kernels: with a C++ compiler")],
+  [(True, 'C++ kernels'), (False, "XLA's kernels: no C++ compiler")],
 )
 def test_the_device_says_whose_kernels_it_calls(monkeypatch, available, words):
   monkeypatch.setattr(console.native, 'available', lambda: available)

@@ -92,7 +92,7 @@ void Parallel(ffi::ThreadPool pool, int64_t count, int64_t products,
   };
   auto progress = std::make_shared<Progress>();
   // A helper that comes late finds nothing to do, and touches no work.
-  auto run = [progress, count, &work] {
+  auto run = [progress, count, &work]() noexcept {
     int64_t done = 0;
     for (int64_t i; (i = progress->next++) < count; ++done) work(i);
     if (done == 0) return;
@@ -221,7 +221,7 @@ void ConvBlockOf(const Window& w, const Vector<T>* block,
 template <typename T>
 void ConvBlock(const Window& w, const Vector<T>* block,
                const Vector<T>* kernel, Vector<T>* out) {
-  switch (w.stride * 100 + w.size) {
+  switch (w.size < 100 ? w.stride * 100 + w.size : 0) {
     case 103: return ConvBlockOf<T, 3, 1>(w, block, kernel, out);
     case 105: return ConvBlockOf<T, 5, 1>(w, block, kernel, out);
     case 203: return ConvBlockOf<T, 3, 2>(w, block, kernel, out);

@@ -37,12 +37,14 @@ struct Mixture {
   // The units of an operation, with what each gives.
   struct Pass {
     std::vector<Unit<T>> units;
-    std::vector<std::unique_ptr<T[]>> y;
+    std::vector<T*> y;
     std::vector<T> mean, var, shift, scale;  // (repeats, C) each.
   };
 
-  Pass Run(const Operation<T>& o) const {
+  // `y` is where each unit's output goes.
+  Pass Run(const Operation<T>& o, std::vector<T*> y) const {
     Pass pass;
+    pass.y = std::move(y);
     const int64_t c = channels;
     pass.mean.resize(o.repeats * c);
     pass.var.resize(o.repeats * c);
@@ -54,14 +56,13 @@ struct Mixture {
                             out_width(), o.size, 1, o.dilation}
                    : Window{height, width, out_height(), out_width(), o.size,
                             stride, o.dilation};
-      pass.units.push_back({pool, w, batch, c, c, i ? pass.y[i - 1].get() : x,
+      pass.units.push_back({pool, w, batch, c, c, i ? pass.y[i - 1] : x,
                             pass.shift.data() + i * c,
                             pass.scale.data() + i * c,
                             o.depthwise + i * o.size * o.size * c,
                             o.pointwise + i * c * c});
-      pass.y.emplace_back(new T[out_size()]);
       T *mean = pass.mean.data() + i * c, *var = pass.var.data() + i * c;
-      pass.units[i].Forward(pass.y[i].get(), mean, var);
+      pass.units[i].Forward(pass.y[i], mean, var);
       for (int64_t j = 0; j < c; ++j) {
         pass.shift[(i + 1) * c + j] = mean[j];
         pass.scale[(i + 1) * c + j] = 1 / std::sqrt(var[j] + kEpsilon);
@@ -78,32 +79,49 @@ struct Mixture {
     });
   }
 
-  void AddTo(T* sum, const Operation<T>& o, const Pass& pass) const {
+  // The weighted sum of what operations give, normalised; memory is read once.
+  void Sum(const std::vector<Pass>& passes, const std::vector<T>& weights,
+           T* sum) const {
+    struct Term {
+      const T* y;
+      Vector<T> shift, factor;
+    };
     ForImages([&](int64_t, int64_t first) {
+      std::vector<Term> terms(passes.size());
       for (int64_t c = 0; c < channels; c += kLanes<T>) {
         const int64_t lanes = channels - c;
-        const Vector<T> shift =
-            Load(pass.shift.data() + o.repeats * channels + c, lanes);
-        const Vector<T> scale =
-            Load(pass.scale.data() + o.repeats * channels + c, lanes);
-        const T* y = pass.y.back().get() + first + c;
+        for (size_t k = 0; k < passes.size(); ++k) {
+          const Pass& pass = passes[k];
+          const int64_t last = pass.units.size() * channels + c;
+          terms[k] = {pass.y.back() + first + c,
+                      Load(pass.shift.data() + last, lanes),
+                      Load(pass.scale.data() + last, lanes) * weights[k]};
+        }
         T* to = sum + first + c;
         for (int64_t i = 0; i < out_pixels() * channels; i += channels) {
-          Vector<T> z = (Load(y + i, lanes) - shift) * scale;
-          Store(Load(to + i, lanes) + o.weight * z, to + i, lanes);
+          Vector<T> total = {};
+          for (const Term& term : terms) {
+            total += (Load(term.y + i, lanes) - term.shift) * term.factor;
+          }
+          Store(total, to + i, lanes);
         }
       }
     });
   }
 
-  // Adds to the gradient of x, and fills those of the operation's weights.
+  // Adds to the gradient of x, and fills those of the operation's weights;
+  // `scratch` holds repeats + 2 outputs.
   void Backward(const Operation<T>& o, const T* g, T* dx, T* dweight,
-                T* ddepthwise, T* dpointwise) const {
+                T* ddepthwise, T* dpointwise, T* scratch) const {
     const int64_t c = channels, last = o.repeats - 1;
-    const Pass pass = Run(o);
+    std::vector<T*> y;
+    for (int64_t i = 0; i < o.repeats; ++i) {
+      y.push_back(scratch + i * out_size());
+    }
+    const Pass pass = Run(o, std::move(y));
     std::vector<T> factor(c), gmean(c), gvar(c), dshift(c), dscale(c);
     const T* scale = pass.scale.data() + o.repeats * c;
-    std::vector<T> sums = OutputSums(g, pass.y.back().get(),
+    std::vector<T> sums = OutputSums(g, pass.y.back(),
                                      pass.shift.data() + o.repeats * c);
     for (int64_t j = 0; j < c; ++j) {
       *dweight += scale[j] * sums[c + j];
@@ -112,23 +130,23 @@ struct Mixture {
       dscale[j] = o.weight * sums[c + j];
     }
     // The gradients that reach a unit's output, and then its input.
-    std::unique_ptr<T[]> above, below;
+    T* below = scratch + o.repeats * out_size();
+    T* above = below + out_size();
     for (int64_t i = last; i >= 0; --i) {
       const T* of = pass.scale.data() + (i + 1) * c;
       for (int64_t j = 0; j < c; ++j) {
         gmean[j] = dshift[j];
         gvar[j] = T(-0.5) * of[j] * of[j] * of[j] * dscale[j];
       }
-      if (i > 0) below.reset(new T[out_size()]);
       pass.units[i].Backward(
           pass.mean.data() + i * c,
-          {i == last ? g : above.get(), factor.data(), gmean.data(),
+          {i == last ? g : above, factor.data(), gmean.data(),
            gvar.data()},
-          {i > 0 ? below.get() : dx, dshift.data(), dscale.data(),
+          {i > 0 ? below : dx, dshift.data(), dscale.data(),
            ddepthwise + i * o.size * o.size * c, dpointwise + i * c * c,
            i == 0});
       std::fill(factor.begin(), factor.end(), T(1));
-      above = std::move(below);
+      std::swap(above, below);
     }
   }
 
@@ -144,11 +162,11 @@ struct Mixture {
           return Load(of_g + i * channels, lanes);
         };
         T* to = each.data() + image * 2 * channels + c;
-        Store(Sum<T>(out_pixels(), gradient), to, lanes);
+        Store(opp_darts::Sum<T>(out_pixels(), gradient), to, lanes);
         auto product = [&](int64_t i) {
           return gradient(i) * (Load(of_y + i * channels, lanes) - centre);
         };
-        Store(Sum<T>(out_pixels(), product), to + channels, lanes);
+        Store(opp_darts::Sum<T>(out_pixels(), product), to + channels, lanes);
       }
     });
     std::vector<T> sums(2 * channels);
@@ -209,35 +227,49 @@ void Clear(Buffer& buffer) {
 
 // Of D edges with K operations: active and weights (D, K), params (D, all the
 // operations' weights), sum (D, B, H', W', C), moments (D, mean and variance of
-// all the operations' units).
+// all the operations' units). What is computed between lies in `scratch`, which
+// XLA keeps from call to call: (K + 2, B, H', W', C), and in the backward pass
+// (the most repeats + 2, ...).
 template <ffi::DataType type>
 ffi::Error ForwardHandler(ffi::ThreadPool pool, ffi::Buffer<ffi::PRED> active,
                           ffi::Buffer<type> x, ffi::Buffer<type> weights,
                           ffi::Buffer<type> params,
                           ffi::ResultBuffer<type> sum,
-                          ffi::ResultBuffer<type> moments, int64_t stride,
+                          ffi::ResultBuffer<type> moments,
+                          ffi::ResultBuffer<type> scratch, int64_t stride,
                           ffi::Span<const int64_t> repeats,
                           ffi::Span<const int64_t> sizes,
                           ffi::Span<const int64_t> dilations) {
   using T = ffi::NativeType<type>;
   const Kinds kinds{repeats, sizes, dilations};
   auto mixture = MakeMixture<type>(pool, x, stride);
-  Clear(sum);
   Clear(moments);
   for (int64_t d = 0; d < active.dimensions()[0]; ++d) {
     T* to = moments->typed_data() + d * moments->dimensions()[1];
+    std::vector<typename Mixture<T>::Pass> passes;
+    std::vector<T> of_passes;
     ForActive<T>(kinds, active.typed_data() + d * kinds.count(),
                  weights.typed_data() + d * kinds.count(),
                  params.typed_data() + d * params.dimensions()[1],
                  mixture.channels,
-                 [&](const Operation<T>& o, size_t, int64_t, int64_t first) {
-                   auto pass = mixture.Run(o);
-                   mixture.AddTo(sum->typed_data() + d * mixture.out_size(), o,
-                                 pass);
-                   std::copy(pass.mean.begin(), pass.mean.end(), to + first);
-                   std::copy(pass.var.begin(), pass.var.end(),
-                             to + first + pass.mean.size());
+                 [&](const Operation<T>& o, size_t k, int64_t, int64_t first) {
+                   // Only the last output is needed when all have been run.
+                   std::vector<T*> y;
+                   for (int64_t i = 0; i < o.repeats; ++i) {
+                     size_t slot =
+                         i + 1 == o.repeats ? k : kinds.count() + i % 2;
+                     y.push_back(scratch->typed_data() +
+                                 slot * mixture.out_size());
+                   }
+                   passes.push_back(mixture.Run(o, std::move(y)));
+                   of_passes.push_back(o.weight);
+                   auto &mean = passes.back().mean, &var = passes.back().var;
+                   std::copy(mean.begin(), mean.end(), to + first);
+                   std::copy(var.begin(), var.end(),
+                             to + first + mean.size());
                  });
+    mixture.Sum(passes, of_passes,
+                sum->typed_data() + d * mixture.out_size());
   }
   return ffi::Error::Success();
 }
@@ -248,7 +280,8 @@ ffi::Error BackwardHandler(ffi::ThreadPool pool, ffi::Buffer<ffi::PRED> active,
                            ffi::Buffer<type> params, ffi::Buffer<type> g,
                            ffi::ResultBuffer<type> dx,
                            ffi::ResultBuffer<type> dweights,
-                           ffi::ResultBuffer<type> dparams, int64_t stride,
+                           ffi::ResultBuffer<type> dparams,
+                           ffi::ResultBuffer<type> scratch, int64_t stride,
                            ffi::Span<const int64_t> repeats,
                            ffi::Span<const int64_t> sizes,
                            ffi::Span<const int64_t> dilations) {
@@ -269,7 +302,8 @@ ffi::Error BackwardHandler(ffi::ThreadPool pool, ffi::Buffer<ffi::PRED> active,
                    mixture.Backward(
                        o, g.typed_data() + d * mixture.out_size(),
                        dx->typed_data(), dweight + k, to + at,
-                       to + at + kinds.depthwise(k, mixture.channels));
+                       to + at + kinds.depthwise(k, mixture.channels),
+                       scratch->typed_data());
                  });
   }
   return ffi::Error::Success();
@@ -283,6 +317,7 @@ auto ForwardBinding() {
       .template Arg<ffi::Buffer<type>>()
       .template Arg<ffi::Buffer<type>>()
       .template Arg<ffi::Buffer<type>>()
+      .template Ret<ffi::Buffer<type>>()
       .template Ret<ffi::Buffer<type>>()
       .template Ret<ffi::Buffer<type>>()
       .template Attr<int64_t>("stride")
@@ -300,6 +335,7 @@ auto BackwardBinding() {
       .template Arg<ffi::Buffer<type>>()
       .template Arg<ffi::Buffer<type>>()
       .template Arg<ffi::Buffer<type>>()
+      .template Ret<ffi::Buffer<type>>()
       .template Ret<ffi::Buffer<type>>()
       .template Ret<ffi::Buffer<type>>()
       .template Ret<ffi::Buffer<type>>()

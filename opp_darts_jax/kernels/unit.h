@@ -96,7 +96,7 @@ struct Unit {
                 w.padded_row(), u + w.pad() * (w.padded_row() + 1),
                 [&](Vector<T> v) {
                   v = (v - m) * r;
-                  return v > zero ? v : zero;
+                  return v < zero ? zero : v;  // NaN stays.
                 });
       ConvBlock<T>(w, u, kernels + b * taps(), d);
       u += w.padded_pixels();
@@ -309,7 +309,7 @@ struct Unit {
     StoreBlock(du, back.out_row(), w.height, w.width, channels, b, dx);
     // Where the gradient passes, x - shift is u / scale.
     Store<T>(-sum * r, sums + first, lanes);
-    Store<T>(product / r, sums + channels + first, lanes);
+    Store<T>(r != zero ? product / r : zero, sums + channels + first, lanes);
   }
 };
 
