@@ -293,9 +293,12 @@ def search_step(
   val: Batch,
   key: jax.Array,
 ) -> tuple[SearchState, Metrics]:
-  """One alpha step on `val`, then one weight step on `train`."""
+  """One alpha step on `val`, then one weight step on `train`.
+
+  The batches must be of the same shapes.
+  """
   alpha_key, weight_key = jax.random.split(key)
-  if config.order == 'first':
+  if config.order == 'first' and jax.default_backend() == 'cpu':
     val_key = jax.random.split(alpha_key)[1]
     return _first_order_step(
       model, config, state, learning_rate, [(val, val_key), (train, weight_key)]
@@ -317,7 +320,11 @@ def _first_order_step(
   learning_rate: jax.Array,
   batches: list[tuple[Batch, jax.Array]],
 ) -> tuple[SearchState, Metrics]:
-  """Both steps as two passes of one loop, whose gradient is compiled once."""
+  """Both steps as two passes of one loop, whose gradient is compiled once.
+
+  For CPU, where compiling takes long; the alpha step computes gradients for the
+  weights in vain, which a GPU would do at every one of many more steps.
+  """
   stacked = jax.tree.map(lambda *t: jnp.stack(t), *batches)
 
   def half(i, carry):

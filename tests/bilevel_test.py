@@ -196,6 +196,37 @@ def test_step_is_traced_once_within_and_across_stages():
   chex.assert_trees_all_equal_shapes_and_dtypes(out, state)
 
 
+def test_one_loop_for_both_steps_is_one_after_the_other(search):
+  made, data = search
+  state = masked(made.init(KEY), 'sep_conv_3x3', 'skip_connect')
+  model = Supernet(SPACE, nodes=2, layers=2, channels=2, classes=3)
+  train, val = (
+    Batch(data.images[rows] / jnp.float32(255), data.labels[rows])
+    for rows in (data.train_rows[:4], data.val_rows[:4])
+  )
+
+  @jax.jit
+  def looped(state):
+    return bilevel.search_step(model, CONFIG, state, 0.1, train, val, KEY)
+
+  @jax.jit
+  def stepped(state):
+    alpha_key, weight_key = jax.random.split(KEY)
+    state, val_loss, _ = bilevel.alpha_step(
+      model, CONFIG, state, 0.1, train, val, alpha_key
+    )
+    state, train_loss, _ = bilevel.weight_step(
+      model, CONFIG, state, 0.1, train, weight_key
+    )
+    return state.replace(step=state.step + 1), (train_loss, val_loss)
+
+  after, metrics = looped(state)
+  expected, losses = stepped(state)
+  close = functools.partial(chex.assert_trees_all_close, rtol=1e-4, atol=1e-5)
+  close((metrics.train_loss, metrics.val_loss), losses)
+  close(after, expected)
+
+
 def test_scoring_disturbs_nothing(search):
   made, data = search
   state = masked(made.init(KEY), 'sep_conv_3x3')

@@ -290,7 +290,7 @@ def start(model, weights, batch_stats, alphas):
 
 
 def alpha_gradient(order, model, state, train, val):
-  """The gradient that `search_step` takes."""
+  """The gradient of an alpha step."""
   loss = compiled_loss(model, state.batch_stats, state.mask)
   config = SearchConfig(order=order)
   key = jax.random.key(0)

@@ -113,6 +113,19 @@ def test_derivatives_of_gradients():
   )
 
 
+def test_vmap_is_a_loop():
+  x, weights, params = arrays(3, 5)
+  several = jnp.stack([weights, 1 - weights])
+  run = jax.jit(
+    lambda weights: jax.grad(functools.partial(loss, mixed, 1), (0, 1))(
+      x, weights, params
+    )
+  )
+  got = jax.vmap(run)(several)
+  want = jax.tree.map(lambda *t: jnp.stack(t), *map(run, several))
+  chex.assert_trees_all_close(got, want, rtol=1e-10, atol=1e-10)
+
+
 def test_one_kernel_forward_and_one_backward():
   args = arrays(3, 5)
   gradient = jax.grad(functools.partial(loss, mixed, 1), (0, 1, 2))

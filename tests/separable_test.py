@@ -57,6 +57,12 @@ def test_kernels_are_their_parts(shape, out_channels, size, stride, dilation):
   chex.assert_trees_all_close(got, want, rtol=1e-11, atol=1e-11)
 
 
+def test_what_is_not_a_number_stays_so():
+  args = jax.tree.map(jnp.float32, arrays((2, 4, 4, 3), 3, 3))
+  x = args[0].at[0, 1, 1, 0].set(jnp.nan)
+  assert jnp.isnan(jax.jit(unit)(x, *args[1:]).x[0]).any()
+
+
 def test_kernels_in_float32():
   args = jax.tree.map(jnp.float32, arrays((4, 9, 9, 8), 8, 3))
   got = results_and_gradients(unit, 1, 1, args)
