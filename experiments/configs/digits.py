@@ -5,9 +5,8 @@ python experiments/search.py --config=experiments/configs/digits.py \
 python experiments/train.py --config=experiments/configs/digits.py:train \
     --workdir=runs/digits/train
 
-Expect a test accuracy of 0.99 to 1 (0.9972, 1.0000, 0.9889 with seeds 0, 1, 2)
-and no skip connection in the cells. On two CPU cores: about 100 s of search and
-50 s of training, and two minutes of compiling the first time.
+Expect a test accuracy of 0.99 to 1 and no skip connection in the cells. On two
+CPU cores both take less than three minutes together, compiling included.
 """
 
 import ml_collections

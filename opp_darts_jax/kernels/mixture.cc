@@ -140,8 +140,8 @@ struct Mixture {
       }
       pass.units[i].Backward(
           pass.mean.data() + i * c,
-          {i == last ? g : above, factor.data(), gmean.data(),
-           gvar.data()},
+          {i == last ? g : above, factor.data(), gmean.data(), gvar.data(),
+           pass.y[i]},
           {i > 0 ? below : dx, dshift.data(), dscale.data(),
            ddepthwise + i * o.size * o.size * c, dpointwise + i * c * c,
            i == 0});

@@ -159,9 +159,11 @@ struct Unit {
     }
   }
 
-  // What reaches y directly is y * factor, channel by channel.
+  // What reaches y directly is y * factor, channel by channel. What the unit
+  // gave, if it was kept, saves computing it anew.
   struct OutputGradients {
     const T *y, *factor, *mean, *var;
+    const T* given = nullptr;
   };
   struct Gradients {
     T *x, *shift, *scale, *kernel, *pointwise;
@@ -242,7 +244,9 @@ struct Unit {
                       const Vector<T>* matrix, const T* mean,
                       const OutputGradients& g_out, Vector<T>* g) const {
     auto y = Scratch<T>(out_blocks() * w.out_pixels());
-    MatMul<T>(d, channels, w.out_pixels(), matrix, out_channels, y.get());
+    if (!g_out.given) {
+      MatMul<T>(d, channels, w.out_pixels(), matrix, out_channels, y.get());
+    }
     const T each = T(1) / count();
     for (int64_t b = 0; b < out_blocks(); ++b) {
       int64_t first = b * kLanes<T>, lanes = out_channels - first;
@@ -251,7 +255,12 @@ struct Unit {
       const Vector<T> constant = Load(g_out.mean + first, lanes) * each;
       const Vector<T> slope = Load(g_out.var + first, lanes) * (2 * each);
       Vector<T>* to = g + b * w.out_pixels();
-      const Vector<T>* block = y.get() + b * w.out_pixels();
+      Vector<T>* block = y.get() + b * w.out_pixels();
+      if (g_out.given) {
+        LoadBlock(g_out.given + out_image(index), w.out_height, w.out_width,
+                  out_channels, b, w.out_row(), block,
+                  [](Vector<T> v) { return v; });
+      }
       LoadBlock(g_out.y + out_image(index), w.out_height, w.out_width,
                 out_channels, b, w.out_row(), to,
                 [&](Vector<T> v) { return v * direct; });
