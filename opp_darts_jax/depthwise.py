@@ -212,6 +212,18 @@ def _input_grad(
   return _conv_p.bind(g, kernel[::-1, ::-1], stride=1, dilation=dilation)
 
 
+def compile_eagerly(primitive: Primitive) -> None:
+  """Outside of jit the primitive is compiled, once for its parameters."""
+
+  @functools.cache
+  def compiled(params):
+    return jax.jit(functools.partial(primitive.bind, **dict(params)))
+
+  primitive.def_impl(
+    lambda *args, **params: compiled(tuple(params.items()))(*args)
+  )
+
+
 def define_primitive(
   name: str, shape: Any, choose: Callable[[str], Callable[..., jax.Array]]
 ) -> Primitive:
@@ -224,14 +236,7 @@ def define_primitive(
       result. It is asked whenever a program is compiled.
   """
   primitive = Primitive(name)
-
-  @functools.cache
-  def compiled(params):
-    return jax.jit(functools.partial(primitive.bind, **dict(params)))
-
-  primitive.def_impl(
-    lambda *args, **params: compiled(tuple(params.items()))(*args)
-  )
+  compile_eagerly(primitive)
   primitive.def_abstract_eval(shape)
 
   def lower(platform, *args, **params):

@@ -21,7 +21,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from opp_darts_jax import native
-from opp_darts_jax.depthwise import depthwise_conv, out_size
+from opp_darts_jax.depthwise import compile_eagerly, depthwise_conv, out_size
 from opp_darts_jax.norm import Measured, Normalised, measure
 
 
@@ -105,14 +105,7 @@ def define_primitive(
   """
   primitive = Primitive(name)
   primitive.multiple_results = True
-
-  @functools.cache
-  def compiled(params):
-    return jax.jit(functools.partial(primitive.bind, **dict(params)))
-
-  primitive.def_impl(
-    lambda *args, **params: compiled(tuple(params.items()))(*args)
-  )
+  compile_eagerly(primitive)
   primitive.def_abstract_eval(shapes)
   mlir.register_lowering(
     primitive, mlir.lower_fun(lowered, multiple_results=True)

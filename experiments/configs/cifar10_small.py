@@ -8,7 +8,7 @@ python experiments/train.py \
 
 Expect an accuracy of the supernet on D_val of 0.51, no skip connection in the
 normal cell, and a test accuracy of the found network of 0.68. On two CPU cores:
-15 to 20 minutes of search, 8 of training.
+15 to 20 minutes of search and 8 of training by XLA's kernels alone.
 """
 
 import ml_collections

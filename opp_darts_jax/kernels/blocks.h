@@ -171,6 +171,13 @@ void LoadBlock(const T* image, int64_t height, int64_t width, int64_t channels,
 }
 
 template <typename T>
+void LoadBlock(const T* image, int64_t height, int64_t width, int64_t channels,
+               int64_t block, int64_t out_row, Vector<T>* out) {
+  LoadBlock(image, height, width, channels, block, out_row, out,
+            [](Vector<T> v) { return v; });
+}
+
+template <typename T>
 void StoreBlock(const Vector<T>* block, int64_t block_row, int64_t height,
                 int64_t width, int64_t channels, int64_t index, T* image) {
   int64_t first = index * kLanes<T>;

@@ -6,11 +6,6 @@ namespace opp_darts {
 namespace {
 
 template <typename T>
-Vector<T> Same(Vector<T> v) {
-  return v;
-}
-
-template <typename T>
 void Conv(ffi::ThreadPool pool, const Window& w, int64_t batch,
           int64_t channels, const T* x, const T* kernel, T* out) {
   auto kernels = LoadMatrix(kernel, w.size * w.size, channels);
@@ -23,7 +18,7 @@ void Conv(ffi::ThreadPool pool, const Window& w, int64_t batch,
     for (int64_t b = 0; b < NumBlocks<T>(channels); ++b) {
       LoadBlock(x + image * w.height * w.width * channels, w.height, w.width,
                 channels, b, w.padded_row(),
-                block.get() + w.pad() * (w.padded_row() + 1), Same<T>);
+                block.get() + w.pad() * (w.padded_row() + 1));
       ConvBlock<T>(w, block.get(), kernels.get() + b * w.size * w.size,
                    y.get());
       StoreBlock(y.get(), w.out_row(), w.out_height, w.out_width, channels, b,
@@ -46,10 +41,10 @@ void KernelGrad(ffi::ThreadPool pool, const Window& w, int64_t batch,
     for (int64_t b = 0; b < NumBlocks<T>(channels); ++b) {
       LoadBlock(x + image * w.height * w.width * channels, w.height, w.width,
                 channels, b, w.padded_row(),
-                block.get() + w.pad() * (w.padded_row() + 1), Same<T>);
+                block.get() + w.pad() * (w.padded_row() + 1));
       LoadBlock(g + image * w.out_height * w.out_width * channels,
                 w.out_height, w.out_width, channels, b, w.out_row(),
-                g_block.get(), Same<T>);
+                g_block.get());
       KernelGradBlock<T>(w, block.get(), g_block.get(), grad.get());
       StoreBlock(grad.get(), taps, 1, taps, channels, b,
                  grads.data() + image * weights);

@@ -258,8 +258,7 @@ struct Unit {
       Vector<T>* block = y.get() + b * w.out_pixels();
       if (g_out.given) {
         LoadBlock(g_out.given + out_image(index), w.out_height, w.out_width,
-                  out_channels, b, w.out_row(), block,
-                  [](Vector<T> v) { return v; });
+                  out_channels, b, w.out_row(), block);
       }
       LoadBlock(g_out.y + out_image(index), w.out_height, w.out_width,
                 out_channels, b, w.out_row(), to,
