@@ -74,13 +74,15 @@ struct Window {
 };
 
 // Calls work(i) for i < count on the pool's threads and on this one, which does
-// whatever no other thread has begun: it never waits for a busy pool. Less than
-// some number of products is not worth waking others for.
-template <typename Work>
+// whatever no other thread has begun: it never waits for a busy pool. Each
+// thread makes a work of its own, with the scratch that it needs. Less than some
+// number of products is not worth waking others for.
+template <typename Make>
 void Parallel(ffi::ThreadPool pool, int64_t count, int64_t products,
-              Work work) {
+              Make make) {
   int64_t helpers = std::min(pool.num_threads(), count) - 1;
   if (helpers <= 0 || products < 1 << 17) {
+    auto work = make();
     for (int64_t i = 0; i < count; ++i) work(i);
     return;
   }
@@ -91,11 +93,12 @@ void Parallel(ffi::ThreadPool pool, int64_t count, int64_t products,
     std::condition_variable all_done;
   };
   auto progress = std::make_shared<Progress>();
-  // A helper that comes late finds nothing to do, and touches no work.
-  auto run = [progress, count, &work]() noexcept {
-    int64_t done = 0;
-    for (int64_t i; (i = progress->next++) < count; ++done) work(i);
-    if (done == 0) return;
+  // A helper that comes late finds nothing to do, and makes no work.
+  auto run = [progress, count, &make]() noexcept {
+    int64_t i = progress->next++, done = 0;
+    if (i >= count) return;
+    auto work = make();
+    for (; i < count; i = progress->next++, ++done) work(i);
     std::lock_guard<std::mutex> lock(progress->mutex);
     progress->done += done;
     if (progress->done == count) progress->all_done.notify_all();
@@ -139,6 +142,64 @@ Vector<T> Sum(int64_t count, Value value) {
   }
   for (; i < count; ++i) sums[0] += value(i);
   return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+// Mean and sum of squared distances from it, lane by lane, of values that come
+// in parts.
+template <typename T>
+struct Spread {
+  Vector<T> mean = {}, squares = {};
+  T count = 0;
+
+  void Add(const Vector<T>& part_mean, const Vector<T>& part_squares,
+           T part_count) {
+    const Vector<T> away = part_mean - mean;
+    const T total = count + part_count;
+    mean += away * (part_count / total);
+    squares += part_squares + away * away * (count * part_count / total);
+    count = total;
+  }
+
+  // Values of `rows` rows of `width`, `row` apart.
+  void AddRows(const Vector<T>* values, int64_t rows, int64_t width,
+               int64_t row) {
+    const T n = rows * width;
+    Vector<T> sum = {}, part_squares = {};
+    for (int64_t i = 0; i < rows; ++i) {
+      const Vector<T>* of = values + i * row;
+      sum += Sum<T>(width, [&](int64_t j) { return of[j]; });
+    }
+    const Vector<T> centre = sum / n;
+    for (int64_t i = 0; i < rows; ++i) {
+      const Vector<T>* of = values + i * row;
+      part_squares += Sum<T>(width, [&](int64_t j) {
+        const Vector<T> away = of[j] - centre;
+        return away * away;
+      });
+    }
+    Add(centre, part_squares, n);
+  }
+};
+
+// Mean and variance over all images, each of the same number of values, from
+// (images, blocks of channels) spreads.
+template <typename T>
+void MergeMoments(const std::vector<Spread<T>>& spreads, int64_t images,
+                  int64_t channels, T* mean, T* var) {
+  const int64_t blocks = NumBlocks<T>(channels);
+  for (int64_t c = 0; c < channels; ++c) {
+    const int64_t block = c / kLanes<T>, lane = c % kLanes<T>;
+    auto of = [&](int64_t i) { return spreads[i * blocks + block]; };
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < images; ++i) sum += of(i).mean[lane];
+    const double centre = sum / images;
+    for (int64_t i = 0; i < images; ++i) {
+      const double away = of(i).mean[lane] - centre;
+      squares += of(i).squares[lane] / double(of(i).count) + away * away;
+    }
+    mean[c] = centre;
+    var[c] = squares / images;
+  }
 }
 
 // A matrix (rows, columns) as vectors (blocks of columns, rows).
@@ -189,52 +250,69 @@ void StoreBlock(const Vector<T>* block, int64_t block_row, int64_t height,
   }
 }
 
-template <typename T, int kSize, int kStride, int kPixels>
+template <typename T, int kSize, int kStride, int kDilation, int kPixels>
 void ConvPixels(const Window& w, const Vector<T>* block,
                 const Vector<T>* kernel, int64_t row, int64_t column,
                 Vector<T>* out) {
   const int64_t size = kSize ? kSize : w.size;
   const int64_t stride = kStride ? kStride : w.stride;
+  const int64_t dilation = kDilation ? kDilation : w.dilation;
   Vector<T> sums[kPixels] = {};
   for (int64_t i = 0; i < size; ++i) {
-    int64_t at = row * stride + i * w.dilation;
+    int64_t at = row * stride + i * dilation;
     if (w.step > 1 && (at - w.pad()) % w.step) continue;
     const Vector<T>* line = block + at * w.padded_row() + column * stride;
     for (int64_t j = 0; j < size; ++j) {
       const Vector<T> tap = kernel[i * size + j];
-      const Vector<T>* x = line + j * w.dilation;
+      const Vector<T>* x = line + j * dilation;
       for (int u = 0; u < kPixels; ++u) sums[u] += x[u * stride] * tap;
     }
   }
   for (int u = 0; u < kPixels; ++u) out[column + u] = sums[u];
 }
 
-template <typename T, int kSize, int kStride>
-void ConvBlockOf(const Window& w, const Vector<T>* block,
-                 const Vector<T>* kernel, Vector<T>* out) {
-  for (int64_t row = 0; row < w.out_height; ++row, out += w.out_row()) {
+template <typename T, int kSize, int kStride, int kDilation>
+void ConvRowsOf(const Window& w, const Vector<T>* block,
+                const Vector<T>* kernel, int64_t first, int64_t last,
+                Vector<T>* out) {
+  for (int64_t row = first; row < last; ++row, out += w.out_row()) {
     int64_t column = 0;
     for (; column + 8 <= w.out_row(); column += 8) {
-      ConvPixels<T, kSize, kStride, 8>(w, block, kernel, row, column, out);
+      ConvPixels<T, kSize, kStride, kDilation, 8>(w, block, kernel, row, column,
+                                                  out);
     }
     for (; column < w.out_row(); column += 4) {
-      ConvPixels<T, kSize, kStride, 4>(w, block, kernel, row, column, out);
+      ConvPixels<T, kSize, kStride, kDilation, 4>(w, block, kernel, row, column,
+                                                  out);
     }
   }
 }
 
-// Convolves a padded block: (height + 2 pad, padded_row) -> (out_height,
-// out_row).
+// Convolves a padded block (height + 2 pad, padded_row): rows of the result
+// from `first` to before `last`, (last - first, out_row).
+template <typename T>
+void ConvRows(const Window& w, const Vector<T>* block, const Vector<T>* kernel,
+              int64_t first, int64_t last, Vector<T>* out) {
+  auto conv = ConvRowsOf<T, 0, 0, 0>;
+  if (w.size < 10 && w.dilation < 10) {
+    switch (w.stride * 100 + w.size * 10 + w.dilation) {
+      case 131: conv = ConvRowsOf<T, 3, 1, 1>; break;
+      case 132: conv = ConvRowsOf<T, 3, 1, 2>; break;
+      case 151: conv = ConvRowsOf<T, 5, 1, 1>; break;
+      case 152: conv = ConvRowsOf<T, 5, 1, 2>; break;
+      case 231: conv = ConvRowsOf<T, 3, 2, 1>; break;
+      case 232: conv = ConvRowsOf<T, 3, 2, 2>; break;
+      case 251: conv = ConvRowsOf<T, 5, 2, 1>; break;
+      case 252: conv = ConvRowsOf<T, 5, 2, 2>; break;
+    }
+  }
+  conv(w, block, kernel, first, last, out);
+}
+
 template <typename T>
 void ConvBlock(const Window& w, const Vector<T>* block,
                const Vector<T>* kernel, Vector<T>* out) {
-  switch (w.size < 100 ? w.stride * 100 + w.size : 0) {
-    case 103: return ConvBlockOf<T, 3, 1>(w, block, kernel, out);
-    case 105: return ConvBlockOf<T, 5, 1>(w, block, kernel, out);
-    case 203: return ConvBlockOf<T, 3, 2>(w, block, kernel, out);
-    case 205: return ConvBlockOf<T, 5, 2>(w, block, kernel, out);
-    default: return ConvBlockOf<T, 0, 0>(w, block, kernel, out);
-  }
+  ConvRows<T>(w, block, kernel, 0, w.out_height, out);
 }
 
 // kTaps neighbouring taps of one row of the kernel; enough pixels at a time to

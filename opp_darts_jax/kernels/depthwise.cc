@@ -11,19 +11,20 @@ void Conv(ffi::ThreadPool pool, const Window& w, int64_t batch,
   auto kernels = LoadMatrix(kernel, w.size * w.size, channels);
   int64_t products =
       batch * w.out_pixels() * channels * w.size * w.size;
-  Parallel(pool, batch, products, [&](int64_t image) {
+  Parallel(pool, batch, products, [&] {
     // Only the middle is written again: what surrounds it stays zero.
-    auto block = Zeros<T>(w.padded_pixels());
-    auto y = Scratch<T>(w.out_pixels());
-    for (int64_t b = 0; b < NumBlocks<T>(channels); ++b) {
-      LoadBlock(x + image * w.height * w.width * channels, w.height, w.width,
-                channels, b, w.padded_row(),
-                block.get() + w.pad() * (w.padded_row() + 1));
-      ConvBlock<T>(w, block.get(), kernels.get() + b * w.size * w.size,
-                   y.get());
-      StoreBlock(y.get(), w.out_row(), w.out_height, w.out_width, channels, b,
-                 out + image * w.out_height * w.out_width * channels);
-    }
+    return [&, block = Zeros<T>(w.padded_pixels()),
+            y = Scratch<T>(w.out_pixels())](int64_t image) {
+      for (int64_t b = 0; b < NumBlocks<T>(channels); ++b) {
+        LoadBlock(x + image * w.height * w.width * channels, w.height, w.width,
+                  channels, b, w.padded_row(),
+                  block.get() + w.pad() * (w.padded_row() + 1));
+        ConvBlock<T>(w, block.get(), kernels.get() + b * w.size * w.size,
+                     y.get());
+        StoreBlock(y.get(), w.out_row(), w.out_height, w.out_width, channels,
+                   b, out + image * w.out_height * w.out_width * channels);
+      }
+    };
   });
 }
 
@@ -34,21 +35,22 @@ void KernelGrad(ffi::ThreadPool pool, const Window& w, int64_t batch,
   // One sum for each image: the result does not depend on the threads.
   std::vector<T> grads(batch * weights);
   int64_t products = batch * w.out_pixels() * weights;
-  Parallel(pool, batch, products, [&](int64_t image) {
-    auto block = Zeros<T>(w.padded_pixels());
-    auto g_block = Scratch<T>(w.out_pixels());
-    auto grad = Scratch<T>(taps);
-    for (int64_t b = 0; b < NumBlocks<T>(channels); ++b) {
-      LoadBlock(x + image * w.height * w.width * channels, w.height, w.width,
-                channels, b, w.padded_row(),
-                block.get() + w.pad() * (w.padded_row() + 1));
-      LoadBlock(g + image * w.out_height * w.out_width * channels,
-                w.out_height, w.out_width, channels, b, w.out_row(),
-                g_block.get());
-      KernelGradBlock<T>(w, block.get(), g_block.get(), grad.get());
-      StoreBlock(grad.get(), taps, 1, taps, channels, b,
-                 grads.data() + image * weights);
-    }
+  Parallel(pool, batch, products, [&] {
+    return [&, block = Zeros<T>(w.padded_pixels()),
+            g_block = Scratch<T>(w.out_pixels()),
+            grad = Scratch<T>(taps)](int64_t image) {
+      for (int64_t b = 0; b < NumBlocks<T>(channels); ++b) {
+        LoadBlock(x + image * w.height * w.width * channels, w.height, w.width,
+                  channels, b, w.padded_row(),
+                  block.get() + w.pad() * (w.padded_row() + 1));
+        LoadBlock(g + image * w.out_height * w.out_width * channels,
+                  w.out_height, w.out_width, channels, b, w.out_row(),
+                  g_block.get());
+        KernelGradBlock<T>(w, block.get(), g_block.get(), grad.get());
+        StoreBlock(grad.get(), taps, 1, taps, channels, b,
+                   grads.data() + image * weights);
+      }
+    };
   });
   std::fill(out, out + weights, T(0));
   for (int64_t image = 0; image < batch; ++image) {

@@ -74,8 +74,10 @@ struct Mixture {
   // Calls visit(image, where its pixels begin) on all threads.
   template <typename Visit>
   void ForImages(Visit visit) const {
-    Parallel(pool, batch, 4 * out_size(), [&](int64_t image) {
-      visit(image, image * out_pixels() * channels);
+    Parallel(pool, batch, 4 * out_size(), [&] {
+      return [&](int64_t image) {
+        visit(image, image * out_pixels() * channels);
+      };
     });
   }
 

@@ -84,11 +84,10 @@ struct Unit {
     return index * w.out_height * w.out_width * out_channels;
   }
 
-  // u, padded, and d of an image.
-  void Depthwise(int64_t index, const Vector<T>* kernels, Vector<T>* u,
-                 Vector<T>* d) const {
+  // u of an image, into what lies within its padding.
+  void Rectified(int64_t index, Vector<T>* u) const {
     const Vector<T> zero = {};
-    for (int64_t b = 0; b < in_blocks(); ++b) {
+    for (int64_t b = 0; b < in_blocks(); ++b, u += w.padded_pixels()) {
       int64_t first = b * kLanes<T>;
       const Vector<T> m = Load(shift + first, channels - first);
       const Vector<T> r = Load(scale + first, channels - first);
@@ -98,65 +97,50 @@ struct Unit {
                   v = (v - m) * r;
                   return v < zero ? zero : v;  // NaN stays.
                 });
-      ConvBlock<T>(w, u, kernels + b * taps(), d);
-      u += w.padded_pixels();
-      d += w.out_pixels();
     }
   }
 
-  // The sum of value(pixel) over the pixels of a result.
-  template <typename Value>
-  Vector<T> SumRows(const Vector<T>* block, Value value) const {
-    Vector<T> sum = {};
-    for (int64_t row = 0; row < w.out_height; ++row, block += w.out_row()) {
-      sum += Sum<T>(w.out_width, [&](int64_t i) { return value(block[i]); });
+  // Rows of d from `first` to before `last`, of u: (blocks, rows, out_row).
+  void Depthwise(const Vector<T>* u, const Vector<T>* kernels, int64_t first,
+                 int64_t last, Vector<T>* d) const {
+    for (int64_t b = 0; b < in_blocks(); ++b) {
+      ConvRows<T>(w, u + b * w.padded_pixels(), kernels + b * taps(), first,
+                  last, d + b * (last - first) * w.out_row());
     }
-    return sum;
+  }
+
+  // So many rows at a time stay in the first cache, from d to y.
+  int64_t strip() const {
+    return std::max<int64_t>(1, 32 / w.out_row());
   }
 
   void Forward(T* y, T* mean, T* var) const {
     auto kernels = LoadMatrix(kernel, taps(), channels);
     auto matrix = LoadMatrix(pointwise, channels, out_channels);
-    // Of each image: the mean, and the sum of squared distances from it.
-    std::vector<T> moments(batch * 2 * out_blocks() * kLanes<T>);
-    Parallel(pool, batch, products(), [&](int64_t index) {
-      auto u = Zeros<T>(in_blocks() * w.padded_pixels());
-      auto d = Scratch<T>(in_blocks() * w.out_pixels());
-      auto out = Scratch<T>(out_blocks() * w.out_pixels());
-      Depthwise(index, kernels.get(), u.get(), d.get());
-      MatMul<T>(d.get(), channels, w.out_pixels(), matrix.get(), out_channels,
-                out.get());
-      const T pixels = w.out_height * w.out_width;
-      for (int64_t b = 0; b < out_blocks(); ++b) {
-        const Vector<T>* block = out.get() + b * w.out_pixels();
-        const Vector<T> centre =
-            SumRows(block, [](Vector<T> v) { return v; }) / pixels;
-        const Vector<T> squares = SumRows(block, [&](Vector<T> v) {
-          v -= centre;
-          return v * v;
-        });
-        T* to = moments.data() + (index * out_blocks() + b) * 2 * kLanes<T>;
-        Store(centre, to, kLanes<T>);
-        Store(squares, to + kLanes<T>, kLanes<T>);
-        StoreBlock(block, w.out_row(), w.out_height, w.out_width,
-                   out_channels, b, y + out_image(index));
-      }
+    std::vector<Spread<T>> spreads(batch * out_blocks());
+    Parallel(pool, batch, products(), [&] {
+      return [&, u = Zeros<T>(in_blocks() * w.padded_pixels()),
+              d = Scratch<T>(in_blocks() * strip() * w.out_row()),
+              out = Scratch<T>(out_blocks() * strip() * w.out_row())](
+                 int64_t index) {
+        Rectified(index, u.get());
+        for (int64_t first = 0; first < w.out_height; first += strip()) {
+          const int64_t rows = std::min(strip(), w.out_height - first);
+          Depthwise(u.get(), kernels.get(), first, first + rows, d.get());
+          MatMul<T>(d.get(), channels, rows * w.out_row(), matrix.get(),
+                    out_channels, out.get());
+          for (int64_t b = 0; b < out_blocks(); ++b) {
+            const Vector<T>* block = out.get() + b * rows * w.out_row();
+            spreads[index * out_blocks() + b].AddRows(block, rows, w.out_width,
+                                                      w.out_row());
+            StoreBlock(block, w.out_row(), rows, w.out_width, out_channels, b,
+                       y + out_image(index) +
+                           first * w.out_width * out_channels);
+          }
+        }
+      };
     });
-    for (int64_t c = 0; c < out_channels; ++c) {
-      const T* of = moments.data() + c / kLanes<T> * 2 * kLanes<T> +
-                    c % kLanes<T>;
-      int64_t each = out_blocks() * 2 * kLanes<T>;
-      double sum = 0, squares = 0;
-      for (int64_t i = 0; i < batch; ++i) sum += of[i * each];
-      double centre = sum / batch;
-      for (int64_t i = 0; i < batch; ++i) {
-        double away = of[i * each] - centre;
-        squares += of[i * each + kLanes<T>] / double(count() / batch) +
-                   away * away;
-      }
-      mean[c] = centre;
-      var[c] = squares / batch;
-    }
+    MergeMoments(spreads, batch, out_channels, mean, var);
   }
 
   // What reaches y directly is y * factor, channel by channel. What the unit
@@ -190,38 +174,42 @@ struct Unit {
     const int64_t weights =
         (taps() + out_channels + 2) * channels;
     std::vector<T> grads(batch * weights);
-    Parallel(pool, batch, 3 * products(), [&](int64_t index) {
-      auto u = Zeros<T>(in_blocks() * w.padded_pixels());
-      auto d = Scratch<T>(in_blocks() * w.out_pixels());
-      auto g = Zeros<T>(out_blocks() * w.out_pixels());
-      auto gd = Scratch<T>(in_blocks() * w.out_pixels());
-      auto spread = Zeros<T>(back.padded_pixels());
-      auto du = Scratch<T>(back.out_pixels());
-      auto kernel_grad = Scratch<T>(taps());
-      T* to = grads.data() + index * weights;
-      Depthwise(index, kernels.get(), u.get(), d.get());
-      OutputGradient(index, d.get(), matrix.get(), mean, g_out, g.get());
-      PointwiseGradient(d.get(), g.get(), to + taps() * channels);
-      MatMul<T>(g.get(), out_channels, w.out_pixels(), back_matrix.get(),
-                channels, gd.get());
-      for (int64_t b = 0; b < in_blocks(); ++b) {
-        const Vector<T>* gb = gd.get() + b * w.out_pixels();
-        const Vector<T>* ub = u.get() + b * w.padded_pixels();
-        KernelGradBlock<T>(w, ub, gb, kernel_grad.get());
-        StoreBlock(kernel_grad.get(), taps(), 1, taps(), channels, b, to);
-        for (int64_t row = 0; row < w.out_height; ++row) {
-          for (int64_t i = 0; i < w.out_width; ++i) {
-            int64_t at = (row * w.stride + back.pad()) * back.padded_row() +
-                         i * w.stride + back.pad();
-            spread[at] = gb[row * w.out_row() + i];
+    Parallel(pool, batch, 3 * products(), [&] {
+      return [&, u = Zeros<T>(in_blocks() * w.padded_pixels()),
+              d = Scratch<T>(in_blocks() * w.out_pixels()),
+              g = Zeros<T>(out_blocks() * w.out_pixels()),
+              gd = Scratch<T>(in_blocks() * w.out_pixels()),
+              y = Scratch<T>(w.out_pixels()),
+              spread = Zeros<T>(back.padded_pixels()),
+              du = Scratch<T>(back.out_pixels()),
+              kernel_grad = Scratch<T>(taps())](int64_t index) {
+        T* to = grads.data() + index * weights;
+        Rectified(index, u.get());
+        Depthwise(u.get(), kernels.get(), 0, w.out_height, d.get());
+        OutputGradient(index, d.get(), matrix.get(), mean, g_out, y.get(),
+                       g.get());
+        PointwiseGradient(d.get(), g.get(), to + taps() * channels);
+        MatMul<T>(g.get(), out_channels, w.out_pixels(), back_matrix.get(),
+                  channels, gd.get());
+        for (int64_t b = 0; b < in_blocks(); ++b) {
+          const Vector<T>* gb = gd.get() + b * w.out_pixels();
+          const Vector<T>* ub = u.get() + b * w.padded_pixels();
+          KernelGradBlock<T>(w, ub, gb, kernel_grad.get());
+          StoreBlock(kernel_grad.get(), taps(), 1, taps(), channels, b, to);
+          for (int64_t row = 0; row < w.out_height; ++row) {
+            for (int64_t i = 0; i < w.out_width; ++i) {
+              int64_t at = (row * w.stride + back.pad()) * back.padded_row() +
+                           i * w.stride + back.pad();
+              spread[at] = gb[row * w.out_row() + i];
+            }
           }
+          ConvBlock<T>(back, spread.get(), back_kernels.get() + b * taps(),
+                       du.get());
+          InputGradient(b, ub + w.pad() * (w.padded_row() + 1), back, du.get(),
+                        const_cast<T*>(image(out.x, index)), out.add_to_x,
+                        to + (taps() + out_channels) * channels);
         }
-        ConvBlock<T>(back, spread.get(), back_kernels.get() + b * taps(),
-                     du.get());
-        InputGradient(b, ub + w.pad() * (w.padded_row() + 1), back, du.get(),
-                      const_cast<T*>(image(out.x, index)), out.add_to_x,
-                      to + (taps() + out_channels) * channels);
-      }
+      };
     });
     std::vector<T> total(weights);
     for (int64_t index = 0; index < batch; ++index) {
@@ -239,14 +227,12 @@ struct Unit {
     }
   }
 
-  // What reaches y: directly, and through its mean and variance.
+  // What reaches y: directly, and through its mean and variance. `y` is scratch
+  // for one block.
   void OutputGradient(int64_t index, const Vector<T>* d,
                       const Vector<T>* matrix, const T* mean,
-                      const OutputGradients& g_out, Vector<T>* g) const {
-    auto y = Scratch<T>(out_blocks() * w.out_pixels());
-    if (!g_out.given) {
-      MatMul<T>(d, channels, w.out_pixels(), matrix, out_channels, y.get());
-    }
+                      const OutputGradients& g_out, Vector<T>* y,
+                      Vector<T>* g) const {
     const T each = T(1) / count();
     for (int64_t b = 0; b < out_blocks(); ++b) {
       int64_t first = b * kLanes<T>, lanes = out_channels - first;
@@ -254,12 +240,14 @@ struct Unit {
       const Vector<T> direct = Load(g_out.factor + first, lanes);
       const Vector<T> constant = Load(g_out.mean + first, lanes) * each;
       const Vector<T> slope = Load(g_out.var + first, lanes) * (2 * each);
-      Vector<T>* to = g + b * w.out_pixels();
-      Vector<T>* block = y.get() + b * w.out_pixels();
       if (g_out.given) {
         LoadBlock(g_out.given + out_image(index), w.out_height, w.out_width,
-                  out_channels, b, w.out_row(), block);
+                  out_channels, b, w.out_row(), y);
+      } else {
+        MatMul<T>(d, channels, w.out_pixels(), matrix + b * channels,
+                  kLanes<T>, y);
       }
+      Vector<T>* to = g + b * w.out_pixels();
       LoadBlock(g_out.y + out_image(index), w.out_height, w.out_width,
                 out_channels, b, w.out_row(), to,
                 [&](Vector<T> v) { return v * direct; });
@@ -267,7 +255,7 @@ struct Unit {
       for (int64_t row = 0; row < w.out_height; ++row) {
         for (int64_t i = 0; i < w.out_width; ++i) {
           int64_t at = row * w.out_row() + i;
-          to[at] += constant + slope * (block[at] - centre);
+          to[at] += constant + slope * (y[at] - centre);
         }
       }
     }
