@@ -2,12 +2,12 @@
 
 One loop over the source nodes around one loop over the nodes that each source
 feeds, whatever their number: the program holds every operation once a cell,
-forward and backward, and what an edge computes stays in the caches. What needs
-the source alone (pools with their norm, identities) is computed once a source,
-and separable operations of all its edges are one kernel where it can be built
-(mixture.py), so that most cells have no inner loop. In the backward pass an
-operation recomputes its forward pass, which is faster on machines bound by
-memory and keeps no activation but the nodes.
+forward and backward, and what an edge computes stays in the caches. Where it
+can be built, one kernel runs all of a source's edges (mixture.py), and most
+cells have no inner loop. Else what needs the source alone (pools with their
+norm, identities) is computed once a source. In the backward pass an operation
+recomputes its forward pass, which is faster on machines bound by memory and
+keeps no activation but the nodes.
 
 Axes: B batch, H W C, E edges, S sources, D destinations.
 """
@@ -71,17 +71,26 @@ def _run_phase(
   exists_SD = phase.edges_SD >= 0
   edges_SD = np.maximum(phase.edges_SD, 0)
   members = _members(cell, phase, states)
-  run = functools.partial(_run_source, cell, phase, members)
+  mixed_columns = np.array([o.column for o in members.mixed])
 
   def source_body(states, xs):
-    if inputs is None:
-      x = lax.dynamic_index_in_dim(states, xs['state'], 0, keepdims=False)
-    else:
-      x = xs['x']
-    sums, statistics = run(x, xs)
-    fed = states[len(states) - destinations :] + sums
-    start = (len(states) - destinations, *[0] * (states.ndim - 1))
-    return lax.dynamic_update_slice(states, fed, start), statistics
+    source = xs['state'] if inputs is None else xs['x']
+    statistics = {}
+    if members.alone:
+      x = states[source] if inputs is None else source
+      sums, statistics = _run_source(cell, phase, members, x, xs)
+      states = states.at[len(states) - destinations :].add(sums)
+    if members.mixed:
+      states, statistics['mixed'] = mixture.add_edges(
+        [o.name for o in members.mixed],
+        states,
+        source,
+        xs['active'][:, mixed_columns],
+        xs['weights'][:, mixed_columns],
+        xs['mixed'],
+        phase.stride,
+      )
+    return states, statistics
 
   xs: dict[str, Any] = {
     'state': jnp.array(phase.sources) - first_state,
@@ -92,8 +101,9 @@ def _run_phase(
     'pooled': _copies(cell.running, phase, members.pools),
   }
   if members.mixed:
+    own = [o for o in members.mixed if not o.shared(phase)]
     xs['mixed'] = mixture.pack(
-      list(_copies(cell.params, phase, members.mixed).values())
+      list(_copies(cell.params, phase, own).values()), edges_SD.shape
     )
   if inputs is not None:
     xs['x'] = inputs
@@ -104,9 +114,9 @@ def _run_phase(
   if members.mixed:
     batches = mixture.statistics(
       [o.name for o in members.mixed],
+      phase.stride,
       statistics.pop('mixed'),
-      states.shape[-1],
-      states[0, ..., 0].size,
+      states,
     )
     statistics |= {o.name: b for o, b in zip(members.mixed, batches)}
   return states, {
@@ -123,16 +133,21 @@ class _Members(NamedTuple):
   """The operations of a phase, by how they are run.
 
   Attributes:
+    mixed: all of a source's edges by one kernel.
     pools: once a source.
     identities: not at all.
-    mixed: all of a source's edges by one kernel.
     single: edge by edge.
   """
 
+  mixed: list[CellOperation]
   pools: list[CellOperation]
   identities: list[CellOperation]
-  mixed: list[CellOperation]
   single: list[CellOperation]
+
+  @property
+  def alone(self) -> bool:
+    """Whether some are not run by the kernel."""
+    return bool(self.pools or self.identities or self.single)
 
 
 def _members(cell: CellEdges, phase: Phase, states: jax.Array) -> _Members:
@@ -141,10 +156,10 @@ def _members(cell: CellEdges, phase: Phase, states: jax.Array) -> _Members:
   for o in cell.operations:
     if not o.present(phase):
       continue
-    if o.shared(phase):
-      kind = members.pools if o.norms(phase) else members.identities
-    elif kernels and o.primitive.separable:
+    if kernels and mixture.kind_of(o.name, phase.stride):
       kind = members.mixed
+    elif o.shared(phase):
+      kind = members.pools if o.norms(phase) else members.identities
     else:
       kind = members.single
     kind.append(o)
@@ -178,17 +193,6 @@ def _run_source(
   sums: Any = sum(
     jnp.tensordot(xs['weights'][:, k], y, 0) for k, y in outputs.items()
   )
-  if members.mixed:
-    columns = np.array([o.column for o in members.mixed])
-    mixed, statistics['mixed'] = mixture.separable_mixture(
-      [o.name for o in members.mixed],
-      xs['active'][:, columns],
-      x,
-      xs['weights'][:, columns],
-      xs['mixed'],
-      phase.stride,
-    )
-    sums += mixed
   if members.single:
     edge_body = functools.partial(_run_edge, cell, phase, members.single, x)
     names = ('weights', 'active', 'params', 'running', 'key')

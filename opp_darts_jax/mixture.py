@@ -1,21 +1,21 @@
-"""The separable operations of the edges that leave a node, as one kernel.
+"""The operations on the edges that leave a node, as one kernel.
 
 On CPU the compiler's time goes by the number of operations in a program, and
 the step's by how often memory is read and written. One C++ kernel computes all
-active separable and dilated convolutions of a node's edges, normalised and
-weighted, and another all their gradients (native.py); what is not active costs
-nothing.
+active operations of a node's edges, normalised and weighted, and adds them to
+the nodes that the edges feed, in place; another computes all their gradients
+(native.py). What is not active costs nothing.
 
 Like separable.py's, the kernels are primitives whose further derivatives are
 those of their parts: operations behind conditions.
 
-Axes: D edges, K operations, P weights of them all, M moments of all their
-norms; B batch, H W C.
+Axes: N nodes, D edges, K operations, P weights of them all, M moments of all
+their norms; B batch, H W C.
 """
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,188 +37,292 @@ def available(*arrays: jax.Array) -> bool:
   return jax.default_backend() == 'cpu' and native.supports(*arrays)
 
 
-def pack(params: Sequence[Params]) -> jax.Array:
-  """Weights (..., of each operation) -> (..., P)."""
-  leaves = [p[kind] for p in params for kind in ('depthwise', 'pointwise')]
-  copies = params[0]['depthwise'].shape[:-4]
-  return jnp.concatenate([leaf.reshape(*copies, -1) for leaf in leaves], -1)
+# As in kernels/mixture.cc.
+_SEPARABLE, _MAX_POOL, _AVG_POOL, _IDENTITY = range(4)
 
 
-def separable_mixture(
+class Kind(NamedTuple):
+  """What the kernels know of an operation.
+
+  Attributes:
+    kind: of the four.
+    norms: how many.
+    unit: of a separable operation.
+  """
+
+  kind: int
+  norms: int
+  unit: Separable = Separable(0, 0, 0)
+
+  @property
+  def shared(self) -> bool:
+    """Whether all edges that leave a node get the same from it."""
+    return self.kind != _SEPARABLE
+
+
+def kind_of(name: str, stride: int) -> Kind | None:
+  """What the kernels know of an operation; None if they do not know it."""
+  unit = PRIMITIVES[name].separable
+  if unit is not None:
+    return Kind(_SEPARABLE, unit.repeats, unit)
+  kinds = {
+    'max_pool_3x3': Kind(_MAX_POOL, 1),
+    'avg_pool_3x3': Kind(_AVG_POOL, 1),
+  }
+  if stride == 1:
+    kinds['skip_connect'] = Kind(_IDENTITY, 0)
+  return kinds.get(name)
+
+
+def pack(params: Sequence[Params], copies: tuple[int, ...]) -> jax.Array:
+  """Weights (copies, ...) of each separable operation -> (copies, P)."""
+  leaves = [
+    p[name].reshape(*copies, -1)
+    for p in params
+    for name in ('depthwise', 'pointwise')
+  ]
+  return jnp.concatenate(leaves, -1) if leaves else jnp.zeros((*copies, 0))
+
+
+def add_edges(
   names: Sequence[str],
+  states: jax.Array,
+  source: jax.Array,
   active_DK: jax.Array,
-  x: jax.Array,
   weights_DK: jax.Array,
   params_DP: jax.Array,
   stride: int,
 ) -> tuple[jax.Array, jax.Array]:
-  """The weighted sums of active separable operations, in training mode.
+  """Adds the weighted sums of active operations to nodes, in training mode.
 
   Args:
-    names: of the K operations, separable primitives.
-    active_DK: which are active.
-    x: (B, H, W, C), what all the edges start from.
+    names: of the K operations, known to `kind_of`.
+    states: (N, B, H, W, C); the edges feed the last D of the nodes, in order.
+    source: what all the edges start from: the number of one of the states,
+      int32, which an active edge must not feed, or a node that is not among
+      them, (B, H', W', C) with H = ceil(H' / stride).
+    active_DK: which operations are active.
     weights_DK: of each operation.
     params_DP: `pack`ed.
     stride: of the edges.
 
   Returns:
-    The sums (D, B, ceil(H / stride), ceil(W / stride), C), and the moments of
-    the operations' norms (D, M), 0 where not active; no gradient goes through
-    these.
+    The new states, and the moments of the operations' norms (D, M), 0 where
+    not active; no gradient goes through these.
   """
   return tuple(
     _mixture_p.bind(
-      active_DK, x, weights_DK, params_DP, names=tuple(names), stride=stride
+      states,
+      source,
+      active_DK,
+      weights_DK,
+      params_DP,
+      names=tuple(names),
+      stride=stride,
+      inside=source.ndim == 0,
     )
   )
 
 
 def statistics(
-  names: Sequence[str], moments: jax.Array, channels: int, count: int
+  names: Sequence[str], stride: int, moments: jax.Array, states: jax.Array
 ) -> list[Statistics]:
-  """Moments as statistics {'mean', 'var'} (..., N, C) of each operation.
+  """The norms' statistics {'mean', 'var'} of each operation; {} without norms.
 
   Args:
     names: of the operations.
-    moments: of `separable_mixture`, (..., M).
-    channels: C.
-    count: of the values that each moment is of.
+    stride: of the edges.
+    moments: of `add_edges`, (..., D, M).
+    states: that they are of, (N, B, H, W, C).
+
+  Returns:
+    Of each operation (..., D, norms, C), without the D if its edges share it.
   """
-  result, at = [], 0
-  for kind in _kinds(names):
-    size = kind.repeats * channels
-    mean, var = (
-      moments[..., first : first + size].reshape(
-        *moments.shape[:-1], kind.repeats, channels
-      )
-      for first in (at, at + size)
-    )
-    result.append({'mean': mean, 'var': unbiased(var, count)})
+  channels, count = states.shape[-1], states[0, ..., 0].size
+  result: list[Statistics] = []
+  at = 0
+  for kind in _kinds(names, stride):
+    size = kind.norms * channels
+    own = moments[..., at : at + 2 * size]
+    if kind.shared:
+      own = own[..., 0, :]
+    own = own.reshape(*own.shape[:-1], 2, kind.norms, channels)
+    mean, var = own[..., 0, :, :], own[..., 1, :, :]
+    named = {'mean': mean, 'var': unbiased(var, count)}
+    result.append(named if kind.norms else {})
     at += 2 * size
   return result
 
 
-def _kinds(names: Sequence[str]) -> list[Separable]:
-  kinds = [PRIMITIVES[name].separable for name in names]
+def _kinds(names: Sequence[str], stride: int) -> list[Kind]:
+  kinds = [kind_of(name, stride) for name in names]
   return [kind for kind in kinds if kind is not None]
 
 
-def _unpack(params_P: jax.Array, names: Any, channels: int) -> list[Params]:
-  result, at = [], 0
-  for repeats, size, _ in _kinds(names):
+def _unpack(params_P: jax.Array, kinds: Any, channels: int) -> list[Params]:
+  result: list[Params] = []
+  at = 0
+  for kind in kinds:
+    repeats, size, _ = kind.unit
     shapes = {
       'depthwise': (repeats, size, size, channels),
       'pointwise': (repeats, channels, channels),
     }
     params = {}
-    for kind, shape in shapes.items():
+    for name, shape in shapes.items():
       end = at + int(np.prod(shape))
-      params[kind] = params_P[at:end].reshape(shape)
+      params[name] = params_P[at:end].reshape(shape)
       at = end
-    result.append(params)
+    result.append({} if kind.shared else params)
   return result
 
 
 def _sums(active_DK, x, weights_DK, params_DP, *, names, stride, keep=False):
   """The sums alone, by conditions; `keep` keeps what a gradient needs."""
+  kinds = _kinds(names, stride)
   operations = [
     gated_operation(PRIMITIVES[name], stride, train=True, recompute=not keep)
     for name in names
   ]
+  one = jnp.ones((), x.dtype)
+  shared: Any = 0.0
+  for k, (kind, operation) in enumerate(zip(kinds, operations)):
+    if kind.shared:
+      y, _ = operation(active_DK[:, k].any(), one, {}, {}, x, None)
+      used = jnp.where(active_DK[:, k], weights_DK[:, k], 0)
+      shared += jnp.tensordot(used, y, 0)
 
   def edge(_, xs):
     active_K, weights_K, params_P = xs
-    params = _unpack(params_P, names, x.shape[-1])
-    return None, sum(
-      operation(active_K[k], weights_K[k], params[k], {}, x, None)[0]
-      for k, operation in enumerate(operations)
-    )
+    params = _unpack(params_P, kinds, x.shape[-1])
+    y = jnp.zeros(_size(x, stride), x.dtype)
+    for k, operation in enumerate(operations):
+      if not kinds[k].shared:
+        y += operation(active_K[k], weights_K[k], params[k], {}, x, None)[0]
+    return None, y
 
-  return lax.scan(edge, None, (active_DK, weights_DK, params_DP))[1]
-
-
-def _sums_jvp(active_DK, *args, **params):
-  """(active, the other arguments, their tangents) -> the sums' tangents."""
-  function = functools.partial(_sums, active_DK, keep=True, **params)
-  return [jax.jvp(function, args[:3], args[3:])[1]]
+  xs = (active_DK, weights_DK, params_DP)
+  return shared + lax.scan(edge, None, xs)[1]
 
 
-def _sums_vjp(active_DK, x, weights_DK, params_DP, g, **params):
-  """(arguments, the sums' cotangents) -> those of the differentiable ones."""
-  function = functools.partial(_sums, active_DK, **params)
-  return list(jax.vjp(function, x, weights_DK, params_DP)[1](g))
-
-
-def _shapes(active_DK, x, weights_DK, params_DP, *, names, stride):
-  del weights_DK, params_DP
+def _size(x: jax.Array, stride: int) -> tuple[int, ...]:
   batch, height, width, channels = x.shape
-  size = (batch, out_size(height, stride), out_size(width, stride), channels)
-  moments = 2 * channels * sum(kind.repeats for kind in _kinds(names))
-  shapes = (size, (moments,))
-  return [ShapedArray((active_DK.shape[0], *s), x.dtype) for s in shapes]
+  return batch, out_size(height, stride), out_size(width, stride), channels
 
 
-def _jvp_shapes(*args, **params):
-  return _shapes(*args[:4], **params)[:1]
+def _parts_jvp(
+  x, at, active_DK, weights_DK, params_DP, states_dot, *dots, inside, **params
+):
+  """(arguments, the differentiable ones' tangents) -> the states' tangents."""
+  if inside:
+    dots = (states_dot[at], *dots)
+  function = functools.partial(_sums, active_DK, keep=True, **params)
+  sums_dot = jax.jvp(function, (x, weights_DK, params_DP), dots)[1]
+  return [states_dot.at[-len(active_DK) :].add(sums_dot)]
 
 
-def _vjp_shapes(active_DK, *args, **params):
-  del active_DK, params
-  return [ShapedArray(a.shape, a.dtype) for a in args[:3]]
+def _parts_vjp(
+  x, at, active_DK, weights_DK, params_DP, g, *, inside, **params
+):
+  """(arguments, the states' cotangents) -> the differentiable ones'."""
+  function = functools.partial(_sums, active_DK, **params)
+  vjp = jax.vjp(function, x, weights_DK, params_DP)[1]
+  dx, *others = vjp(g[-len(active_DK) :])
+  return [g.at[at].add(dx), *others] if inside else [g, dx, *others]
 
 
-def _native(name: str, shapes: Any, slots: Any) -> Any:
-  """The kernel's call; `slots` says how many outputs its scratch holds."""
-
-  def call(*args, names, stride):
-    repeats, sizes, dilations = zip(*_kinds(names))
-    sums, _ = _shapes(*args[:4], names=names, stride=stride)
-    scratch = ShapedArray((slots(repeats), *sums.shape[1:]), sums.dtype)
-    *results, _ = native.call(
-      name,
-      [*shapes(*args, names=names, stride=stride), scratch],
-      *args,
-      stride=stride,
-      repeats=repeats,
-      sizes=sizes,
-      dilations=dilations,
-    )
-    return results
-
-  return call
+def _shapes(states, source, active_DK, weights_DK, params_DP, **params):
+  del source, weights_DK, params_DP
+  kinds = _kinds(params['names'], params['stride'])
+  moments = 2 * states.shape[-1] * sum(kind.norms for kind in kinds)
+  shapes = (states.shape, (active_DK.shape[0], moments))
+  return [ShapedArray(shape, states.dtype) for shape in shapes]
 
 
-_mixture_p = define_primitive(
-  'separable_mixture',
-  None,
-  _shapes,
-  _native('mixture', _shapes, lambda repeats: len(repeats) + 2),
-)
+def _jvp_shapes(x, at, active_DK, weights_DK, params_DP, states_dot, *_, **__):
+  del x, at, active_DK, weights_DK, params_DP
+  return [ShapedArray(states_dot.shape, states_dot.dtype)]
+
+
+def _vjp_shapes(
+  x, at, active_DK, weights_DK, params_DP, g, *, inside, **params
+):
+  del at, active_DK, params
+  arrays = [g, *([] if inside else [x]), weights_DK, params_DP]
+  return [ShapedArray(a.shape, a.dtype) for a in arrays]
+
+
+def _attributes(kinds: list[Kind], stride: int) -> dict[str, Any]:
+  repeats, sizes, dilations = zip(*(kind.unit for kind in kinds))
+  return {
+    'stride': stride,
+    'kinds': [kind.kind for kind in kinds],
+    'repeats': repeats,
+    'sizes': sizes,
+    'dilations': dilations,
+  }
+
+
+def _native(states, *args, names, stride, inside):
+  kinds = _kinds(names, stride)
+  shapes = _shapes(states, *args, names=names, stride=stride)
+  scratch = ShapedArray((len(kinds) + 2, *states.shape[1:]), states.dtype)
+  return native.call(
+    'mixture',
+    [*shapes, scratch],
+    states,
+    *args,
+    aliases={0: 0},
+    **_attributes(kinds, stride),
+  )[:2]
+
+
+def _native_vjp(
+  x, at, active_DK, weights_DK, params_DP, g, *, names, stride, inside
+):
+  kinds = _kinds(names, stride)
+  norms = max(kind.norms for kind in kinds)
+  own = (0,) if inside else x.shape
+  scratch = (norms + 2, *g.shape[1:])
+  shapes = (g.shape, weights_DK.shape, params_DP.shape, own, scratch)
+  dstates, dweights, dparams, dx, _ = native.call(
+    'mixture_grad',
+    [ShapedArray(shape, g.dtype) for shape in shapes],
+    *(x, at, active_DK, weights_DK, params_DP, g),
+    aliases={5: 0},
+    **_attributes(kinds, stride),
+  )
+  return [dstates, *([] if inside else [dx]), dweights, dparams]
+
+
+_mixture_p = define_primitive('edge_mixture', None, _shapes, _native)
 _jvp_p = define_primitive(
-  'separable_mixture_jvp', _sums_jvp, _jvp_shapes, _sums_jvp
+  'edge_mixture_jvp', _parts_jvp, _jvp_shapes, _parts_jvp
 )
 _vjp_p = define_primitive(
-  'separable_mixture_vjp',
-  _sums_vjp,
-  _vjp_shapes,
-  _native('mixture_grad', _vjp_shapes, lambda repeats: max(repeats) + 2),
+  'edge_mixture_vjp', _parts_vjp, _vjp_shapes, _native_vjp
 )
 
 
 def _mixture_jvp(primals, tangents, **params):
-  sums, moments = _mixture_p.bind(*primals, **params)
-  tangents = map(ad.instantiate_zeros, tangents[1:])
-  (tangent,) = _jvp_p.bind(*primals, *tangents, **params)
+  states, source, *others = primals
+  states_out, moments = _mixture_p.bind(*primals, **params)
+  x, at = source, jnp.int32(0)
+  if params['inside']:
+    x, at = lax.dynamic_index_in_dim(states, source, 0, False), source
+  states_dot, x_dot, _, *dots = tangents
+  dots = [states_dot, *([] if params['inside'] else [x_dot]), *dots]
+  dots = map(ad.instantiate_zeros, dots)
+  (tangent,) = _jvp_p.bind(x, at, *others, *dots, **params)
   # Moments pass no gradient on.
-  return [sums, moments], [tangent, jnp.zeros_like(moments)]
+  return [states_out, moments], [tangent, jnp.zeros_like(moments)]
 
 
 def _transpose(cotangents, *args, **params):
   g = ad.instantiate_zeros(cotangents[0])
-  grads = _vjp_p.bind(*args[:4], g, **params)
-  linear = map(ad.is_undefined_primal, args[4:])
-  return [*[None] * 4, *[g if by else None for g, by in zip(grads, linear)]]
+  grads = _vjp_p.bind(*args[:5], g, **params)
+  linear = map(ad.is_undefined_primal, args[5:])
+  return [*[None] * 5, *[g if by else None for g, by in zip(grads, linear)]]
 
 
 ad.primitive_jvps[_mixture_p] = _mixture_jvp

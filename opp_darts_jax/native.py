@@ -65,18 +65,26 @@ def available() -> bool:
   return True
 
 
-def call(target: str, results: Any, *args: jax.Array, **params: Any) -> Any:
+def call(
+  target: str,
+  results: Any,
+  *args: jax.Array,
+  aliases: dict[int, int] | None = None,
+  **params: Any,
+) -> Any:
   """Calls a kernel of `TARGETS`.
 
   Args:
     target: the kernel's name, without its type.
     results: shape and dtype of the result, or a list of them.
     args: arrays; the last one's dtype is the kernel's.
+    aliases: {argument: the result that is the same memory}.
     params: the kernel's parameters, whole numbers or lists of them.
   """
   kernel = jax.ffi.ffi_call(
     f'{target}_{args[-1].dtype.name}',
     jax.tree.map(lambda r: jax.ShapeDtypeStruct(r.shape, r.dtype), results),
+    input_output_aliases=aliases,
   )
   return kernel(
     *args, **{k: np.array(v, np.int64)[()] for k, v in params.items()}

@@ -1,4 +1,4 @@
-"""Tests of the kernels for a node's separable operations, in float64."""
+"""Tests of the kernels for the edges that leave a node, in float64."""
 
 import functools
 
@@ -12,8 +12,18 @@ from opp_darts_jax import mixture, native
 from opp_darts_jax.gate import gated_operation
 from opp_darts_jax.primitives import PRIMITIVES
 
-NAMES = ('sep_conv_3x3', 'dil_conv_5x5', 'sep_conv_5x5', 'dil_conv_3x3')
-ACTIVE = jnp.array([[True, True, False, True], [False, True, True, False]])
+NAMES = (
+  'max_pool_3x3',
+  'sep_conv_3x3',
+  'dil_conv_5x5',
+  'avg_pool_3x3',
+  'sep_conv_5x5',
+  'dil_conv_3x3',
+)
+# Of two edges: what they share is active on both, on one, or nowhere.
+ACTIVE = np.array(
+  [[True, True, True, False, False, True], [True, False, True, True, True, False]]
+)
 
 pytestmark = pytest.mark.skipif(
   not native.available(), reason='there is no C++ compiler'
@@ -26,41 +36,63 @@ def float64():
     yield
 
 
-def arrays(channels, size):
+def operations(stride):
+  """Names, and which are active: identities leave no reduction's inputs."""
+  if stride == 2:
+    return NAMES, jnp.asarray(ACTIVE)
+  active = np.concatenate([ACTIVE, [[False], [True]]], 1)
+  return (*NAMES, 'skip_connect'), jnp.asarray(active)
+
+
+def arrays(channels, size, stride):
+  """Four states of which the second is the source, or an own source."""
   rng = np.random.default_rng(0)
+  names, active = operations(stride)
   params = [
     {
-      leaf: jnp.asarray(rng.standard_normal((len(ACTIVE), *weights.shape)))
+      leaf: jnp.asarray(rng.standard_normal((2, *weights.shape)))
       for leaf, weights in jax.eval_shape(
         lambda name=name: PRIMITIVES[name].init(
           jax.random.key(0), (), channels, 1
         )
       ).items()
     }
-    for name in NAMES
+    for name in names
   ]
-  x = rng.standard_normal((3, size, size + 1, channels))
-  return jnp.asarray(x), jnp.asarray(rng.random(ACTIVE.shape)), params
+  shape = (3, -(-size // stride), -(-(size + 1) // stride), channels)
+  states = rng.standard_normal((4, *shape))
+  source = rng.standard_normal((3, size, size + 1, channels))
+  weights = rng.random(active.shape)
+  arrays = jnp.asarray(states), jnp.asarray(source), jnp.asarray(weights)
+  return *arrays, params
 
 
-def mixed(x, weights, params, stride):
-  return mixture.separable_mixture(
-    NAMES, ACTIVE, x, weights, mixture.pack(params), stride
+def mixed(states, source, weights, params, stride):
+  names, active = operations(stride)
+  return mixture.add_edges(
+    names,
+    states,
+    jnp.int32(1) if stride == 1 else source,
+    active,
+    weights,
+    mixture.pack([p for p in params if p], (2,)),
+    stride,
   )
 
 
-def parts(x, weights, params, stride):
+def parts(states, source, weights, params, stride):
   """The same by conditions, and by loops over edges and operations."""
-  sums, statistics = [], [[] for _ in NAMES]
-  for d, edge in enumerate(ACTIVE):
-    sums.append(0.0)
-    for k, name in enumerate(NAMES):
+  x = states[1] if stride == 1 else source
+  names, active = operations(stride)
+  statistics = [[] for _ in names]
+  for d, edge in enumerate(active):
+    for k, name in enumerate(names):
       apply = gated_operation(PRIMITIVES[name], stride, True, recompute=False)
       own = jax.tree.map(lambda p, d=d: p[d], params[k])
       y, batch = apply(edge[k], weights[d, k], own, {}, x, None)
-      sums[-1] += y
+      states = states.at[2 + d].add(y)
       statistics[k].append(batch)
-  return jnp.stack(sums), [
+  return states, [
     jax.tree.map(lambda *t: jnp.stack(t), *batches) for batches in statistics
   ]
 
@@ -71,41 +103,45 @@ def loss(function, stride, *args):
 
 
 @pytest.mark.parametrize(
-  ('channels', 'size', 'stride'), [(5, 7, 1), (8, 9, 2), (12, 4, 1)]
+  ('channels', 'size', 'stride'),
+  [(5, 7, 1), (8, 9, 2), (12, 4, 1), (3, 1, 2), (9, 40, 1)],
 )
-def test_sums_statistics_and_gradients(channels, size, stride):
-  args = arrays(channels, size)
-  sums, moments = jax.jit(mixed, static_argnums=3)(*args, stride)
-  want, statistics = jax.jit(parts, static_argnums=3)(*args, stride)
-  count = want[0, ..., 0].size
-  chex.assert_trees_all_close(sums, want, rtol=1e-10, atol=1e-10)
-  got = mixture.statistics(NAMES, moments, channels, count)
+def test_states_statistics_and_gradients(channels, size, stride):
+  args = arrays(channels, size, stride)
+  states, moments = jax.jit(mixed, static_argnums=4)(*args, stride)
+  want, statistics = jax.jit(parts, static_argnums=4)(*args, stride)
+  chex.assert_trees_all_close(states, want, rtol=1e-10, atol=1e-10)
+  names, active = operations(stride)
+  got = mixture.statistics(names, stride, moments, states)
   for k, (batch, expected) in enumerate(zip(got, statistics)):
     # Nothing is said of the moments of what is not active.
-    rows = np.flatnonzero(ACTIVE[:, k])
-    chex.assert_trees_all_close(
-      *(
+    rows = np.flatnonzero(active[:, k])
+    if mixture.kind_of(names[k], stride).shared:
+      expected = jax.tree.map(lambda t, rows=rows: t[rows[0]], expected)
+    else:
+      batch, expected = (
         jax.tree.map(lambda t, rows=rows: t[rows], b) for b in (batch, expected)
-      ),
-      rtol=1e-10,
-    )
-  assert not moments[1, : 4 * channels].any()
+      )
+    chex.assert_trees_all_close(batch, expected, rtol=1e-10, atol=1e-10)
+  # Those of sep_conv_3x3 on the edge that has none.
+  assert not moments[1, 2 * channels : 6 * channels].any()
   gradients = (
-    jax.jit(jax.grad(functools.partial(loss, function, stride), (0, 1, 2)))
+    jax.jit(jax.grad(functools.partial(loss, function, stride), range(4)))
     for function in (mixed, parts)
   )
   got, want = (gradient(*args) for gradient in gradients)
   chex.assert_trees_all_close(got, want, rtol=1e-9, atol=1e-9)
   # An inactive operation has no gradient.
-  assert not got[1][~np.asarray(ACTIVE)].any()
+  assert not got[2][~np.asarray(active)].any()
 
 
-def test_derivatives_of_gradients():
-  args = arrays(3, 5)
+@pytest.mark.parametrize('stride', [1, 2])
+def test_derivatives_of_gradients(stride):
+  args = arrays(3, 5, stride)
   along = jax.tree.map(jnp.cos, args)
 
   def product(function):
-    gradient = jax.grad(functools.partial(loss, function, 1), (0, 1, 2))
+    gradient = jax.grad(functools.partial(loss, function, stride), range(4))
     return jax.jit(lambda: jax.jvp(gradient, args, along)[1])()
 
   chex.assert_trees_all_close(
@@ -113,12 +149,45 @@ def test_derivatives_of_gradients():
   )
 
 
+def test_ties_and_what_is_not_a_number():
+  states = jnp.zeros((4, 1, 4, 4, 2)).at[1, 0, 2, 2, 0].set(jnp.nan)
+  run = functools.partial(
+    mixture.add_edges,
+    ['max_pool_3x3'],
+    source=jnp.int32(1),
+    active_DK=jnp.ones((2, 1), bool),
+    weights_DK=jnp.ones((2, 1)),
+    params_DP=jnp.zeros((2, 0)),
+    stride=1,
+  )
+  # A channel of zeros has variance 0; a NaN reaches all of its channel.
+  got = run(states)[0]
+  assert np.isnan(got[2:, ..., 0]).all()
+  assert not got[..., 1].any()
+
+  def loss(x):
+    weights = jnp.arange(16.0).reshape(4, 4) ** 2
+    states = jnp.zeros((4, 1, 4, 4, 1)).at[1, 0, ..., 0].set(x)
+    return (run(states)[0][2, 0, ..., 0] * weights).sum()
+
+  def plain(x):
+    weights = jnp.arange(16.0).reshape(4, 4) ** 2
+    apply = gated_operation(PRIMITIVES['max_pool_3x3'], 1, True)
+    return (apply(True, 1.0, {}, {}, x[None, ..., None], None)[0][0, ..., 0]
+            * weights).sum()
+
+  ties = jnp.array(np.random.default_rng(0).integers(3, size=(4, 4)), float)
+  chex.assert_trees_all_close(
+    jax.grad(loss)(ties), jax.grad(plain)(ties), atol=1e-9
+  )
+
+
 def test_vmap_is_a_loop():
-  x, weights, params = arrays(3, 5)
+  states, source, weights, params = arrays(3, 5, 1)
   several = jnp.stack([weights, 1 - weights])
   run = jax.jit(
-    lambda weights: jax.grad(functools.partial(loss, mixed, 1), (0, 1))(
-      x, weights, params
+    lambda weights: jax.grad(functools.partial(loss, mixed, 1), (0, 2))(
+      states, source, weights, params
     )
   )
   got = jax.vmap(run)(several)
@@ -127,8 +196,17 @@ def test_vmap_is_a_loop():
 
 
 def test_one_kernel_forward_and_one_backward():
-  args = arrays(3, 5)
-  gradient = jax.grad(functools.partial(loss, mixed, 1), (0, 1, 2))
+  args = arrays(3, 5, 1)
+  gradient = jax.grad(functools.partial(loss, mixed, 1), (0, 2, 3))
   text = jax.jit(gradient).lower(*args).as_text()
   assert text.count('custom_call @mixture_float64') == 1
   assert text.count('custom_call @mixture_grad_float64') == 1
+
+
+def test_which_operations_the_kernels_know():
+  known = {
+    stride: {n for n in PRIMITIVES if mixture.kind_of(n, stride)}
+    for stride in (1, 2)
+  }
+  assert known[1] - known[2] == {'skip_connect'}
+  assert {*PRIMITIVES} - known[1] == {'none', 'conv_7x1_1x7', 'noise'}

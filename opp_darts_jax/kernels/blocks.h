@@ -250,6 +250,19 @@ void StoreBlock(const Vector<T>* block, int64_t block_row, int64_t height,
   }
 }
 
+// Adds a block to its channels of an image.
+template <typename T>
+void AddBlock(const Vector<T>* block, int64_t block_row, int64_t height,
+              int64_t width, int64_t channels, int64_t index, T* image) {
+  int64_t first = index * kLanes<T>, lanes = channels - first;
+  for (int64_t row = 0; row < height; ++row) {
+    T* to = image + row * width * channels + first;
+    for (int64_t i = 0; i < width; ++i, to += channels) {
+      Store(block[row * block_row + i] + Load(to, lanes), to, lanes);
+    }
+  }
+}
+
 template <typename T, int kSize, int kStride, int kDilation, int kPixels>
 void ConvPixels(const Window& w, const Vector<T>* block,
                 const Vector<T>* kernel, int64_t row, int64_t column,

@@ -294,15 +294,8 @@ struct Unit {
       product += Sum<T>(w.width, [&](int64_t i) { return g[i] * value[i]; });
       for (int64_t i = 0; i < w.width; ++i) g[i] *= r;
     }
-    if (add) {
-      for (int64_t row = 0; row < w.height; ++row) {
-        const T* from = dx + row * w.width * channels + first;
-        for (int64_t i = 0; i < w.width; ++i) {
-          du[row * back.out_row() + i] += Load(from + i * channels, lanes);
-        }
-      }
-    }
-    StoreBlock(du, back.out_row(), w.height, w.width, channels, b, dx);
+    auto put = add ? AddBlock<T> : StoreBlock<T>;
+    put(du, back.out_row(), w.height, w.width, channels, b, dx);
     // Where the gradient passes, x - shift is u / scale.
     Store<T>(-sum * r, sums + first, lanes);
     Store<T>(r != zero ? product / r : zero, sums + channels + first, lanes);
