@@ -69,7 +69,7 @@ class SearchCell(nn.Module):
       nodes=self.nodes,
       phases=phases(self.nodes, self.reduction),
       operations=operations,
-      params=params,
+      params=jax.tree.map(lambda p: p.astype(s0.dtype), params),
       running={name: average.value for name, average in running.items()},
       weights_EK=weights_EK,
       mask_EK=mask_EK,

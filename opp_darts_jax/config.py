@@ -10,6 +10,7 @@ from opp_darts_jax.errors import UserError, check_choice
 
 BILEVEL_ORDERS = ('first', 'second', 'second_fd')
 LAYOUTS = ('auto', 'loop', 'batch')
+COMPUTES = ('float32', 'bfloat16')
 METHODS = ('opp', 'darts')
 SELECTIONS = ('largest', 'smallest', 'random', 'fixed')
 BOUNDARIES = ('reset', 'keep')
@@ -192,6 +193,8 @@ class SearchConfig:
     log_steps: steps between two lines of metrics.
     layout: how the edges of a cell are run: 'loop' (meant for CPU), 'batch'
       (GPU and TPU), or by the device, 'auto'. It changes speed, not results.
+    compute: 'float32', or 'bfloat16' for what the cells compute, which GPUs and
+      TPUs do faster; weights, alphas, statistics and losses stay float32.
     data: the images.
     weights: SGD for the weights.
     alphas: Adam for the alphas.
@@ -209,6 +212,7 @@ class SearchConfig:
   order: str = 'first'
   log_steps: int = 50
   layout: str = 'auto'
+  compute: str = 'float32'
   data: DataConfig = DataConfig()
   weights: WeightOptimizerConfig = WeightOptimizerConfig()
   alphas: AlphaOptimizerConfig = AlphaOptimizerConfig()
@@ -219,6 +223,7 @@ class SearchConfig:
     space.mask(self.nodes)  # Refuses a number of nodes it does not have.
     check_choice('order', self.order, BILEVEL_ORDERS)
     check_choice('layout', self.layout, LAYOUTS)
+    check_choice('compute', self.compute, COMPUTES)
     for name in ('nodes', 'channels', 'epochs', 'log_steps'):
       _at_least(self, name, 1)
     _at_least(self, 'layers', 1)
@@ -256,6 +261,8 @@ class TrainConfig:
     drop_path: probability of dropping an edge at the last epoch, reached
       linearly.
     log_steps: steps between two lines of metrics.
+    compute: 'float32', or 'bfloat16' for what the cells compute, which GPUs and
+      TPUs do faster; weights, statistics and losses stay float32.
     data: the images.
     weights: SGD for the weights.
   """
@@ -270,6 +277,7 @@ class TrainConfig:
   auxiliary_weight: float = 0.4
   drop_path: float = 0.3
   log_steps: int = 50
+  compute: str = 'float32'
   data: DataConfig = DataConfig(cutout=16)
   weights: WeightOptimizerConfig = WeightOptimizerConfig(learning_rate_min=0.0)
 
@@ -280,6 +288,7 @@ class TrainConfig:
     _at_least(self, 'batch_size', 2)
     _at_least(self, 'seed', 0)
     _at_least(self, 'auxiliary_weight', 0)
+    check_choice('compute', self.compute, COMPUTES)
     _require(self.drop_path, 'drop_path', lambda v: 0 <= v < 1, 'in [0, 1)')
 
   @classmethod

@@ -109,4 +109,4 @@ def _run_group(
     else:
       total = total + jax.ops.segment_sum(y, at[1], destinations)
   first = phase.first + int(np.argmax(exists_D))
-  return [(first + i, total[i]) for i in range(destinations)]
+  return [(first + i, total[i].astype(x.dtype)) for i in range(destinations)]

@@ -75,11 +75,11 @@ def _run_phase(
 
   def source_body(states, xs):
     source = xs['state'] if inputs is None else xs['x']
-    statistics = {}
+    statistics: dict[str, Any] = {}
     if members.alone:
       x = states[source] if inputs is None else source
       sums, statistics = _run_source(cell, phase, members, x, xs)
-      states = states.at[len(states) - destinations :].add(sums)
+      states = mixture.add_to_last(states, sums)
     if members.mixed:
       states, statistics['mixed'] = mixture.add_edges(
         [o.name for o in members.mixed],

@@ -52,8 +52,9 @@ def gated_operation(
     if primitive.search_norm:
       y = norm(measure(y), 0).value
     if not statistics:
-      return weight * y, {}
-    return weight * y, jax.tree.map(lambda *t: jnp.stack(t), *statistics)
+      return (weight * y).astype(y.dtype), {}
+    statistics = jax.tree.map(lambda *t: jnp.stack(t), *statistics)
+    return (weight * y).astype(y.dtype), statistics
 
   return _gate(jax.vmap(weighted) if batched else weighted, recompute)
 

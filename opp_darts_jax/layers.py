@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import flax.linen as nn
 import jax
 
-from opp_darts_jax.norm import BatchNorm
+from opp_darts_jax.norm import BatchNorm, wide_type
 from opp_darts_jax.primitives import conv, factorized_reduce, uniform
 
 # PyTorch's default for kernels: uniform, bound 1 / sqrt(fan in).
@@ -21,6 +21,7 @@ class ConvNorm(nn.Module):
     stride: of both axes.
     padding: pixels of zeros on each side.
     affine: whether the normalisation has a scale and a bias.
+    norm: whether there is one.
   """
 
   channels: int
@@ -28,13 +29,17 @@ class ConvNorm(nn.Module):
   stride: int = 1
   padding: int = 0
   affine: bool = True
+  norm: bool = True
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """(B, H, W, C) -> (B, H', W', channels)."""
     kernel = (self.size, self.size, x.shape[-1], self.channels)
     strides, paddings = (self.stride,) * 2, (self.padding,) * 2
-    x = conv(x, self.param('kernel', kernel_init, kernel), strides, paddings)
+    weights = self.param('kernel', kernel_init, kernel).astype(x.dtype)
+    x = conv(x, weights, strides, paddings)
+    if not self.norm:
+      return x
     return BatchNorm(self.affine, name='norm')(x, train)
 
 
@@ -55,7 +60,7 @@ class FactorizedReduce(nn.Module):
     inputs = x.shape[-1]
     shape = (2, inputs, self.channels // 2)
     kernels = self.param('pointwise', uniform, shape, inputs)
-    x = factorized_reduce(nn.relu(x), kernels)
+    x = factorized_reduce(nn.relu(x), kernels.astype(x.dtype))
     return BatchNorm(self.affine, name='norm')(x, train)
 
 
@@ -93,7 +98,7 @@ class Preprocess(nn.Module):
 
 
 class Classifier(nn.Module):
-  """Global average pool and a linear layer.
+  """Global average pool and a linear layer, in float32 at least.
 
   Attributes:
     classes: number of logits.
@@ -110,7 +115,7 @@ class Classifier(nn.Module):
       kernel_init=kernel_init,
       bias_init=lambda key, shape, dtype: uniform(key, shape, inputs),
       name='linear',
-    )(x.mean((1, 2)))
+    )(x.mean((1, 2), wide_type(x)))
 
 
 def reduction_layers(layers: int) -> tuple[int, int]:
@@ -118,9 +123,16 @@ def reduction_layers(layers: int) -> tuple[int, int]:
   return layers // 3, 2 * layers // 3
 
 
-def cell_plan(layers: int, channels: int) -> Iterator[tuple[int, bool, bool]]:
-  """(channels, is a reduction cell, follows a reduction cell) of each cell."""
-  after_reduction = False
+def cell_plan(
+  layers: int, channels: int, after_reduction: bool = False
+) -> Iterator[tuple[int, bool, bool]]:
+  """(channels, is a reduction cell, follows a reduction cell) of each cell.
+
+  Args:
+    layers: number of cells.
+    channels: of the first one.
+    after_reduction: whether that one's inputs differ in resolution.
+  """
   for layer in range(layers):
     reduction = layer in reduction_layers(layers)
     channels *= 1 + reduction

@@ -99,8 +99,8 @@ def add_edges(
     names: of the K operations, known to `kind_of`.
     states: (N, B, H, W, C); the edges feed the last D of the nodes, in order.
     source: what all the edges start from: the number of one of the states,
-      int32, which an active edge must not feed, or a node that is not among
-      them, (B, H', W', C) with H = ceil(H' / stride).
+      which an active edge must not feed, or a node that is not among them,
+      (B, H', W', C) with H = ceil(H' / stride).
     active_DK: which operations are active.
     weights_DK: of each operation.
     params_DP: `pack`ed.
@@ -110,18 +110,26 @@ def add_edges(
     The new states, and the moments of the operations' norms (D, M), 0 where
     not active; no gradient goes through these.
   """
+  inside = source.ndim == 0
   return tuple(
     _mixture_p.bind(
       states,
-      source,
+      source.astype(jnp.int32) if inside else source,
       active_DK,
       weights_DK,
       params_DP,
       names=tuple(names),
       stride=stride,
-      inside=source.ndim == 0,
+      inside=inside,
     )
   )
+
+
+def add_to_last(states: jax.Array, sums: jax.Array) -> jax.Array:
+  """Adds (D, ...) to the last D of (N, ...)."""
+  first = len(states) - len(sums)
+  fed = (states[first:] + sums).astype(states.dtype)
+  return lax.dynamic_update_slice_in_dim(states, fed, first, 0)
 
 
 def statistics(
@@ -218,12 +226,10 @@ def _parts_jvp(
     dots = (states_dot[at], *dots)
   function = functools.partial(_sums, active_DK, keep=True, **params)
   sums_dot = jax.jvp(function, (x, weights_DK, params_DP), dots)[1]
-  return [states_dot.at[-len(active_DK) :].add(sums_dot)]
+  return [add_to_last(states_dot, sums_dot)]
 
 
-def _parts_vjp(
-  x, at, active_DK, weights_DK, params_DP, g, *, inside, **params
-):
+def _parts_vjp(x, at, active_DK, weights_DK, params_DP, g, *, inside, **params):
   """(arguments, the states' cotangents) -> the differentiable ones'."""
   function = functools.partial(_sums, active_DK, **params)
   vjp = jax.vjp(function, x, weights_DK, params_DP)[1]

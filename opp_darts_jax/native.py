@@ -69,7 +69,7 @@ def call(
   target: str,
   results: Any,
   *args: jax.Array,
-  aliases: dict[int, int] | None = None,
+  aliases: Any = None,
   **params: Any,
 ) -> Any:
   """Calls a kernel of `TARGETS`.

@@ -5,6 +5,7 @@ and biases, pools stand bare, and drop-path (Larsson et al., "FractalNet",
 ICLR 2017) thins the edges out while training.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -24,9 +25,6 @@ from opp_darts_jax.layers import (
 from opp_darts_jax.norm import BatchNorm, Measured, Normalised
 from opp_darts_jax.primitives import PRIMITIVES
 from opp_darts_jax.space import SKIP
-
-# Pixels a side of the smallest feature map that an auxiliary head can take.
-AUXILIARY_SIZE = 8
 
 
 def edge_stride(source: int, reduction: bool) -> int:
@@ -64,6 +62,7 @@ class Operation(nn.Module):
     weights = self.param(
       'weights', primitive.init, (), self.channels, self.stride
     )
+    weights = jax.tree.map(lambda w: w.astype(x.dtype), weights)
     key = self.make_rng('noise') if self.operation == 'noise' else None
 
     def norm(measured: Measured, i: int) -> Normalised:
@@ -124,35 +123,40 @@ class AuxiliaryHead(nn.Module):
 
   Attributes:
     classes: number of logits.
+    imagenet: whether it is that of the ImageNet network, whose pool has a
+      smaller stride, and which lacks the second normalisation.
   """
 
   classes: int
+  imagenet: bool = False
 
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """(B, H, W, C), rectified, H and W at least 8 -> logits (B, classes).
 
     What remains of 8 x 8 pixels, as images of 32 x 32 give, is one; of larger
-    maps it is several, which are averaged.
+    maps it is several, which are averaged. ImageNet's takes 7 x 7.
 
     Raises:
       UserError: if the map is too small.
     """
-    if min(x.shape[1:3]) < AUXILIARY_SIZE:
+    stride = 2 if self.imagenet else 3
+    least = 5 + stride
+    if min(x.shape[1:3]) < least:
       raise UserError(
-        f'The auxiliary head needs a feature map of at least {AUXILIARY_SIZE} '
-        f'x {AUXILIARY_SIZE} pixels, a quarter of the images, but got '
-        f'{x.shape[1]} x {x.shape[2]}; set auxiliary=False or use larger '
-        'images.'
+        f'The auxiliary head needs a feature map of at least {least} x {least} '
+        f'pixels, but got {x.shape[1]} x {x.shape[2]}; set auxiliary=False or '
+        'use larger images.'
       )
-    x = nn.avg_pool(x, (5, 5), (3, 3))
+    x = nn.avg_pool(x, (5, 5), (stride, stride))
     x = nn.relu(ConvNorm(128, name='conv0')(x, train))
-    x = nn.relu(ConvNorm(768, size=2, name='conv1')(x, train))
+    last = ConvNorm(768, size=2, norm=not self.imagenet, name='conv1')
+    x = nn.relu(last(x, train))
     return Classifier(self.classes, name='classifier')(x)
 
 
 class Network(nn.Module):
-  """The network of a genotype for small images, such as CIFAR's.
+  """The network of a genotype.
 
   Attributes:
     genotype: the cells.
@@ -161,6 +165,11 @@ class Network(nn.Module):
     channels: of the first cell.
     classes: number of logits.
     auxiliary: whether it has an auxiliary head.
+    imagenet: whether it is meant for large images: three convolutions before
+      the cells divide the resolution by eight, where for small ones, such as
+      CIFAR's, one convolution keeps it.
+    compute: type of what the cells compute, such as 'bfloat16'; '' is that of
+      the images. Weights, statistics and logits are float32 at least.
   """
 
   genotype: Genotype
@@ -168,6 +177,8 @@ class Network(nn.Module):
   channels: int
   classes: int
   auxiliary: bool = False
+  imagenet: bool = False
+  compute: str = ''
 
   @nn.compact
   def __call__(
@@ -195,10 +206,9 @@ class Network(nn.Module):
       key = self.make_rng('drop_path')
       factors_LEB = drop_path_factors(key, drop_path, shape)
     auxiliary_logits = None
-    s0 = s1 = ConvNorm(3 * self.channels, size=3, padding=1, name='stem')(
-      images, train
-    )
-    plan = cell_plan(self.layers, self.channels)
+    images = images.astype(self.compute or images.dtype)
+    s0, s1 = self._stem(images, train)
+    plan = cell_plan(self.layers, self.channels, self.imagenet)
     for layer, (channels, reduction, after_reduction) in enumerate(plan):
       cell = Cell(
         *self._cell(reduction),
@@ -214,10 +224,23 @@ class Network(nn.Module):
         # The published head rectifies its input in place, which matters where
         # no other cell follows to do it: up to 3 layers, in training alone.
         s1 = nn.relu(s1)
-        head = AuxiliaryHead(self.classes, name='auxiliary_head')
+        head = AuxiliaryHead(self.classes, self.imagenet, name='auxiliary_head')
         auxiliary_logits = head(s1, train)
     logits = Classifier(self.classes, name='classifier')(s1)
     return logits, auxiliary_logits if train else None
+
+  def _stem(
+    self, images: jax.Array, train: bool
+  ) -> tuple[jax.Array, jax.Array]:
+    """The inputs of the first cell."""
+    if not self.imagenet:
+      stem = ConvNorm(3 * self.channels, size=3, padding=1, name='stem')
+      s1 = stem(images, train)
+      return s1, s1
+    halve = functools.partial(ConvNorm, size=3, stride=2, padding=1)
+    x = nn.relu(halve(self.channels // 2, name='stem0')(images, train))
+    s0 = halve(self.channels, name='stem1')(x, train)
+    return s0, halve(self.channels, name='stem2')(nn.relu(s0), train)
 
   def _cell(self, reduction: bool) -> tuple[tuple[Edge, ...], tuple[int, ...]]:
     if reduction:

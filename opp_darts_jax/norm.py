@@ -28,7 +28,11 @@ class Measured(NamedTuple):
 
 
 class Normalised(NamedTuple):
-  """(x - shift) * scale, not computed yet: x (..., C), shift and scale (C,)."""
+  """(x - shift) * scale, not computed yet: x (..., C), shift and scale (C,).
+
+  The moments of an x of lower precision than float32 are float32, as are shift
+  and scale; what is computed is as precise as x.
+  """
 
   x: jax.Array
   shift: jax.Array
@@ -37,13 +41,25 @@ class Normalised(NamedTuple):
   @classmethod
   def unchanged(cls, x: jax.Array) -> 'Normalised':
     """What is x itself."""
-    zeros = jnp.zeros(x.shape[-1:], x.dtype)
+    zeros = jnp.zeros(x.shape[-1:], wide_type(x))
     return cls(x, zeros, zeros + 1)
 
   @property
   def value(self) -> jax.Array:
     """Computed."""
-    return (self.x - self.shift) * self.scale
+    return self.affine()
+
+  def affine(
+    self, scale: jax.Array | float = 1.0, bias: jax.Array | float = 0.0
+  ) -> jax.Array:
+    """Computed, then scaled and shifted once more."""
+    y = (self.x - self.shift) * self.scale * scale + bias
+    return y.astype(self.x.dtype)
+
+
+def wide_type(x: jax.Array) -> Any:
+  """The type in which sums over x are taken: float32 or, for float64, that."""
+  return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def unbiased(var: jax.Array, count: int) -> jax.Array:
@@ -54,8 +70,9 @@ def unbiased(var: jax.Array, count: int) -> jax.Array:
 def measure(x: jax.Array) -> Measured:
   """Takes the moments of x (..., C)."""
   axes = tuple(range(x.ndim - 1))
-  mean = x.mean(axes)
-  centred = x - mean
+  wide = x.astype(wide_type(x))
+  mean = wide.mean(axes)
+  centred = wide - mean
   return Measured(x, mean, (centred * centred).mean(axes))
 
 
@@ -111,5 +128,5 @@ class BatchNorm(nn.Module):
     if self.affine:
       scale = self.param('scale', nn.initializers.ones, channels)
       bias = self.param('bias', nn.initializers.zeros, channels)
-      return y.value * scale + bias
+      return y.affine(scale, bias)
     return y.value

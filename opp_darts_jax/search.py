@@ -123,6 +123,7 @@ def _prepare(config: SearchConfig, images: ImageData) -> _Search:
     config.channels,
     images.num_classes,
     config.layout,
+    config.compute,
   )
   programs = make_programs(
     model,

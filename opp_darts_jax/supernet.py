@@ -20,6 +20,8 @@ class Supernet(nn.Module):
     classes: number of logits.
     layout: how the edges of a cell are run, of `cell.LAYOUTS`; 'auto' is
       'loop' on CPU and 'batch' elsewhere.
+    compute: type of what the cells compute, such as 'bfloat16'; '' is that of
+      the images. Weights, statistics and logits are float32 at least.
   """
 
   space: SearchSpace
@@ -28,6 +30,7 @@ class Supernet(nn.Module):
   channels: int
   classes: int
   layout: str = 'auto'
+  compute: str = ''
 
   @nn.compact
   def __call__(
@@ -53,6 +56,7 @@ class Supernet(nn.Module):
     weights = arch.operation_weights(alphas, mask)
     if 'noise' not in self.space.operations:
       key = None
+    images = images.astype(self.compute or images.dtype)
     s0 = s1 = ConvNorm(3 * self.channels, size=3, padding=1, name='stem')(
       images, train
     )

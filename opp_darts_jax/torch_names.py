@@ -109,8 +109,13 @@ def _copies(
 
 def network_entries(network: Network) -> Iterator[Entry]:
   """Every tensor of an evaluation network."""
-  yield from _conv_norm('stem', '0', '1', 'stem')
-  plan = cell_plan(network.layers, network.channels)
+  if network.imagenet:
+    yield from _conv_norm('stem0', '0', '1', 'stem0')
+    yield from _conv_norm('stem0', '3', '4', 'stem1')
+    yield from _conv_norm('stem1', '1', '2', 'stem2')
+  else:
+    yield from _conv_norm('stem', '0', '1', 'stem')
+  plan = cell_plan(network.layers, network.channels, network.imagenet)
   for layer, (_, reduction, after_reduction) in enumerate(plan):
     yield from _preprocess(layer, after_reduction, affine=True)
     genotype = network.genotype
@@ -124,7 +129,11 @@ def network_entries(network: Network) -> Iterator[Entry]:
     if network.auxiliary and layer == reduction_layers(network.layers)[1]:
       head = 'auxiliary_head'
       yield from _conv_norm(f'{head}.features', '2', '3', head, 'conv0')
-      yield from _conv_norm(f'{head}.features', '5', '6', head, 'conv1')
+      if network.imagenet:
+        kernel = ('params', head, 'conv1', 'kernel')
+        yield Entry(f'{head}.features.5.weight', kernel, layout=CONV)
+      else:
+        yield from _conv_norm(f'{head}.features', '5', '6', head, 'conv1')
       yield from _linear(f'{head}.classifier', head, 'classifier')
   yield from _linear('classifier', 'classifier')
 

@@ -177,6 +177,7 @@ def _make_programs(
     config.channels,
     images.num_classes,
     config.auxiliary,
+    config.compute,
   )
   optimizer = weight_optimizer(config.weights)
   augmentation = Augmentation.of(images, config.data)

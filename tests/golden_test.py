@@ -526,7 +526,8 @@ def param_counts():
 @pytest.mark.parametrize('entry', param_counts())
 def test_param_counts(entry):
   sizes = [entry[k] for k in ('layers', 'init_channels', 'num_classes')]
-  images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+  size = 224 if entry['network'] == 'imagenet' else 32
+  images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
 
   def count(model, *args):
     init = functools.partial(model.init, train=False)
@@ -536,13 +537,16 @@ def test_param_counts(entry):
   if entry['network'] == 'supernet':
     mask = SPACE.mask(nodes=4)
     assert count(Supernet(SPACE, 4, *sizes), mask, mask) == entry['params']
-  elif entry['network'] == 'cifar':
+  else:
     cells = known_genotypes()[entry['genotype']]
     for auxiliary, field in enumerate(('params', 'params_with_auxiliary')):
-      model = network.Network(cells, *sizes, auxiliary=bool(auxiliary))
+      model = network.Network(
+        cells,
+        *sizes,
+        auxiliary=bool(auxiliary),
+        imagenet=entry['network'] == 'imagenet',
+      )
       assert count(model) == entry[field]
-  else:
-    pytest.skip(f'there is no {entry["network"]} network yet')
 
 
 class Summary:

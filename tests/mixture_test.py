@@ -22,7 +22,10 @@ NAMES = (
 )
 # Of two edges: what they share is active on both, on one, or nowhere.
 ACTIVE = np.array(
-  [[True, True, True, False, False, True], [True, False, True, True, True, False]]
+  [
+    [True, True, True, False, False, True],
+    [True, False, True, True, True, False],
+  ]
 )
 
 pytestmark = pytest.mark.skipif(
@@ -72,7 +75,7 @@ def mixed(states, source, weights, params, stride):
   return mixture.add_edges(
     names,
     states,
-    jnp.int32(1) if stride == 1 else source,
+    jnp.array(1) if stride == 1 else source,
     active,
     weights,
     mixture.pack([p for p in params if p], (2,)),
@@ -173,8 +176,9 @@ def test_ties_and_what_is_not_a_number():
   def plain(x):
     weights = jnp.arange(16.0).reshape(4, 4) ** 2
     apply = gated_operation(PRIMITIVES['max_pool_3x3'], 1, True)
-    return (apply(True, 1.0, {}, {}, x[None, ..., None], None)[0][0, ..., 0]
-            * weights).sum()
+    return (
+      apply(True, 1.0, {}, {}, x[None, ..., None], None)[0][0, ..., 0] * weights
+    ).sum()
 
   ties = jnp.array(np.random.default_rng(0).integers(3, size=(4, 4)), float)
   chex.assert_trees_all_close(

@@ -156,3 +156,49 @@ def test_layouts_agree(full, name, nodes):
     one,
     other,
   )
+
+
+@pytest.mark.parametrize('layout', ['loop', 'batch'])
+def test_bfloat16_computes_nearly_the_same(layout):
+  space = SPACES['darts']
+  images = jnp.asarray(
+    np.random.default_rng(0).standard_normal((8, 8, 8, 3)), jnp.float32
+  )
+
+  def run(compute):
+    model = Supernet(space, 2, 3, 4, 5, layout, compute)
+    given = inputs(space, 2, images)
+    variables = model.init(KEY, *given, train=True)
+
+    def loss(params, alphas):
+      logits, changed = model.apply(
+        {**variables, 'params': params},
+        given[0],
+        alphas,
+        given[2],
+        train=True,
+        mutable=['batch_stats'],
+      )
+      return (logits**2).sum(), (logits, changed['batch_stats'])
+
+    gradient = jax.jit(jax.grad(loss, (0, 1), has_aux=True))
+    return gradient(variables['params'], given[1])
+
+  # Whatever is kept is float32.
+  exact, rounded = run(''), run('bfloat16')
+  for leaf in jax.tree.leaves((exact, rounded)):
+    assert leaf.dtype == jnp.float32
+  (_, (exact_logits, _)), (_, (rounded_logits, _)) = exact, rounded
+  largest = abs(exact_logits).max()
+  difference = abs(exact_logits - rounded_logits).max()
+  assert 0 < difference < 0.03 * largest
+
+  def angle(a, b):
+    a, b = (
+      jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(t)])
+      for t in (a, b)
+    )
+    return a @ b / jnp.sqrt((a @ a) * (b @ b))
+
+  assert angle(exact[0][0], rounded[0][0]) > 0.98
+  assert angle(exact[0][1], rounded[0][1]) > 0.98

@@ -332,10 +332,10 @@ void ConvBlock(const Window& w, const Vector<T>* block,
 // hide what a sum takes.
 template <typename T, int kTaps, int kPixels>
 void KernelGradTaps(const Window& w, const Vector<T>* block,
-                    const Vector<T>* g, int64_t i, int64_t j0,
-                    Vector<T>* grad) {
+                    const Vector<T>* g, int64_t g_row, int64_t g_step,
+                    int64_t i, int64_t j0, Vector<T>* grad) {
   Vector<T> totals[kTaps] = {};
-  for (int64_t row = 0; row < w.out_height; ++row, g += w.out_row()) {
+  for (int64_t row = 0; row < w.out_height; ++row, g += g_row) {
     const Vector<T>* line =
         block + (row * w.stride + i * w.dilation) * w.padded_row() +
         j0 * w.dilation;
@@ -343,7 +343,7 @@ void KernelGradTaps(const Window& w, const Vector<T>* block,
     int64_t column = 0;
     for (; column + kPixels <= w.out_width; column += kPixels) {
       for (int u = 0; u < kPixels; ++u) {
-        const Vector<T> gradient = g[column + u];
+        const Vector<T> gradient = g[(column + u) * g_step];
         const Vector<T>* x = line + (column + u) * w.stride;
         for (int j = 0; j < kTaps; ++j) {
           sums[u][j] += x[j * w.dilation] * gradient;
@@ -352,7 +352,7 @@ void KernelGradTaps(const Window& w, const Vector<T>* block,
     }
     for (; column < w.out_width; ++column) {
       for (int j = 0; j < kTaps; ++j) {
-        sums[0][j] += line[column * w.stride + j * w.dilation] * g[column];
+        sums[0][j] += line[column * w.stride + j * w.dilation] * g[column * g_step];
       }
     }
     for (int u = 0; u < kPixels; ++u) {
@@ -362,20 +362,20 @@ void KernelGradTaps(const Window& w, const Vector<T>* block,
   for (int j = 0; j < kTaps; ++j) grad[j] = totals[j];
 }
 
-// The kernel's gradient, (size, size): of a padded block and g (out_height,
-// out_row).
+// The kernel's gradient, (size, size): of a padded block and g, pixels g_step
+// apart in rows g_row apart.
 template <typename T>
 void KernelGradBlock(const Window& w, const Vector<T>* block,
-                     const Vector<T>* g, Vector<T>* grad) {
-  for (int64_t i = 0; i < w.size; ++i, grad += w.size) {
-    switch (w.size) {
-      case 3: KernelGradTaps<T, 3, 3>(w, block, g, i, 0, grad); break;
-      case 5: KernelGradTaps<T, 5, 2>(w, block, g, i, 0, grad); break;
-      case 7: KernelGradTaps<T, 7, 1>(w, block, g, i, 0, grad); break;
-      default:
-        for (int64_t j = 0; j < w.size; ++j) {
-          KernelGradTaps<T, 1, 4>(w, block, g, i, j, grad + j);
-        }
+                     const Vector<T>* g, int64_t g_row, int64_t g_step,
+                     Vector<T>* grad) {
+  auto taps = w.size == 3   ? KernelGradTaps<T, 3, 3>
+              : w.size == 5 ? KernelGradTaps<T, 5, 2>
+              : w.size == 7 ? KernelGradTaps<T, 7, 1>
+                            : KernelGradTaps<T, 1, 4>;
+  const int64_t step = w.size <= 7 && w.size >= 3 ? w.size : 1;
+  for (int64_t i = 0; i < w.size; ++i) {
+    for (int64_t j = 0; j < w.size; j += step, grad += step) {
+      taps(w, block, g, g_row, g_step, i, j, grad);
     }
   }
 }

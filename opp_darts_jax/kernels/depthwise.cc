@@ -46,7 +46,8 @@ void KernelGrad(ffi::ThreadPool pool, const Window& w, int64_t batch,
         LoadBlock(g + image * w.out_height * w.out_width * channels,
                   w.out_height, w.out_width, channels, b, w.out_row(),
                   g_block.get());
-        KernelGradBlock<T>(w, block.get(), g_block.get(), grad.get());
+        KernelGradBlock<T>(w, block.get(), g_block.get(), w.out_row(), 1,
+                           grad.get());
         StoreBlock(grad.get(), taps, 1, taps, channels, b,
                    grads.data() + image * weights);
       }

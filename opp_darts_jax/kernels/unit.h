@@ -171,43 +171,44 @@ struct Unit {
     auto back_matrix = LoadMatrix(transposed.data(), out_channels, channels);
     const Window back = w.Transposed();
     // Of each image, in a row: the gradients of kernel, pointwise, shift, scale.
-    const int64_t weights =
-        (taps() + out_channels + 2) * channels;
+    const int64_t weights = (taps() + out_channels + 2) * channels;
+    const int64_t size = strip() * w.out_row();
     std::vector<T> grads(batch * weights);
     Parallel(pool, batch, 3 * products(), [&] {
       return [&, u = Zeros<T>(in_blocks() * w.padded_pixels()),
-              d = Scratch<T>(in_blocks() * w.out_pixels()),
-              g = Zeros<T>(out_blocks() * w.out_pixels()),
-              gd = Scratch<T>(in_blocks() * w.out_pixels()),
-              y = Scratch<T>(w.out_pixels()),
-              spread = Zeros<T>(back.padded_pixels()),
-              du = Scratch<T>(back.out_pixels()),
+              d = Scratch<T>(in_blocks() * size),
+              g = Scratch<T>(out_blocks() * size), y = Scratch<T>(size),
+              gd = Scratch<T>(in_blocks() * size),
+              spread = Zeros<T>(in_blocks() * back.padded_pixels()),
+              du = Scratch<T>(back_strip() * back.out_row()),
               kernel_grad = Scratch<T>(taps())](int64_t index) {
         T* to = grads.data() + index * weights;
         Rectified(index, u.get());
-        Depthwise(u.get(), kernels.get(), 0, w.out_height, d.get());
-        OutputGradient(index, d.get(), matrix.get(), mean, g_out, y.get(),
-                       g.get());
-        PointwiseGradient(d.get(), g.get(), to + taps() * channels);
-        MatMul<T>(g.get(), out_channels, w.out_pixels(), back_matrix.get(),
-                  channels, gd.get());
-        for (int64_t b = 0; b < in_blocks(); ++b) {
-          const Vector<T>* gb = gd.get() + b * w.out_pixels();
-          const Vector<T>* ub = u.get() + b * w.padded_pixels();
-          KernelGradBlock<T>(w, ub, gb, kernel_grad.get());
-          StoreBlock(kernel_grad.get(), taps(), 1, taps(), channels, b, to);
-          for (int64_t row = 0; row < w.out_height; ++row) {
-            for (int64_t i = 0; i < w.out_width; ++i) {
-              int64_t at = (row * w.stride + back.pad()) * back.padded_row() +
-                           i * w.stride + back.pad();
-              spread[at] = gb[row * w.out_row() + i];
-            }
+        for (int64_t first = 0; first < w.out_height; first += strip()) {
+          const int64_t rows = std::min(strip(), w.out_height - first);
+          const int64_t pixels = rows * w.out_row();
+          Depthwise(u.get(), kernels.get(), first, first + rows, d.get());
+          OutputGradient(index, first, rows, d.get(), matrix.get(), mean, g_out,
+                         y.get(), g.get());
+          AddPointwiseGradient(d.get(), g.get(), pixels,
+                               to + taps() * channels);
+          MatMul<T>(g.get(), out_channels, pixels, back_matrix.get(), channels,
+                    gd.get());
+          for (int64_t b = 0; b < in_blocks(); ++b) {
+            SpreadRows(gd.get() + b * pixels, back, first, rows,
+                       spread.get() + b * back.padded_pixels());
           }
-          ConvBlock<T>(back, spread.get(), back_kernels.get() + b * taps(),
-                       du.get());
-          InputGradient(b, ub + w.pad() * (w.padded_row() + 1), back, du.get(),
-                        const_cast<T*>(image(out.x, index)), out.add_to_x,
-                        to + (taps() + out_channels) * channels);
+        }
+        for (int64_t b = 0; b < in_blocks(); ++b) {
+          const Vector<T>* ub = u.get() + b * w.padded_pixels();
+          const Vector<T>* gb = spread.get() + b * back.padded_pixels();
+          KernelGradBlock<T>(w, ub, gb + back.pad() * (back.padded_row() + 1),
+                             w.stride * back.padded_row(), w.stride,
+                             kernel_grad.get());
+          StoreBlock(kernel_grad.get(), taps(), 1, taps(), channels, b, to);
+          InputGradient(index, b, ub, gb, back,
+                        back_kernels.get() + b * taps(), du.get(), out.x,
+                        out.add_to_x, to + (taps() + out_channels) * channels);
         }
       };
     });
@@ -227,78 +228,104 @@ struct Unit {
     }
   }
 
-  // What reaches y: directly, and through its mean and variance. `y` is scratch
-  // for one block.
-  void OutputGradient(int64_t index, const Vector<T>* d,
-                      const Vector<T>* matrix, const T* mean,
-                      const OutputGradients& g_out, Vector<T>* y,
+  // What reaches y: directly, and through its mean and variance; rows of it, and
+  // zeros beyond their width. `y` is scratch for a block of them.
+  void OutputGradient(int64_t index, int64_t first_row, int64_t rows,
+                      const Vector<T>* d, const Vector<T>* matrix,
+                      const T* mean, const OutputGradients& g_out, Vector<T>* y,
                       Vector<T>* g) const {
     const T each = T(1) / count();
-    for (int64_t b = 0; b < out_blocks(); ++b) {
+    const int64_t at =
+        out_image(index) + first_row * w.out_width * out_channels;
+    for (int64_t b = 0; b < out_blocks(); ++b, g += rows * w.out_row()) {
       int64_t first = b * kLanes<T>, lanes = out_channels - first;
       const Vector<T> centre = Load(mean + first, lanes);
       const Vector<T> direct = Load(g_out.factor + first, lanes);
       const Vector<T> constant = Load(g_out.mean + first, lanes) * each;
       const Vector<T> slope = Load(g_out.var + first, lanes) * (2 * each);
       if (g_out.given) {
-        LoadBlock(g_out.given + out_image(index), w.out_height, w.out_width,
-                  out_channels, b, w.out_row(), y);
+        LoadBlock(g_out.given + at, rows, w.out_width, out_channels, b,
+                  w.out_row(), y);
       } else {
-        MatMul<T>(d, channels, w.out_pixels(), matrix + b * channels,
+        MatMul<T>(d, channels, rows * w.out_row(), matrix + b * channels,
                   kLanes<T>, y);
       }
-      Vector<T>* to = g + b * w.out_pixels();
-      LoadBlock(g_out.y + out_image(index), w.out_height, w.out_width,
-                out_channels, b, w.out_row(), to,
-                [&](Vector<T> v) { return v * direct; });
-      // Beyond a row's width g stays zero.
-      for (int64_t row = 0; row < w.out_height; ++row) {
+      LoadBlock(g_out.y + at, rows, w.out_width, out_channels, b, w.out_row(),
+                g, [&](Vector<T> v) { return v * direct; });
+      for (int64_t row = 0; row < rows; ++row) {
+        Vector<T>* to = g + row * w.out_row();
         for (int64_t i = 0; i < w.out_width; ++i) {
-          int64_t at = row * w.out_row() + i;
-          to[at] += constant + slope * (y[at] - centre);
+          to[i] += constant + slope * (y[row * w.out_row() + i] - centre);
         }
+        std::fill(to + w.out_width, to + w.out_row(), Vector<T>{});
       }
     }
   }
 
-  void PointwiseGradient(const Vector<T>* d, const Vector<T>* g,
-                         T* grad) const {
+  void AddPointwiseGradient(const Vector<T>* d, const Vector<T>* g,
+                            int64_t pixels, T* grad) const {
     Vector<T> sums[kLanes<T>];
     for (int64_t b = 0; b < in_blocks(); ++b) {
       for (int64_t c = 0; c < out_blocks(); ++c) {
-        OuterProducts<T>(d + b * w.out_pixels(), g + c * w.out_pixels(),
-                         w.out_pixels(), sums);
+        OuterProducts<T>(d + b * pixels, g + c * pixels, pixels, sums);
         int64_t lanes = std::min<int64_t>(kLanes<T>, channels - b * kLanes<T>);
         for (int64_t lane = 0; lane < lanes; ++lane) {
           T* to = grad + (b * kLanes<T> + lane) * out_channels + c * kLanes<T>;
-          Store(sums[lane], to, out_channels - c * kLanes<T>);
+          const int64_t others = out_channels - c * kLanes<T>;
+          Store(Load(to, others) + sums[lane], to, others);
         }
       }
     }
   }
 
-  // Through the ReLU, the scale and the shift; ends in their two sums.
-  void InputGradient(int64_t b, const Vector<T>* u, const Window& back,
-                     Vector<T>* du, T* dx, bool add, T* sums) const {
-    int64_t first = b * kLanes<T>, lanes = channels - first;
-    const Vector<T> r = Load(scale + first, lanes);
+  // Rows of a gradient to where the transposed convolution reads them.
+  void SpreadRows(const Vector<T>* g, const Window& back, int64_t first,
+                  int64_t rows, Vector<T>* spread) const {
+    for (int64_t row = 0; row < rows; ++row) {
+      Vector<T>* to = spread + back.pad() +
+                      ((first + row) * w.stride + back.pad()) *
+                          back.padded_row();
+      for (int64_t i = 0; i < w.out_width; ++i) {
+        to[i * w.stride] = g[row * w.out_row() + i];
+      }
+    }
+  }
+
+  int64_t back_strip() const {
+    return std::max<int64_t>(1, 32 / w.Transposed().out_row());
+  }
+
+  // Of a block, from the spread gradient through the convolution, the ReLU, the
+  // scale and the shift; ends in their two sums. `du` is scratch for some rows.
+  void InputGradient(int64_t index, int64_t b, const Vector<T>* u,
+                     const Vector<T>* spread, const Window& back,
+                     const Vector<T>* back_kernel, Vector<T>* du, T* dx,
+                     bool add, T* sums) const {
+    int64_t channel = b * kLanes<T>, lanes = channels - channel;
+    const Vector<T> r = Load(scale + channel, lanes);
     const Vector<T> zero = {};
     Vector<T> sum = {}, product = {};
-    for (int64_t row = 0; row < w.height; ++row) {
-      const Vector<T>* value = u + row * w.padded_row();
-      Vector<T>* g = du + row * back.out_row();
-      for (int64_t i = 0; i < w.width; ++i) {
-        g[i] = value[i] > zero ? g[i] : zero;
-      }
-      sum += Sum<T>(w.width, [&](int64_t i) { return g[i]; });
-      product += Sum<T>(w.width, [&](int64_t i) { return g[i] * value[i]; });
-      for (int64_t i = 0; i < w.width; ++i) g[i] *= r;
-    }
     auto put = add ? AddBlock<T> : StoreBlock<T>;
-    put(du, back.out_row(), w.height, w.width, channels, b, dx);
+    for (int64_t first = 0; first < w.height; first += back_strip()) {
+      const int64_t rows = std::min(back_strip(), w.height - first);
+      ConvRows<T>(back, spread, back_kernel, first, first + rows, du);
+      for (int64_t row = 0; row < rows; ++row) {
+        const Vector<T>* value =
+            u + (first + row + w.pad()) * w.padded_row() + w.pad();
+        Vector<T>* g = du + row * back.out_row();
+        for (int64_t i = 0; i < w.width; ++i) {
+          g[i] = value[i] > zero ? g[i] : zero;
+        }
+        sum += Sum<T>(w.width, [&](int64_t i) { return g[i]; });
+        product += Sum<T>(w.width, [&](int64_t i) { return g[i] * value[i]; });
+        for (int64_t i = 0; i < w.width; ++i) g[i] *= r;
+      }
+      put(du, back.out_row(), rows, w.width, channels, b,
+          dx + (index * w.height + first) * w.width * channels);
+    }
+    Store<T>(-sum * r, sums + channel, lanes);
     // Where the gradient passes, x - shift is u / scale.
-    Store<T>(-sum * r, sums + first, lanes);
-    Store<T>(r != zero ? product / r : zero, sums + channels + first, lanes);
+    Store<T>(r != zero ? product / r : zero, sums + channels + channel, lanes);
   }
 };
 
