@@ -2,6 +2,8 @@
 
 python experiments/train.py --config=experiments/configs/digits.py:train \
     --workdir=runs/digits/train
+
+With --dry_run it prints the network instead, part by part, and writes nothing.
 """
 
 from absl import flags
@@ -9,21 +11,30 @@ from ml_collections import config_flags
 
 from opp_darts_jax import launch
 from opp_darts_jax.config import TrainConfig
-from opp_darts_jax.training import run_training
+from opp_darts_jax.training import run_training, summarise
 
 _DEFAULT = 'experiments/configs/digits.py:train'
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, f'What to do; {_DEFAULT} if not given.', lock_config=True
 )
 _WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'Folder of the run; a run in it is continued.', required=True
+  'workdir', None, 'Folder of the run; a run in it is continued.'
+)
+_DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print the network, train not.')
+flags.register_multi_flags_validator(
+  ['workdir', 'dry_run'],
+  lambda values: bool(values['workdir']) or values['dry_run'],
+  '--workdir must have a value, the folder of the run.',
 )
 
 
 def main() -> None:
   """Runs the training that the flags describe."""
   config = TrainConfig.from_dict(_CONFIG.value.to_dict())
-  run_training(config, _WORKDIR.value)
+  if _DRY_RUN.value:
+    print(summarise(config))
+  else:
+    run_training(config, _WORKDIR.value)
 
 
 if __name__ == '__main__':

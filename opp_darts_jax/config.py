@@ -251,6 +251,7 @@ class TrainConfig:
 
   Attributes:
     seed: decides weights, order of the images, augmentation and drop-path.
+    seeds: train once with each of these instead, and report mean and spread.
     genotype: a published name, a JSON or text file, or the text itself.
     channels: channels of the first cell.
     layers: cells in the network.
@@ -258,8 +259,15 @@ class TrainConfig:
     batch_size: images in a step.
     auxiliary: whether an auxiliary head helps training.
     auxiliary_weight: weight of its loss.
+    imagenet: whether the network is the one for large images, whose first
+      convolutions divide the resolution by eight.
+    label_smoothing: share of the label spread evenly over all classes.
     drop_path: probability of dropping an edge at the last epoch, reached
       linearly.
+    average: decay of an exponential average of the weights, which is then
+      tested and kept in their place; 0 has none. At first it decays faster, as
+      (1 + steps) / (10 + steps).
+    rate_decay: factor on the learning rate from epoch to epoch; 0 is a cosine.
     log_steps: steps between two lines of metrics.
     compute: 'float32', or 'bfloat16' for what the cells compute, which GPUs and
       TPUs do faster; weights, statistics and losses stay float32.
@@ -268,6 +276,7 @@ class TrainConfig:
   """
 
   seed: int = 0
+  seeds: tuple[int, ...] = ()
   genotype: str = 'OPP_DARTS'
   channels: int = 36
   layers: int = 20
@@ -275,7 +284,11 @@ class TrainConfig:
   batch_size: int = 96
   auxiliary: bool = True
   auxiliary_weight: float = 0.4
+  imagenet: bool = False
+  label_smoothing: float = 0.0
   drop_path: float = 0.3
+  average: float = 0.0
+  rate_decay: float = 0.0
   log_steps: int = 50
   compute: str = 'float32'
   data: DataConfig = DataConfig(cutout=16)
@@ -289,7 +302,15 @@ class TrainConfig:
     _at_least(self, 'seed', 0)
     _at_least(self, 'auxiliary_weight', 0)
     check_choice('compute', self.compute, COMPUTES)
-    _require(self.drop_path, 'drop_path', lambda v: 0 <= v < 1, 'in [0, 1)')
+    for name in ('drop_path', 'label_smoothing', 'average'):
+      _require(getattr(self, name), name, lambda v: 0 <= v < 1, 'in [0, 1)')
+    _require(self.rate_decay, 'rate_decay', lambda v: 0 <= v <= 1, 'in [0, 1]')
+    _require(
+      self.seeds,
+      'seeds',
+      lambda v: len(set(v)) == len(v) and all(s >= 0 for s in v),
+      'different numbers, at least 0',
+    )
 
   @classmethod
   def from_dict(cls, fields: Mapping[str, Any]) -> Self:

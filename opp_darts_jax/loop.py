@@ -1,15 +1,9 @@
-"""The loop over the steps of an epoch, and over the batches of a test."""
+"""The loop over the steps of an epoch."""
 
 import math
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import optax
-
-from opp_darts_jax import augment
-from opp_darts_jax.augment import Augmentation
 from opp_darts_jax.errors import UserError
 
 
@@ -61,47 +55,3 @@ def run_epoch(
   if pending:
     finish(*pending)
   return state, totals
-
-
-def evaluate(
-  logits: Callable[[jax.Array, jax.Array], jax.Array],
-  images: jax.Array,
-  labels: jax.Array,
-  rows: jax.Array,
-  size: int,
-  augmentation: Augmentation,
-) -> tuple[jax.Array, jax.Array]:
-  """Mean loss and accuracy over all the rows, inside a jitted function.
-
-  Args:
-    logits: (normalised images (B, H, W, C), a number for the batch) ->
-      (B, classes).
-    images: uint8 (n, H, W, C).
-    labels: (n,).
-    rows: which images count.
-    size: of a batch; the last one is filled up with rows that do not count.
-    augmentation: only its normalisation is used.
-
-  Returns:
-    Mean cross entropy, and accuracy as a fraction.
-  """
-  count = len(rows)
-
-  def add_batch(i, sums):
-    at = i * size + jnp.arange(size)
-    chosen = rows[jnp.minimum(at, count - 1)]
-    batch = augment.normalise(
-      images[chosen], augmentation.mean, augmentation.std
-    )
-    scores = logits(batch, i)
-    losses = optax.softmax_cross_entropy_with_integer_labels(
-      scores, labels[chosen]
-    )
-    right = scores.argmax(-1) == labels[chosen]
-    return tuple(
-      total + jnp.where(at < count, values, 0).sum()
-      for total, values in zip(sums, (losses, right))
-    )
-
-  loss, right = jax.lax.fori_loop(0, -(-count // size), add_batch, (0.0, 0.0))
-  return loss / count, right / count

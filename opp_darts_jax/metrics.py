@@ -1,10 +1,11 @@
 """Numbers of a run: metrics.jsonl and TensorBoard behind one writer."""
 
+import contextlib
 import json
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -120,14 +121,23 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
   _replace(pathlib.Path(path), text)
 
 
-def _replace(path: pathlib.Path, text: str) -> None:
+@contextlib.contextmanager
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+  """A path to write to; in the end it becomes `path`, unless an error came."""
   # In the same folder: a rename is atomic only within one file system.
   temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-  with open(temporary, 'w', encoding='utf-8') as file:
-    file.write(text)
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(temporary, path)
+  try:
+    yield temporary
+    with open(temporary, 'rb') as file:
+      os.fsync(file.fileno())
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def _replace(path: pathlib.Path, text: str) -> None:
+  with replacing(path) as temporary:
+    temporary.write_text(text, encoding='utf-8')
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from opp_darts_jax import augment, loop
+from opp_darts_jax import augment, evaluation
 from opp_darts_jax.augment import Augmentation
 from opp_darts_jax.bilevel import (
   Batch,
@@ -18,6 +18,7 @@ from opp_darts_jax.bilevel import (
   search_step,
 )
 from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.evaluation import Evaluation
 from opp_darts_jax.supernet import Supernet
 
 
@@ -47,14 +48,14 @@ class Programs(NamedTuple):
       comes in is consumed.
     score: (state, mask, data, key, batches) -> mean loss on the first batches
       of D_train in an order that the key decides; nothing else changes.
-    evaluate: (state, data) -> loss and accuracy on D_val, by the running
+    evaluate: (state, data) -> the `Evaluation` on D_val, by the running
       averages.
   """
 
   init: Callable[[jax.Array], SearchState]
   steps: Callable[..., tuple[SearchState, Metrics]]
   score: Callable[..., jax.Array]
-  evaluate: Callable[..., tuple[jax.Array, jax.Array]]
+  evaluate: Callable[..., Evaluation]
 
 
 def make_programs(
@@ -130,8 +131,14 @@ def make_programs(
         key=jax.random.key(i),
       )
 
-    return loop.evaluate(
-      logits, data.images, data.labels, data.val_rows, size, augmentation
+    return evaluation.evaluate(
+      logits,
+      data.images,
+      data.labels,
+      data.val_rows,
+      size,
+      augmentation,
+      model.classes,
     )
 
   compile_with = functools.partial(

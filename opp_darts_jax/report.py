@@ -9,7 +9,14 @@ from typing import Any
 import matplotlib
 from matplotlib import figure
 
-from opp_darts_jax import cell_plot, curve_plot, errors, metrics, stage_plot
+from opp_darts_jax import (
+  cell_plot,
+  confusion_plot,
+  curve_plot,
+  errors,
+  metrics,
+  stage_plot,
+)
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -32,6 +39,7 @@ _CAPTIONS = {
   'reduce': 'Reduction cell',
   'curves': 'Curves',
   'stages': 'Operation losses by stage',
+  'confusion': 'Test images by class and prediction',
 }
 
 
@@ -52,7 +60,9 @@ def write_report(workdir: str | pathlib.Path) -> list[pathlib.Path]:
   """
   workdir = pathlib.Path(workdir)
   path = workdir / 'metrics.jsonl'
-  if not path.is_file():
+  results = _read_json(workdir / 'results.json')
+  # A training with several seeds has its lines in a folder a seed.
+  if not path.is_file() and 'seeds' not in results:
     raise errors.UserError(
       f'Expected the folder of a run, with its metrics.jsonl; {workdir} '
       f'{"has none" if workdir.is_dir() else "does not exist"}.'
@@ -60,14 +70,14 @@ def write_report(workdir: str | pathlib.Path) -> list[pathlib.Path]:
   records = _once(r for r in metrics.read_lines(path) if 'kind' in r)
   alphas = _once(metrics.read_lines(workdir / 'alphas.jsonl'))
   config = _read_json(workdir / 'config.json')
-  results = _read_json(workdir / 'results.json')
   genotype = _read_json(workdir / 'genotype.json') or latest_genotype(records)
   searching = is_search(records, alphas)
 
   folder = workdir / 'report'
   folder.mkdir(exist_ok=True)
   written = []
-  for name, fig in _figures(records, alphas, genotype, searching).items():
+  figures = _figures(records, alphas, genotype, results, searching)
+  for name, fig in figures.items():
     written += _save(fig, folder / name)
   page = folder / 'index.html'
   facts = run_facts(config, results, records)
@@ -100,7 +110,7 @@ def run_facts(
   epochs = [r for r in records if r['kind'] == 'epoch']
   last = epochs[-1] if epochs else {}
   data = config.get('data') or {}
-  facts = {
+  facts: dict[str, Any] = {
     'data': data.get('source'),
     'space': config.get('space'),
     'seed': config.get('seed'),
@@ -112,10 +122,16 @@ def run_facts(
   }
   facts |= {key.replace('_', ' '): value for key, value in results.items()}
   return {
-    key: f'{value:.4g}' if isinstance(value, float) else str(value)
+    key: ', '.join(map(_number, value.values()))
+    if key.endswith('by seed')
+    else _number(value)
     for key, value in facts.items()
-    if isinstance(value, str | int | float)
+    if isinstance(value, str | int | float) or key.endswith('by seed')
   }
+
+
+def _number(value: Any) -> str:
+  return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
 def _once(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -142,6 +158,7 @@ def _figures(
   records: list[dict[str, Any]],
   alphas: list[dict[str, Any]],
   genotype: Mapping[str, Any],
+  results: Mapping[str, Any],
   searching: bool,
 ) -> dict[str, figure.Figure]:
   """The pictures that the files allow, by name."""
@@ -156,6 +173,10 @@ def _figures(
     figures['curves'] = curve_plot.plot_training(records)
   if stage_plot.scored_stages(records):
     figures['stages'] = stage_plot.plot_stages(records)
+  if 'confusion' in results:
+    figures['confusion'] = confusion_plot.plot_confusion(
+      results['confusion'], list(results['class_accuracy'])
+    )
   return figures
 
 

@@ -212,11 +212,11 @@ def _run_epoch(
   state, means = loop.run_epoch(
     dispatch, state, search.per_epoch, search.config.log_steps, log
   )
-  loss, accuracy = search.programs.evaluate(state, search.data)
+  found = search.programs.evaluate(state, search.data)
   return state, {
     **means,
-    'eval_loss': float(loss),
-    'eval_accuracy': float(accuracy),
+    'eval_loss': float(found.loss),
+    'eval_accuracy': float(found.accuracy),
     'seconds': round(time.monotonic() - start, 3),
   }
 

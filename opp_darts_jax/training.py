@@ -1,18 +1,30 @@
 """run_training: the file that wires training and testing a network."""
 
 import contextlib
+import dataclasses
 import math
 import pathlib
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
-from opp_darts_jax import augment, console, data, loop, metrics, workdirs
+from opp_darts_jax import (
+  augment,
+  console,
+  data,
+  loop,
+  metrics,
+  summary,
+  trained,
+  workdirs,
+)
 from opp_darts_jax.augment import Augmentation
 from opp_darts_jax.bilevel import weight_optimizer
 from opp_darts_jax.checkpoint import Checkpoints
@@ -20,6 +32,7 @@ from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.console import Console
 from opp_darts_jax.data import ImageData
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.evaluation import Evaluation, evaluate
 from opp_darts_jax.genotype import Genotype
 from opp_darts_jax.network import Network
 from opp_darts_jax.published import load_genotype
@@ -33,12 +46,20 @@ class TrainState(struct.PyTreeNode):
     weights: of the network.
     batch_stats: running averages of its norms.
     opt: state of SGD.
+    average: exponential average of the weights; None if there is none.
   """
 
   step: jax.Array
   weights: Any
   batch_stats: Any
   opt: optax.OptState
+  average: Any = None
+
+  @property
+  def variables(self) -> dict[str, Any]:
+    """What the network is tested with: the averaged weights if there are."""
+    weights = self.weights if self.average is None else self.average
+    return {'params': weights, 'batch_stats': self.batch_stats}
 
 
 class TrainMetrics(NamedTuple):
@@ -56,12 +77,12 @@ class TrainPrograms(NamedTuple):
     steps: (state, images, labels, key, learning_rate, drop_path, count) -> the
       state after `count` steps within an epoch, and the metrics' means. The
       state that comes in is consumed.
-    test: (state, images, labels) -> loss and accuracy.
+    test: (state, images, labels) -> the `Evaluation`.
   """
 
   init: Callable[[jax.Array], TrainState]
   steps: Callable[..., tuple[TrainState, TrainMetrics]]
-  test: Callable[..., tuple[jax.Array, jax.Array]]
+  test: Callable[..., Evaluation]
 
 
 def run_training(
@@ -70,8 +91,9 @@ def run_training(
   """Trains and tests the network, writing everything into `workdir`.
 
   The files: `config.json`, `genotype.json`, `metrics.jsonl`, `results.json`,
-  TensorBoard events, and checkpoints, from which the same call goes on after
-  an interruption.
+  `network.npz` (see trained.py), TensorBoard events, and checkpoints, from
+  which the same call goes on after an interruption. With several seeds each has
+  a folder of its own in it, and `results.json` sums them up.
 
   Args:
     config: what to do.
@@ -85,9 +107,12 @@ def run_training(
     UserError: if the config does not fit the images or the genotype, or the
       workdir holds a run of another config.
   """
+  if config.seeds:
+    return _run_seeds(config, workdir)
   genotype = load_genotype(config.genotype)
   images = data.load(config.data)
-  programs = _make_programs(config, genotype, images)
+  model = make_network(config, genotype, images.num_classes)
+  programs = _make_programs(config, model, images)
   key = jax.random.key(config.seed)
   shapes = jax.eval_shape(programs.init, key)
   workdir = workdirs.open_workdir(workdir, config)
@@ -125,10 +150,10 @@ def run_training(
       state, means = loop.run_epoch(
         dispatch, state, per_epoch, config.log_steps, log
       )
-      loss, accuracy = map(float, programs.test(state, *test))
+      tested = _describe(programs.test(state, *test), images.class_names)
+      loss, accuracy = tested['test_loss'], tested['test_accuracy']
       results = {
-        'test_accuracy': accuracy,
-        'test_loss': loss,
+        **tested,
         **means,
         'epochs': epoch + 1,
         'num_weights': _size(shapes.weights),
@@ -150,19 +175,103 @@ def run_training(
       checkpoints.save(
         epoch + 1, state, {'epochs': epoch + 1, 'results': results}
       )
+  trained.save_network(workdir / 'network.npz', model, state.variables, images)
   metrics.write_json(workdir / 'results.json', results)
   return results
 
 
+def summarise(config: TrainConfig) -> str:
+  """What the config would train, part by part, without training it.
+
+  Raises:
+    UserError: if the config does not fit the images or the genotype.
+  """
+  genotype = load_genotype(config.genotype)
+  images = data.load(config.data)
+  model = make_network(config, genotype, images.num_classes)
+  return '\n'.join(
+    [
+      f'{images.name}: {len(images.train.labels)} images to train, '
+      f'{len(images.test.labels)} to test, {images.num_classes} classes',
+      console.genotype_lines(genotype),
+      summary.table(model, images.train.images.shape[1:]),
+    ]
+  )
+
+
+def _run_seeds(
+  config: TrainConfig, workdir: str | pathlib.Path
+) -> dict[str, Any]:
+  """A run a seed, and their mean and sample standard deviation."""
+  workdir = workdirs.open_workdir(workdir, config)
+  runs = {}
+  for seed in config.seeds:
+    one = dataclasses.replace(config, seed=seed, seeds=())
+    runs[seed] = run_training(one, workdir / f'seed{seed}')
+  results: dict[str, Any] = {'seeds': config.seeds}
+  for name in ('test_accuracy', 'test_top5_accuracy', 'test_loss'):
+    values = [run[name] for run in runs.values()]
+    results |= {
+      name: statistics.mean(values),
+      f'{name}_std': statistics.stdev(values) if len(values) > 1 else None,
+      f'{name}_by_seed': dict(zip(runs, values)),
+    }
+  run = runs[config.seeds[0]]
+  results |= {name: run[name] for name in ('epochs', 'num_weights', 'genotype')}
+  metrics.write_json(workdir / 'genotype.json', run['genotype'])
+  metrics.write_json(workdir / 'results.json', results)
+  spread = results['test_accuracy_std']
+  print(
+    f'{len(runs)} seeds: test accuracy {results["test_accuracy"]:.4f}'
+    + ('' if spread is None else f' +- {spread:.4f}'),
+    flush=True,
+  )
+  return results
+
+
+def _describe(
+  found: Evaluation, class_names: tuple[str, ...]
+) -> dict[str, Any]:
+  """An evaluation on the test images as entries of `results.json`."""
+  confusion = np.asarray(found.confusion)
+  # A class without test images has no accuracy.
+  counts = confusion.sum(1)
+  rates = np.diag(confusion) / np.where(counts, counts, np.nan)
+  return {
+    'test_accuracy': float(found.accuracy),
+    'test_top5_accuracy': float(found.top5_accuracy),
+    'test_loss': float(found.loss),
+    'class_accuracy': dict(zip(class_names, rates.tolist())),
+    'confusion': confusion.tolist(),
+  }
+
+
+def make_network(
+  config: TrainConfig, genotype: Genotype, classes: int
+) -> Network:
+  """The network that the config describes."""
+  return Network(
+    genotype,
+    config.layers,
+    config.channels,
+    classes,
+    auxiliary=config.auxiliary,
+    imagenet=config.imagenet,
+    compute=config.compute,
+  )
+
+
 def learning_rate(config: TrainConfig, epoch: int) -> float:
-  """The cosine from the first rate to the least, by epoch."""
+  """By epoch: the cosine from the first rate to the least, or a power."""
+  if config.rate_decay:
+    return config.weights.learning_rate * config.rate_decay**epoch
   least, most = config.weights.learning_rate_min, config.weights.learning_rate
   share = epoch / config.epochs
   return least + (most - least) * (1 + math.cos(math.pi * share)) / 2
 
 
 def _make_programs(
-  config: TrainConfig, genotype: Genotype, images: ImageData
+  config: TrainConfig, model: Network, images: ImageData
 ) -> TrainPrograms:
   count = len(images.train.labels)
   size = config.batch_size
@@ -171,14 +280,6 @@ def _make_programs(
       f'batch_size is {size}, but {images.name} has {count} training images: a '
       'batch must fit.'
     )
-  model = Network(
-    genotype,
-    config.layers,
-    config.channels,
-    images.num_classes,
-    config.auxiliary,
-    config.compute,
-  )
   optimizer = weight_optimizer(config.weights)
   augmentation = Augmentation.of(images, config.data)
 
@@ -192,6 +293,7 @@ def _make_programs(
       weights,
       variables['batch_stats'],
       optimizer.init(weights),
+      weights if config.average else None,
     )
 
   def loss(weights, state, images, labels, drop_path, key):
@@ -204,7 +306,13 @@ def _make_programs(
       mutable=['batch_stats'],
       rngs={'noise': noise_key, 'drop_path': drop_key},
     )
-    entropy = optax.softmax_cross_entropy_with_integer_labels
+
+    def entropy(logits, labels):
+      targets = optax.smooth_labels(
+        jax.nn.one_hot(labels, logits.shape[-1]), config.label_smoothing
+      )
+      return optax.softmax_cross_entropy(logits, targets)
+
     own = entropy(logits, labels).mean()
     total = own
     if auxiliary is not None:
@@ -228,12 +336,13 @@ def _make_programs(
       )
       updates, opt = optimizer.update(grads, state.opt, state.weights)
       updates = optax.tree.scale(-rate, updates)
-      state = TrainState(
-        state.step + 1,
-        optax.apply_updates(state.weights, updates),
-        batch_stats,
-        opt,
-      )
+      weights = optax.apply_updates(state.weights, updates)
+      average = state.average
+      if average is not None:
+        decay = (1 + state.step) / (10 + state.step)
+        share = 1 - jnp.minimum(decay, config.average)
+        average = optax.incremental_update(weights, average, share)
+      state = TrainState(state.step + 1, weights, batch_stats, opt, average)
       return state, jax.tree.map(jnp.add, sums, means)
 
     zeros = TrainMetrics(jnp.zeros(()), jnp.zeros(()))
@@ -243,14 +352,16 @@ def _make_programs(
   def test(state, images, labels):
     def logits(batch, i):
       return model.apply(
-        {'params': state.weights, 'batch_stats': state.batch_stats},
+        state.variables,
         batch,
         train=False,
         rngs={'noise': jax.random.key(i)},
       )[0]
 
     rows = jnp.arange(len(labels))
-    return loop.evaluate(logits, images, labels, rows, size, augmentation)
+    return evaluate(
+      logits, images, labels, rows, size, augmentation, model.classes
+    )
 
   return TrainPrograms(
     jax.jit(init), jax.jit(steps, donate_argnums=0), jax.jit(test)

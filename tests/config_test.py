@@ -148,7 +148,10 @@ def test_search_refuses(fields, sentence):
 @pytest.mark.parametrize(
   ('fields', 'sentence'),
   [
-    ({'space': 's1'}, 'Unknown config field space; valid are: seed, genotype'),
+    (
+      {'space': 's1'},
+      'Unknown config field space; valid are: seed, seeds, genotype',
+    ),
     ({'genotype': 7}, 'genotype must be of type str; got 7'),
     ({'drop_path': 1.0}, r'drop_path must be in \[0, 1\); got 1\.0'),
     ({'auxiliary_weight': -1}, 'auxiliary_weight must be at least 0'),

@@ -6,7 +6,11 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from opp_darts_jax import data, trained
+from opp_darts_jax.config import DataConfig
 
 ROOT = pathlib.Path(__file__).parents[1]
 DATA = ('--config.data.max_train=96', '--config.data.max_test=40')
@@ -93,13 +97,69 @@ def test_train_and_report(searched, tmp_path):
   results = json.loads((train / 'results.json').read_text())
   assert 0 <= results['test_accuracy'] <= 1
   assert results['epochs'] == 2
+  assert results['test_accuracy'] <= results['test_top5_accuracy'] <= 1
+  confusion = np.array(results['confusion'])
+  assert confusion.sum() == 40
+  assert np.trace(confusion) == round(40 * results['test_accuracy'])
+  assert len(results['class_accuracy']) == len(confusion) == 10
   records = lines(train / 'metrics.jsonl')
   assert records[-1]['test_accuracy'] == results['test_accuracy']
+  # The network that was left is the one that was tested.
+  images = data.load(DataConfig(max_train=96, max_test=40))
+  network = trained.load_network(train)
+  predicted = network(images.test.images).argmax(-1)
+  accuracy = (predicted == images.test.labels).mean()
+  np.testing.assert_allclose(accuracy, results['test_accuracy'], rtol=1e-6)
   done = launch('report', f'--workdir={search},{train}')
   assert done.returncode == 0, done.stderr
   for name in ('normal.svg', 'reduce.png', 'curves.svg'):
     assert (search / 'report' / name).stat().st_size > 1000
     assert (train / 'report' / name).stat().st_size > 1000
+
+
+def test_seeds_average_and_smoothing(searched, tmp_path):
+  flags = (
+    f'--workdir={tmp_path}',
+    f'--config.genotype={searched[0]}/genotype.json',
+    *TRAIN,
+    '--config.seeds=(3,5)',
+    '--config.average=0.9',
+    '--config.label_smoothing=0.1',
+    '--config.compute=bfloat16',
+    '--config.rate_decay=0.97',
+  )
+  done = launch('train', *flags)
+  assert done.returncode == 0, done.stderr
+  results = json.loads((tmp_path / 'results.json').read_text())
+  each = [
+    json.loads((tmp_path / f'seed{seed}' / 'results.json').read_text())
+    for seed in (3, 5)
+  ]
+  accuracies = [run['test_accuracy'] for run in each]
+  assert results['test_accuracy_by_seed'] == dict(zip('35', accuracies))
+  assert results['test_accuracy'] == pytest.approx(np.mean(accuracies))
+  spread = np.std(accuracies, ddof=1)
+  assert results['test_accuracy_std'] == pytest.approx(spread)
+  assert each[0]['train_loss'] != each[1]['train_loss']
+  rates = [
+    r['learning_rate']
+    for r in lines(tmp_path / 'seed3' / 'metrics.jsonl')
+    if r['kind'] == 'train'
+  ]
+  assert rates[-1] == pytest.approx(0.97 * rates[0])
+
+
+def test_dry_run_writes_nothing(tmp_path):
+  done = launch(
+    'train',
+    '--dry_run',
+    '--config.genotype=DARTS_V2',
+    *TRAIN,
+    f'--workdir={tmp_path}/none',
+  )
+  assert done.returncode == 0, done.stderr
+  assert 'mult-adds' in done.stdout
+  assert not (tmp_path / 'none').exists()
 
 
 @pytest.mark.parametrize(

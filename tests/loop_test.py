@@ -1,6 +1,5 @@
 """Tests of the loop over an epoch's steps, and over a test's batches."""
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 
 from opp_darts_jax import loop
-from opp_darts_jax.augment import Augmentation
 from opp_darts_jax.errors import UserError
 
 
@@ -66,38 +64,3 @@ def test_a_loss_that_is_not_finite_ends_the_epoch(loss, step):
     UserError, match=f'must be finite, but is {loss}: .*diver'
   ):
     run(values, 2)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
-def evaluate(logits, images, labels, rows, size, augmentation):
-  return loop.evaluate(logits, images, labels, rows, size, augmentation)
-
-
-@pytest.mark.parametrize('size', [1, 2, 4, 7, 8, 10])
-def test_every_row_counts_once(size):
-  rng = np.random.default_rng(0)
-  images = rng.integers(0, 256, (12, 2, 3, 1), np.uint8)
-  labels = rng.integers(0, 3, 12)
-  rows = np.array([11, 0, 5, 3, 8, 2, 7, 10])
-  kernel = rng.standard_normal((6, 3))
-  offset = np.array([0.5, -0.2, 0.1])
-  augmentation = Augmentation((0.4,), (0.3,), cutout=2)
-
-  def logits(batch, i):
-    assert batch.shape == (size, 2, 3, 1)
-    return batch.reshape(size, -1) @ jnp.asarray(kernel) + i * jnp.asarray(
-      offset
-    )
-
-  x = (images[rows] / 255 - 0.4) / 0.3
-  number = np.arange(len(rows)) // size
-  scores = x.reshape(8, -1) @ kernel + number[:, None] * offset
-  right = scores[np.arange(8), labels[rows]]
-  losses = np.log(np.exp(scores).sum(1)) - right
-  loss, accuracy = evaluate(
-    logits, images, labels, jnp.asarray(rows), size, augmentation
-  )
-  np.testing.assert_allclose(loss, losses.mean(), rtol=1e-5)
-  hits = right == scores.max(1)
-  assert 0 < hits.sum() < 8
-  np.testing.assert_allclose(accuracy, hits.mean(), rtol=1e-6)

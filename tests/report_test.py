@@ -116,7 +116,13 @@ def search_dir(tmp_path):
 @pytest.fixture
 def training_dir(tmp_path):
   (tmp_path / 'genotype.json').write_text(json.dumps(GENOTYPE))
-  results = {'test_accuracy': 0.9724, 'test_loss': 0.1, 'num_weights': 3349342}
+  results = {
+    'test_accuracy': 0.9724,
+    'test_loss': 0.1,
+    'num_weights': 3349342,
+    'class_accuracy': {'cat': 0.75, 'dog': 1.0, 'emu': None},
+    'confusion': [[3, 1, 0], [0, 17, 0], [0, 0, 0]],
+  }
   (tmp_path / 'results.json').write_text(json.dumps(results))
   write_lines(
     tmp_path / 'metrics.jsonl',
@@ -269,13 +275,34 @@ def test_same_files_give_the_same_pictures(search_dir):
 
 def test_report_of_a_training_run(training_dir):
   written = report.write_report(training_dir)
-  expected = pictures('normal', 'reduce', 'curves') | {'index.html'}
-  assert names(written) == expected
+  expected = pictures('normal', 'reduce', 'curves', 'confusion')
+  assert names(written) == expected | {'index.html'}
+  texts = svg_texts(training_dir / 'report' / 'confusion.svg')
+  assert texts.count('17') == texts.count('3') == 1
+  assert texts.count('0') == 0
+  assert texts.count('emu') == 2
   page = (training_dir / 'report' / 'index.html').read_text()
   assert '0.9724' in page
   assert '3349342' in page
   curves = svg_texts(training_dir / 'report' / 'curves.svg')
   assert {'loss', 'accuracy', 'learning rate', 'train', 'test'} <= set(curves)
+
+
+def test_report_of_several_seeds(tmp_path):
+  results = {
+    'seeds': [0, 4],
+    'test_accuracy': 0.91,
+    'test_accuracy_std': 0.0123456,
+    'test_accuracy_by_seed': {'0': 0.9, '4': 0.92},
+    'epochs': 7,
+  }
+  (tmp_path / 'results.json').write_text(json.dumps(results))
+  (tmp_path / 'genotype.json').write_text(json.dumps(GENOTYPE))
+  written = names(report.write_report(tmp_path))
+  assert written == pictures('normal', 'reduce') | {'index.html'}
+  page = (tmp_path / 'report' / 'index.html').read_text()
+  for text in ('0.01235', '0.9, 0.92', '<td>7</td>'):
+    assert text in page
 
 
 def test_run_in_progress(search_dir):

@@ -4,7 +4,7 @@
 
 Counts, in the compiled HLO of a step, the instructions that are kernels and the
 bytes that they read and write: a loop's as often as it runs, a condition's as
-its dearest branch. On a GPU each is a launch, so that their number decides where
+its dearest branch. On a GPU each is a launch: their number decides where
 kernels are small. On CPU, where this also runs, both layouts get the library's
 depthwise convolutions instead of the C++ kernels, as on TPU.
 """
@@ -37,9 +37,15 @@ _CALLED = re.compile(
 )
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 _ARRAY = re.compile(r'([a-z]+)(\d*)\[([\d,]*)\]')
-_FREE = (
-  'parameter constant tuple get-tuple-element bitcast after-all iota'.split()
-)
+_FREE = [
+  'parameter',
+  'constant',
+  'tuple',
+  'get-tuple-element',
+  'bitcast',
+  'after-all',
+  'iota',
+]
 
 
 class Cost(NamedTuple):
