@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -160,15 +161,16 @@ def test_layouts_agree(full, name, nodes):
 
 @pytest.mark.parametrize('layout', ['loop', 'batch'])
 def test_bfloat16_computes_nearly_the_same(layout):
-  space = SPACES['darts']
+  space = SearchSpace('few', ('max_pool_3x3', 'skip_connect', 'sep_conv_3x3'))
   images = jnp.asarray(
     np.random.default_rng(0).standard_normal((8, 8, 8, 3)), jnp.float32
   )
 
   def run(compute):
-    model = Supernet(space, 2, 3, 4, 5, layout, compute)
-    given = inputs(space, 2, images)
-    variables = model.init(KEY, *given, train=True)
+    model = Supernet(space, 1, 3, 4, 5, layout, compute)
+    given = inputs(space, 1, images)
+    init = jax.jit(lambda: model.init(KEY, *given, train=True))
+    variables = init()
 
     def loss(params, alphas):
       logits, changed = model.apply(
@@ -181,24 +183,14 @@ def test_bfloat16_computes_nearly_the_same(layout):
       )
       return (logits**2).sum(), (logits, changed['batch_stats'])
 
-    gradient = jax.jit(jax.grad(loss, (0, 1), has_aux=True))
-    return gradient(variables['params'], given[1])
+    args = variables['params'], given[1]
+    gradients = jax.eval_shape(jax.grad(loss, (0, 1), has_aux=True), *args)
+    # Whatever is kept is float32.
+    for leaf in jax.tree.leaves(gradients):
+      assert leaf.dtype == jnp.float32
+    return jax.jit(loss)(*args)[1]
 
-  # Whatever is kept is float32.
   exact, rounded = run(''), run('bfloat16')
-  for leaf in jax.tree.leaves((exact, rounded)):
-    assert leaf.dtype == jnp.float32
-  (_, (exact_logits, _)), (_, (rounded_logits, _)) = exact, rounded
-  largest = abs(exact_logits).max()
-  difference = abs(exact_logits - rounded_logits).max()
-  assert 0 < difference < 0.03 * largest
-
-  def angle(a, b):
-    a, b = (
-      jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(t)])
-      for t in (a, b)
-    )
-    return a @ b / jnp.sqrt((a @ a) * (b @ b))
-
-  assert angle(exact[0][0], rounded[0][0]) > 0.98
-  assert angle(exact[0][1], rounded[0][1]) > 0.98
+  difference = abs(exact[0] - rounded[0]).max()
+  assert 0 < difference < 0.03 * abs(exact[0]).max()
+  chex.assert_trees_all_close(exact[1], rounded[1], rtol=0.1, atol=0.05)
