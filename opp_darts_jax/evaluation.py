@@ -64,7 +64,6 @@ def evaluate(
     _, top = jax.lax.top_k(scores, min(TOP, classes))
     each = (
       optax.softmax_cross_entropy_with_integer_labels(scores, own),
-      predicted == own,
       (top == own[:, None]).any(-1),
     )
     *means, confusion = sums
@@ -76,7 +75,7 @@ def evaluate(
       confusion.at[own, predicted].add(counts.astype(jnp.int32)),
     )
 
-  zero = (0.0, 0.0, 0.0, jnp.zeros((classes, classes), jnp.int32))
+  zero = (0.0, 0.0, jnp.zeros((classes, classes), jnp.int32))
   *means, confusion = jax.lax.fori_loop(0, -(-count // size), add_batch, zero)
-  loss, right, near = (mean / count for mean in means)
-  return Evaluation(loss, right, near, confusion)
+  loss, near = (mean / count for mean in means)
+  return Evaluation(loss, confusion.trace() / count, near, confusion)
