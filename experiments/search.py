@@ -7,7 +7,7 @@ python experiments/search.py --config=experiments/configs/digits.py \
 from absl import flags
 from ml_collections import config_flags
 
-from opp_darts_jax import launch
+from opp_darts_jax import launch, sharding
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.search import run_search
 
@@ -18,10 +18,15 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Folder of the run; a run in it is continued.', required=True
 )
+_DISTRIBUTED = flags.DEFINE_bool(
+  'distributed', False, 'Be one of several processes, one a machine.'
+)
 
 
 def main() -> None:
   """Runs the search that the flags describe."""
+  if _DISTRIBUTED.value:
+    sharding.distribute()
   config = SearchConfig.from_dict(_CONFIG.value.to_dict())
   run_search(config, _WORKDIR.value)
 

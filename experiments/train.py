@@ -9,7 +9,7 @@ With --dry_run it prints the network instead, part by part, and writes nothing.
 from absl import flags
 from ml_collections import config_flags
 
-from opp_darts_jax import launch
+from opp_darts_jax import launch, sharding
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.training import run_training, summarise
 
@@ -26,10 +26,15 @@ flags.register_multi_flags_validator(
   lambda values: bool(values['workdir']) or values['dry_run'],
   '--workdir must have a value, the folder of the run.',
 )
+_DISTRIBUTED = flags.DEFINE_bool(
+  'distributed', False, 'Be one of several processes, one a machine.'
+)
 
 
 def main() -> None:
   """Runs the training that the flags describe."""
+  if _DISTRIBUTED.value:
+    sharding.distribute()
   config = TrainConfig.from_dict(_CONFIG.value.to_dict())
   if _DRY_RUN.value:
     print(summarise(config))

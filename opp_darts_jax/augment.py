@@ -12,8 +12,12 @@ from typing import Self
 import jax
 import jax.numpy as jnp
 
+from opp_darts_jax import data_images
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import ImageData
+from opp_darts_jax.data_stream import Streamed
+
+_GREY = (0.299, 0.587, 0.114)  # what red, green and blue weigh in brightness
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +28,11 @@ class Augmentation:
     mean: per channel, in units of pixel / 255.
     std: per channel, in units of pixel / 255.
     crop_padding: black pixels added on every side before the random crop back
-      to the image size; 0 switches the crop off.
+      to the image size; 0 switches this crop off.
     flip: whether each image is mirrored left to right with probability 1/2.
     cutout: side in pixels of the square that is blanked; 0 switches it off.
+    resized_crop: whether a random part of each image is resized to its size.
+    jitter: strength of the colour jitter; 0 switches it off.
   """
 
   mean: tuple[float, ...]
@@ -34,16 +40,21 @@ class Augmentation:
   crop_padding: int = 4
   flip: bool = True
   cutout: int = 0
+  resized_crop: bool = False
+  jitter: float = 0.0
 
   @classmethod
-  def of(cls, images: ImageData, config: DataConfig) -> Self:
+  def of(cls, images: ImageData | Streamed, config: DataConfig) -> Self:
     """The augmentation that the config asks for, on these images."""
+    resized = config.crop == 'resized'  # A stream has done it while decoding.
     return cls(
       images.mean,
       images.std,
-      config.crop_padding,
+      0 if resized else config.crop_padding,
       config.flip,
       config.cutout,
+      resized and not config.stream,
+      config.jitter,
     )
 
 
@@ -53,7 +64,7 @@ def normalise(
   """Returns (images / 255 - mean) / std.
 
   Args:
-    images: uint8 (B, H, W, C).
+    images: uint8 or float (B, H, W, C), in 0..255.
     mean: C numbers, in units of pixel / 255.
     std: C numbers, in units of pixel / 255.
 
@@ -86,10 +97,70 @@ def random_crop(key: jax.Array, images: jax.Array, padding: int) -> jax.Array:
   return jax.vmap(crop)(jnp.pad(images, spread), corners)
 
 
+def random_resized_crop(key: jax.Array, images: jax.Array) -> jax.Array:
+  """Returns a random part of each image, resized to its size.
+
+  Args:
+    key: a key for this batch alone.
+    images: uint8 (B, H, W, C).
+
+  Returns:
+    float32 (B, H, W, C), in 0..255.
+  """
+  height, width, _ = shape = images.shape[1:]
+  uniforms = jax.random.uniform(key, (len(images), 4))
+
+  def crop(image: jax.Array, uniform: jax.Array) -> jax.Array:
+    top, left, own_height, own_width = data_images.random_box(
+      uniform, height, width
+    )
+    scale = jnp.stack([height / own_height, width / own_width])
+    shift = -scale * jnp.stack([top, left])
+    return jax.image.scale_and_translate(
+      image.astype(jnp.float32), shape, (0, 1), scale, shift, 'linear'
+    )
+
+  return jax.vmap(crop)(images, uniforms)
+
+
 def random_flip(key: jax.Array, images: jax.Array) -> jax.Array:
   """Returns images (B, H, W, C), each mirrored left to right or not."""
   flipped = jax.random.bernoulli(key, 0.5, (images.shape[0], 1, 1, 1))
   return jnp.where(flipped, images[:, :, ::-1], images)
+
+
+def colour_jitter(
+  key: jax.Array, images: jax.Array, strength: float
+) -> jax.Array:
+  """Returns each image with brightness, contrast and saturation changed.
+
+  In this order, each by a factor of the image's own, uniform in [1 - strength,
+  1 + strength]; values are clipped after each.
+
+  Args:
+    key: a key for this batch alone.
+    images: uint8 or float (B, H, W, C), in 0..255.
+    strength: in [0, 1].
+
+  Returns:
+    float32 (B, H, W, C), in 0..255.
+  """
+  count, *_, channels = images.shape
+  shares = _GREY if channels == 3 else (1 / channels,) * channels
+  brightness, contrast, saturation = jax.random.uniform(
+    key, (3, count, 1, 1, 1), minval=1 - strength, maxval=1 + strength
+  )
+
+  def grey(images: jax.Array) -> jax.Array:
+    return (images * jnp.asarray(shares)).sum(-1, keepdims=True)
+
+  def away(base: jax.Array, images: jax.Array, factor: jax.Array) -> jax.Array:
+    return jnp.clip(base + factor * (images - base), 0, 255)
+
+  images = jnp.clip(brightness * images, 0, 255)
+  mean = grey(images).mean((1, 2), keepdims=True)
+  images = away(mean, images, contrast)
+  return away(grey(images), images, saturation)
 
 
 def random_cutout(key: jax.Array, images: jax.Array, side: int) -> jax.Array:
@@ -123,7 +194,7 @@ def random_cutout(key: jax.Array, images: jax.Array, side: int) -> jax.Array:
 def augment(
   key: jax.Array, images: jax.Array, augmentation: Augmentation
 ) -> jax.Array:
-  """Returns a batch cropped, flipped, normalised and cut out, image by image.
+  """Returns a batch cropped, flipped, jittered, normalised and cut out.
 
   Args:
     key: a key for this batch alone, such as one folded with the step number.
@@ -136,8 +207,14 @@ def augment(
   crop_key, flip_key, cutout_key = jax.random.split(key, 3)
   if augmentation.crop_padding:
     images = random_crop(crop_key, images, augmentation.crop_padding)
+  if augmentation.resized_crop:
+    images = random_resized_crop(crop_key, images)
   if augmentation.flip:
     images = random_flip(flip_key, images)
+  if augmentation.jitter:
+    # 0 to 2 would give the three keys above.
+    jitter_key = jax.random.fold_in(key, 3)
+    images = colour_jitter(jitter_key, images, augmentation.jitter)
   normalised = normalise(images, augmentation.mean, augmentation.std)
   if augmentation.cutout:
     normalised = random_cutout(cutout_key, normalised, augmentation.cutout)

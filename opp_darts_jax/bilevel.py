@@ -7,7 +7,7 @@ thrown away (the unrolled ones, the finite differences) do not.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ import optax
 from flax import struct
 
 from opp_darts_jax import arch
+from opp_darts_jax.accumulate import mean_over_parts
 from opp_darts_jax.arch import Tables
 from opp_darts_jax.config import SearchConfig, WeightOptimizerConfig
 from opp_darts_jax.supernet import Supernet
@@ -58,6 +59,11 @@ class Metrics(NamedTuple):
   train_accuracy: jax.Array
   val_loss: jax.Array
   val_accuracy: jax.Array
+
+  @classmethod
+  def zeros(cls) -> Self:
+    """The sums before the first step."""
+    return cls(*[jnp.zeros(())] * len(cls._fields))
 
 
 class Pass(NamedTuple):
@@ -140,6 +146,14 @@ def make_loss(
   return loss
 
 
+def make_gradient(
+  loss: Loss, argnums: int | tuple[int, ...], parts: int
+) -> Callable[..., tuple[tuple[jax.Array, Pass], Any]]:
+  """`jax.value_and_grad` of a loss, as the mean over parts of the batch."""
+  gradient = jax.value_and_grad(loss, argnums, has_aux=True)
+  return mean_over_parts(gradient, parts, batch_argnums=(2,), key_argnum=3)
+
+
 def alpha_gradient(
   loss: Loss,
   config: SearchConfig,
@@ -173,15 +187,16 @@ def alpha_gradient(
   train_key, val_key = jax.random.split(key)
   weights, alphas = state.weights, state.alphas
   if config.order == 'first':
-    (value, aux), grads = jax.value_and_grad(loss, 1, has_aux=True)(
+    (value, aux), grads = make_gradient(loss, 1, config.accumulate)(
       weights, alphas, val, val_key
     )
     return grads, value, aux.accuracy, aux.batch_stats
 
   def train_gradient(weights, argnum):
-    return jax.grad(loss, argnum, has_aux=True)(
+    (_, own_pass), grads = make_gradient(loss, argnum, config.accumulate)(
       weights, alphas, train, train_key
     )
+    return grads, own_pass
 
   weight_grads, own_pass = train_gradient(weights, 0)
   velocity = optax.tree.get(state.weight_opt, 'trace')
@@ -195,8 +210,8 @@ def alpha_gradient(
     velocity,
     weight_grads,
   )
-  (value, aux), (direction, grads) = jax.value_and_grad(
-    loss, (0, 1), has_aux=True
+  (value, aux), (direction, grads) = make_gradient(
+    loss, (0, 1), config.accumulate
   )(unrolled, alphas, val, val_key)
   if config.order == 'second':
     _, product = jax.jvp(
@@ -261,7 +276,7 @@ def weight_step(
     The state, and loss and accuracy on `batch`.
   """
   loss = make_loss(model, state.batch_stats, state.mask)
-  (value, aux), grads = jax.value_and_grad(loss, has_aux=True)(
+  (value, aux), grads = make_gradient(loss, 0, config.accumulate)(
     state.weights, state.alphas, batch, key
   )
   state = state.replace(batch_stats=aux.batch_stats)
@@ -331,8 +346,8 @@ def _first_order_step(
     state, values, accuracies = carry
     batch, key = jax.tree.map(lambda t: t[i], stacked)
     loss = make_loss(model, state.batch_stats, state.mask)
-    (value, aux), (weight_grads, alpha_grads) = jax.value_and_grad(
-      loss, (0, 1), has_aux=True
+    (value, aux), (weight_grads, alpha_grads) = make_gradient(
+      loss, (0, 1), config.accumulate
     )(state.weights, state.alphas, batch, key)
     state = jax.lax.cond(
       i == 0,

@@ -1,12 +1,25 @@
-"""Checkpoints of a run, one an epoch, through orbax."""
+"""Checkpoints of a run through orbax: saved in the background, whole or not.
+
+A checkpoint has three parts: the state, what the run knows beside it, and a
+manifest of the state's leaves, by which a restore knows what it is about to
+read, and afterwards that it is what was written.
+"""
 
 import pathlib
+import shutil
+import zlib
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from opp_darts_jax.errors import CheckpointError, WriteError, first_line
 
 KEPT = 2
+FOLDER = 'checkpoints'
 
 
 class Restored(NamedTuple):
@@ -19,43 +32,187 @@ class Restored(NamedTuple):
 class Checkpoints:
   """The checkpoints under a run's workdir; a context manager.
 
+  The newest `KEPT` are kept, and the one of the best accuracy.
+
   Args:
     workdir: of the run; they lie in its folder `checkpoints`.
+    say: prints a line.
   """
 
-  def __init__(self, workdir: pathlib.Path):
+  def __init__(
+    self, workdir: pathlib.Path, say: Callable[[str], None] = print
+  ) -> None:
+    self._folder = (workdir / FOLDER).absolute()
+    self._say = say
+    best = policies.BestN(
+      get_metric_fn=lambda metrics: metrics['accuracy'],
+      n=1,
+      keep_checkpoints_without_metrics=False,
+    )
+    latest = policies.LatestN(KEPT)
     self._manager = ocp.CheckpointManager(
-      (workdir / 'checkpoints').absolute(),
-      options=ocp.CheckpointManagerOptions(max_to_keep=KEPT),
+      self._folder,
+      options=ocp.CheckpointManagerOptions(
+        preservation_policy=policies.AnyPreservationPolicy([latest, best]),
+        cleanup_tmp_directories=True,
+      ),
     )
 
   def __enter__(self) -> Self:
     return self
 
-  def __exit__(self, *exc: object) -> None:
-    self._manager.close()  # Waits for a save that is still being written.
+  def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+    try:
+      self._manager.close()  # Waits for a save that is still being written.
+    except Exception as failure:
+      if error is None:
+        raise self._write_error(failure) from failure
 
-  def save(self, epoch: int, state: Any, progress: dict[str, Any]) -> None:
-    """Saves the state after `epoch` epochs, in the background."""
-    self._manager.save(
-      epoch,
-      args=ocp.args.Composite(
-        state=ocp.args.StandardSave(state),
-        progress=ocp.args.JsonSave(progress),
-      ),
-    )
+  def preempted(self, step: int) -> bool:
+    """Whether the machines of several processes are about to be taken away.
+
+    All processes get the same answer, if they all ask at the same steps.
+    """
+    return jax.process_count() > 1 and self._manager.reached_preemption(step)
+
+  def save(
+    self,
+    step: int,
+    state: Any,
+    progress: Mapping[str, Any],
+    accuracy: float | None = None,
+  ) -> None:
+    """Saves the state after `step` steps, in the background.
+
+    Args:
+      step: of the run; nothing is written if this step is there already.
+      state: a pytree of arrays.
+      progress: what JSON can hold.
+      accuracy: by which the best one is kept; None is never the best.
+
+    Raises:
+      WriteError: if it, or the one before, could not be written.
+    """
+    if self._manager.latest_step() == step:
+      return
+    self._check_room(state)
+    manifest = {
+      'leaves': _leaves(state),
+      'checksum': _checksum(state),
+    }
+    try:
+      self._manager.save(
+        step,
+        metrics=None if accuracy is None else {'accuracy': accuracy},
+        args=ocp.args.Composite(
+          state=ocp.args.StandardSave(state),
+          progress=ocp.args.JsonSave(dict(progress)),
+          manifest=ocp.args.JsonSave(manifest),
+        ),
+      )
+    except Exception as error:  # Whatever a storage may raise.
+      raise self._write_error(error) from error
 
   def restore(self, like: Any) -> Restored | None:
-    """The newest checkpoint, shaped like the given state; None without one."""
-    epoch = self._manager.latest_step()
-    if epoch is None:
-      return None
+    """The newest checkpoint that can be read; None if there is none at all.
+
+    One that is damaged is moved aside, into the workdir, if one before it is
+    whole.
+
+    Args:
+      like: arrays, or their shapes, dtypes and shardings.
+
+    Raises:
+      CheckpointError: if it is of another state, or none is whole.
+    """
+    damaged: list[tuple[int, Exception]] = []
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      try:
+        restored = self._read(step, like)
+      except CheckpointError:
+        raise
+      except Exception as error:  # noqa: BLE001 Of all kinds, as it may be.
+        damaged.append((step, error))
+        continue
+      self._set_aside(damaged, step)
+      return restored
+    if damaged:
+      step, reason = damaged[0]
+      raise CheckpointError(
+        f'No checkpoint in {self._folder} can be read, the newest one, of step '
+        f'{step}, because of {first_line(reason)}; restore the folder from a '
+        'copy, or begin anew in another --workdir.'
+      ) from reason
+    return None
+
+  def _read(self, step: int, like: Any) -> Restored:
+    items = {
+      'progress': ocp.args.JsonRestore(),
+      'manifest': ocp.args.JsonRestore(),
+    }
+    known = self._manager.restore(step, args=ocp.args.Composite(**items))
+    expected, found = _leaves(like), known.manifest['leaves']
+    names = {**expected, **found}
+    wrong = [n for n in names if expected.get(n) != found.get(n)]
+    if wrong:
+      raise CheckpointError(
+        f'The checkpoint of step {step} in {self._folder} belongs to another '
+        f'run: {wrong[0]} should be {expected.get(wrong[0], "absent")} and is '
+        f'{found.get(wrong[0], "absent")} ({len(wrong)} such in all).'
+      )
     shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    saved = self._manager.restore(
-      epoch,
-      args=ocp.args.Composite(
-        state=ocp.args.StandardRestore(shapes),
-        progress=ocp.args.JsonRestore(),
-      ),
+    state = self._manager.restore(
+      step, args=ocp.args.Composite(state=ocp.args.StandardRestore(shapes))
+    ).state
+    if _checksum(state) != known.manifest['checksum']:
+      raise ValueError('a checksum that does not fit')
+    return Restored(state, known.progress)
+
+  def _set_aside(self, damaged: list[tuple[int, Exception]], step: int) -> None:
+    for number, error in damaged:
+      aside = self._folder.parent / f'damaged_checkpoint_{number}'
+      self._say(
+        f'The checkpoint of step {number} is damaged ({first_line(error)}): '
+        f'going on from the one of step {step}; it was moved to {aside}.'
+      )
+      if jax.process_index() == 0:
+        shutil.rmtree(aside, ignore_errors=True)
+        (self._folder / str(number)).rename(aside)
+    if damaged:
+      self._manager.reload()
+
+  def _check_room(self, state: Any) -> None:
+    """Raises `WriteError` before a disk is filled to the brim in vain."""
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    free = shutil.disk_usage(self._folder).free
+    if free < needed:
+      raise WriteError(
+        f'A checkpoint of {needed / 1e6:.1f} MB must fit on the disk of '
+        f'{self._folder}, which has {free / 1e6:.1f} MB free; make room and '
+        'give the same command again.'
+      )
+
+  def _write_error(self, error: Exception) -> WriteError:
+    return WriteError(
+      f'A checkpoint could not be written to {self._folder}: '
+      f'{first_line(error)}; make room and give the same command again.'
     )
-    return Restored(saved.state, saved.progress)
+
+
+def _leaves(state: Any) -> dict[str, str]:
+  """Name of each leaf -> its dtype and shape."""
+  return {
+    jax.tree_util.keystr(path, simple=True, separator='/'): (
+      f'{np.dtype(leaf.dtype).name}{list(leaf.shape)}'
+    )
+    for path, leaf in jax.tree.leaves_with_path(state)
+  }
+
+
+def _checksum(state: Any) -> int:
+  checksum = 0
+  for leaf in jax.device_get(jax.tree.leaves(state)):
+    # Bytes, as the buffers of some types, such as bfloat16, are not readable.
+    data = np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
+    checksum = zlib.crc32(data.data, checksum)
+  return checksum

@@ -15,6 +15,8 @@ METHODS = ('opp', 'darts')
 SELECTIONS = ('largest', 'smallest', 'random', 'fixed')
 BOUNDARIES = ('reset', 'keep')
 COSINES = ('plain', 'reanchored')
+RATE_SCHEDULES = ('cosine', 'exponential', 'linear')
+CROPS = ('pad', 'resized')
 
 
 def _require(value: Any, name: str, holds: Any, what: str) -> None:
@@ -43,8 +45,21 @@ class DataConfig:
     mean: per-channel mean, in units of pixel / 255; () measures it on the
       training images.
     std: per-channel standard deviation, likewise.
-    crop_padding: zero pixels put around an image before a random crop.
+    stream: whether images are read while training, instead of all at first:
+      for a folder or a tfds data set that memory does not hold. It takes an
+      image_size. Without their own, test images are drawn regardless of class
+      from tfds data sets; so are the images that max_train and max_test leave.
+    workers: processes that decode the images of a stream; 0 decodes in threads.
+      The numbers do not depend on it.
+    crop: of training images: 'pad', moved by up to crop_padding; 'resized', a
+      random part of 8 % of the area or more, at an aspect ratio of 3/4 to 4/3,
+      resized to image_size. A stream takes that part from the image as stored,
+      not squeezed into a square, and tests on the centre, 0.875 of the shorter
+      side, as is usual on ImageNet.
+    crop_padding: zero pixels put around an image before a random crop 'pad'.
     flip: whether images are mirrored left to right at random.
+    jitter: strength of colour jitter: brightness, contrast and saturation are
+      scaled by factors in [1 - jitter, 1 + jitter]; 0 switches it off.
     cutout: side in pixels of the square that is blanked; 0 blanks none.
   """
 
@@ -57,15 +72,27 @@ class DataConfig:
   max_test: int = 0
   mean: tuple[float, ...] = ()
   std: tuple[float, ...] = ()
+  stream: bool = False
+  workers: int = 0
+  crop: str = 'pad'
   crop_padding: int = 4
   flip: bool = True
+  jitter: float = 0.0
   cutout: int = 0
 
   def __post_init__(self) -> None:
     _require(self.source, 'data.source', bool, 'the name of a data set')
     for name in ('image_size', 'max_train', 'max_test', 'crop_padding'):
       _at_least(self, name, 0, 'data.')
-    _at_least(self, 'cutout', 0, 'data.')
+    for name in ('cutout', 'workers'):
+      _at_least(self, name, 0, 'data.')
+    check_choice('data.crop', self.crop, CROPS)
+    _require(self.jitter, 'data.jitter', lambda v: 0 <= v <= 1, 'in [0, 1]')
+    if self.stream and not self.image_size:
+      raise UserError(
+        'data.stream needs data.image_size, the size in pixels that all its '
+        'images get; got 0.'
+      )
     _require(
       self.test_fraction, 'data.test_fraction', lambda v: 0 < v < 1, 'in (0, 1)'
     )
@@ -195,6 +222,13 @@ class SearchConfig:
       (GPU and TPU), or by the device, 'auto'. It changes speed, not results.
     compute: 'float32', or 'bfloat16' for what the cells compute, which GPUs and
       TPUs do faster; weights, alphas, statistics and losses stay float32.
+    remat: whether a cell's inner values are computed again for its gradients
+      instead of kept, which takes less memory and more time.
+    accumulate: into how many parts a step divides its batch, one after the
+      other, for less memory. Each part is normalised by itself, as if it were
+      the batch; gradients and running averages are means over the parts.
+    save_steps: steps between checkpoints within an epoch; 0 saves at the end
+      of epochs alone.
     data: the images.
     weights: SGD for the weights.
     alphas: Adam for the alphas.
@@ -213,6 +247,9 @@ class SearchConfig:
   log_steps: int = 50
   layout: str = 'auto'
   compute: str = 'float32'
+  remat: bool = False
+  accumulate: int = 1
+  save_steps: int = 0
   data: DataConfig = DataConfig()
   weights: WeightOptimizerConfig = WeightOptimizerConfig()
   alphas: AlphaOptimizerConfig = AlphaOptimizerConfig()
@@ -229,9 +266,16 @@ class SearchConfig:
     _at_least(self, 'layers', 1)
     _at_least(self, 'batch_size', 2)
     _at_least(self, 'seed', 0)
+    _at_least(self, 'accumulate', 1)
+    _at_least(self, 'save_steps', 0)
     _require(
       self.train_fraction, 'train_fraction', lambda v: 0 < v < 1, 'in (0, 1)'
     )
+    if self.data.stream:
+      raise UserError(
+        'data.stream is for training; a search holds its images in memory: '
+        'take a part of them with data.max_train, or a smaller data.image_size.'
+      )
     order = self.schedule.order
     if order and sorted(order) != sorted(space.operations):
       raise UserError(
@@ -267,10 +311,21 @@ class TrainConfig:
     average: decay of an exponential average of the weights, which is then
       tested and kept in their place; 0 has none. At first it decays faster, as
       (1 + steps) / (10 + steps).
-    rate_decay: factor on the learning rate from epoch to epoch; 0 is a cosine.
+    rate_schedule: how the learning rate falls from epoch to epoch: 'cosine'
+      and 'linear' end at weights.learning_rate_min, 'exponential' multiplies.
+    rate_decay: the factor, with rate_schedule='exponential'; else 0.
+    warmup_epochs: epochs in which the rate grows linearly to the first one,
+      before it falls in those that remain.
     log_steps: steps between two lines of metrics.
     compute: 'float32', or 'bfloat16' for what the cells compute, which GPUs and
       TPUs do faster; weights, statistics and losses stay float32.
+    remat: whether a cell's inner values are computed again for its gradients
+      instead of kept, which takes less memory and more time.
+    accumulate: into how many parts a step divides its batch, one after the
+      other, for less memory. Each part is normalised by itself, as if it were
+      the batch; gradients and running averages are means over the parts.
+    save_steps: steps between checkpoints within an epoch; 0 saves at the end
+      of epochs alone.
     data: the images.
     weights: SGD for the weights.
   """
@@ -288,9 +343,14 @@ class TrainConfig:
   label_smoothing: float = 0.0
   drop_path: float = 0.3
   average: float = 0.0
+  rate_schedule: str = 'cosine'
   rate_decay: float = 0.0
+  warmup_epochs: int = 0
   log_steps: int = 50
   compute: str = 'float32'
+  remat: bool = False
+  accumulate: int = 1
+  save_steps: int = 0
   data: DataConfig = DataConfig(cutout=16)
   weights: WeightOptimizerConfig = WeightOptimizerConfig(learning_rate_min=0.0)
 
@@ -300,11 +360,26 @@ class TrainConfig:
     _at_least(self, 'layers', 1)
     _at_least(self, 'batch_size', 2)
     _at_least(self, 'seed', 0)
+    _at_least(self, 'accumulate', 1)
+    _at_least(self, 'save_steps', 0)
     _at_least(self, 'auxiliary_weight', 0)
     check_choice('compute', self.compute, COMPUTES)
     for name in ('drop_path', 'label_smoothing', 'average'):
       _require(getattr(self, name), name, lambda v: 0 <= v < 1, 'in [0, 1)')
     _require(self.rate_decay, 'rate_decay', lambda v: 0 <= v <= 1, 'in [0, 1]')
+    check_choice('rate_schedule', self.rate_schedule, RATE_SCHEDULES)
+    if (self.rate_schedule == 'exponential') != bool(self.rate_decay):
+      raise UserError(
+        'rate_decay is the factor from epoch to epoch and goes with '
+        f"rate_schedule='exponential'; got rate_decay={self.rate_decay} and "
+        f'rate_schedule={self.rate_schedule!r}.'
+      )
+    _require(
+      self.warmup_epochs,
+      'warmup_epochs',
+      lambda v: 0 <= v < self.epochs,
+      f'at least 0 and below epochs, {self.epochs}',
+    )
     _require(
       self.seeds,
       'seeds',

@@ -24,7 +24,7 @@ class Console:
   """
 
   def __init__(self, total: int, done: int = 0):
-    self._watched = sys.stderr.isatty()
+    self._watched = sys.stderr.isatty() and jax.process_index() == 0
     self._bar = tqdm.tqdm(
       total=total,
       initial=done,
@@ -43,7 +43,7 @@ class Console:
     """Prints lines above the bar."""
     if self._watched:
       self._bar.write(text)
-    else:
+    elif jax.process_index() == 0:
       print(text, flush=True)
 
   def advance(self, steps: int, values: Mapping[str, float]) -> None:
@@ -86,11 +86,17 @@ def genotype_lines(genotype: Genotype) -> str:
 
 
 def device() -> str:
-  """The device that programs run on, and on CPU whose kernels they call."""
+  """What programs run on, and on CPU whose kernels they call."""
   first = jax.devices()[0]
   text = f'{first.device_kind} ({first.platform})'
+  if jax.device_count() > 1:
+    text = f'{jax.device_count()} of {text}'
+    if jax.process_count() > 1:
+      text += f' in {jax.process_count()} processes'
   if first.platform != 'cpu':
     return text
   if native.available():
     return f'{text}, C++ kernels'
+  if jax.device_count() > 1:
+    return f"{text}, XLA's kernels"
   return f"{text}, XLA's kernels: no C++ compiler has built the faster ones"

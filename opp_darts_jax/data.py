@@ -6,14 +6,14 @@ Whatever the source, `load` gives square uint8 images of one size, labels from
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from opp_darts_jax import data_folder, data_images, data_npz, data_tfds
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data_split import Source, Split, halves, subset
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.errors import DataError
 
 MIN_IMAGE_SIZE = 4  # two reductions halve it to one pixel
 
@@ -39,14 +39,19 @@ class ImageData:
   std: tuple[float, ...]
 
   @property
-  def image_size(self) -> int:
-    """Height and width in pixels."""
-    return self.train.images.shape[1]
+  def image_shape(self) -> tuple[int, ...]:
+    """(H, W, C): C is 1 for grey images, 3 for colour."""
+    return self.train.images.shape[1:]
 
   @property
-  def num_channels(self) -> int:
-    """1 for grey images, 3 for colour."""
-    return self.train.images.shape[3]
+  def num_train(self) -> int:
+    """How many images there are to train on."""
+    return len(self.train.labels)
+
+  @property
+  def num_test(self) -> int:
+    """How many images there are to test on."""
+    return len(self.test.labels)
 
   @property
   def num_classes(self) -> int:
@@ -70,13 +75,9 @@ def load(config: DataConfig) -> ImageData:
     UserError: if the source is missing or unreadable, or does not hold at least
       two classes of square images of one size.
   """
-  kind, place = _parse(config.source)
+  kind, place = parse(config.source)
   name, train, test, class_names = _READERS[kind](place, config)
-  if len(class_names) < 2:
-    raise UserError(
-      f'Expected at least 2 classes in data set {name!r}, got '
-      f'{len(class_names)}: {", ".join(class_names)}.'
-    )
+  check_classes(name, class_names)
   train = _checked(train, f'{name!r} (train)', config.image_size)
   if test is None:
     fraction = 1 - config.test_fraction
@@ -85,7 +86,7 @@ def load(config: DataConfig) -> ImageData:
   else:
     test = _checked(test, f'{name!r} (test)', config.image_size)
     if train.images.shape[1:] != test.images.shape[1:]:
-      raise UserError(
+      raise DataError(
         f'Expected test images of {name!r} to have the shape of its training '
         f'images {train.images.shape[1:]}, got {test.images.shape[1:]}.'
       )
@@ -94,9 +95,18 @@ def load(config: DataConfig) -> ImageData:
   mean, std = mean_and_std(train.images)
   return ImageData(
     name, train, test, class_names,
-    mean=_per_channel('mean', config.mean, mean),
-    std=_per_channel('std', config.std, std),
+    mean=per_channel('mean', config.mean, mean),
+    std=per_channel('std', config.std, std),
   )  # fmt: skip
+
+
+def check_classes(name: str, class_names: Sequence[str]) -> None:
+  """Raises `DataError` unless a data set has classes to tell apart."""
+  if len(class_names) < 2:
+    raise DataError(
+      f'Expected at least 2 classes in data set {name!r}, got '
+      f'{len(class_names)}: {", ".join(class_names)}.'
+    )
 
 
 def mean_and_std(
@@ -120,7 +130,7 @@ def mean_and_std(
   return tuple(mean.tolist()), tuple(std.tolist())
 
 
-def _parse(source: str) -> tuple[str, str]:
+def parse(source: str) -> tuple[str, str]:
   """Returns which reader a source means and what that reader is to read."""
   kind, colon, place = source.partition(':')
   if colon and kind in ('tfds', 'folder', 'npz') and place:
@@ -134,7 +144,7 @@ def _parse(source: str) -> tuple[str, str]:
   return 'tfds', source
 
 
-def _per_channel(
+def per_channel(
   field: str, given: Iterable[float], computed: tuple[float, ...]
 ) -> tuple[float, ...]:
   """Returns the numbers given, if any and if they suit, or those computed."""
@@ -142,12 +152,12 @@ def _per_channel(
   if not numbers:
     return computed
   if len(numbers) != len(computed):
-    raise UserError(
+    raise DataError(
       f'Expected {field} to be empty or one number for each of the '
       f'{len(computed)} channels, got {numbers}.'
     )
   if field == 'std' and min(numbers) <= 0:
-    raise UserError(f'Expected every std to be above 0, got {numbers}.')
+    raise DataError(f'Expected every std to be above 0, got {numbers}.')
   return numbers
 
 
@@ -155,16 +165,16 @@ def _checked(split: Split, what: str, size: int) -> Split:
   """Returns the split at the size asked for, once it is known to be usable."""
   images, labels = split
   if len(images) != len(labels):
-    raise UserError(
+    raise DataError(
       f'Expected one label per image in {what}, got {len(images)} images and '
       f'{len(labels)} labels.'
     )
   if not len(images):
-    raise UserError(f'Expected at least one image in {what}, got none.')
+    raise DataError(f'Expected at least one image in {what}, got none.')
   images = data_images.resize(images, size)
   _, height, width, _ = images.shape
   if height != width or height < MIN_IMAGE_SIZE:
-    raise UserError(
+    raise DataError(
       f'Expected square images of at least {MIN_IMAGE_SIZE} pixels in {what}, '
       f'got {height} high and {width} wide; set --config.data.image_size=N to '
       'resize them.'

@@ -1,48 +1,188 @@
-"""Encoded images: decoding, resizing and what to say of those that fail."""
+"""Encoded images: decoding, cutting, resizing and what to say if that fails."""
 
 import contextlib
+import dataclasses
+import functools
 import io
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
 
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.errors import DataError, first_line
+
+CENTRE = 0.875  # of the shorter side is seen when testing, as on ImageNet
+LEAST_AREA = 0.08  # of the image is left by a random crop
+WIDEST_ASPECT = 4 / 3  # of a random crop, width to height; its inverse is least
+
+# Top, left, height and width in pixels and parts of them; arrays when traced.
+Box = tuple[Any, Any, Any, Any]
+Example = tuple[np.ndarray, np.int32]
+
+
+class Encoded(NamedTuple):
+  """One image, as it is stored.
+
+  Attributes:
+    file: its path, or its bytes.
+    what: to call it in a message.
+    label: of its class.
+  """
+
+  file: pathlib.Path | bytes
+  what: str
+  label: int
+
+
+class Encodings(Protocol):
+  """A split of images as they are stored, read one by one."""
+
+  @property
+  def labels(self) -> np.ndarray:
+    """Labels (n,); all 0 where only reading every image would tell."""
+
+  def __len__(self) -> int: ...
+
+  def __getitem__(self, row: int) -> Encoded: ...
+
+
+class EncodedSource(NamedTuple):
+  """What a source stores; without a test split one is cut from train.
+
+  Attributes:
+    name: for messages and reports.
+    train: images to train on.
+    test: images to test on, if there are any of their own.
+    class_names: label k is class_names[k].
+    channels: 1 for grey, 3 for colour; 0 where only the images tell.
+  """
+
+  name: str
+  train: Encodings
+  test: Encodings | None
+  class_names: tuple[str, ...]
+  channels: int
 
 
 def decode(
-  file: io.BytesIO | pathlib.Path, what: str, channels: int, size: int
+  image: Encoded,
+  channels: int,
+  size: int,
+  box: Callable[[int, int], Box] | None = None,
 ) -> np.ndarray:
-  """Returns one encoded image as uint8 (H, W, channels).
+  """Returns one image as uint8 (H, W, channels).
 
   Args:
-    file: the encoded image.
-    what: to call it in a message.
+    image: as it is stored.
     channels: 1 for grey, 3 for red, green and blue.
-    size: in pixels, 0 to keep the image's own.
+    size: of the result in pixels, 0 to keep the image's own.
+    box: gives the part to keep, of an image of this height and width; without
+      it an image that is not square is squeezed into one.
 
   Raises:
-    UserError: if the image cannot be decoded.
+    DataError: if the image cannot be decoded.
   """
   mode = 'L' if channels == 1 else 'RGB'
-  with opened(file, what) as image:
-    converted = image if image.mode == mode else image.convert(mode)
-    pixels = np.asarray(_shrink(converted, size))
+  with opened(image) as file:
+    check_mode(image.what, file.mode)
+    converted = file if file.mode == mode else file.convert(mode)
+    pixels = np.asarray(
+      _cut(converted, size, box(file.height, file.width))
+      if box
+      else _shrink(converted, size)
+    )
   return pixels.reshape(*pixels.shape[:2], channels)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+  """Some images of a split; what a worker process is given.
+
+  Attributes:
+    images: of the split.
+    rows: int (n,), those of the part.
+    channels: 1 or 3.
+    size: of decoded images, in pixels.
+    resized_crop: whether images are cut instead of squeezed into a square.
+  """
+
+  images: Encodings
+  rows: np.ndarray
+  channels: int
+  size: int
+  resized_crop: bool
+
+  def __len__(self) -> int:
+    return len(self.rows)
+
+  def cut_at_random(self, row: int, rng: np.random.Generator) -> Example:
+    """A training image, uint8 (H, W, C), and its label."""
+    return self._decoded(row, functools.partial(random_box, rng.random(4)))
+
+  def cut_centre(self, row: int) -> Example:
+    """A test image, uint8 (H, W, C), and its label."""
+    return self._decoded(row, centre_box)
+
+  def _decoded(self, row: int, box: Callable[..., Box]) -> Example:
+    image = self.images[row]
+    return (
+      decode(
+        image, self.channels, self.size, box if self.resized_crop else None
+      ),
+      np.int32(image.label),
+    )
+
+
 @contextlib.contextmanager
-def opened(file: io.BytesIO | pathlib.Path, what: str) -> Iterator[Image.Image]:
-  """Opens an image; what PIL raises on a damaged one becomes a `UserError`."""
+def opened(image: Encoded) -> Iterator[Image.Image]:
+  """Opens an image; what PIL raises on a damaged one becomes a `DataError`."""
   damaged = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+  stored = image.file
   try:
-    with Image.open(file) as image:
-      yield image
+    with Image.open(
+      io.BytesIO(stored) if isinstance(stored, bytes) else stored
+    ) as file:
+      yield file
+  except DataError:  # A sentence already, and a kind of ValueError.
+    raise
   except damaged as error:
-    raise UserError(
-      f'Expected an image that can be read, got {what}: {first_line(error)}.'
+    raise DataError(
+      f'Expected an image that can be read, got {image.what}: '
+      f'{first_line(error)}.'
     ) from error
+
+
+def random_box(uniform: Any, height: int, width: int) -> Box:
+  """Returns a random part of an image, as usual on ImageNet but for one thing.
+
+  Its area is uniform in [0.08, 1] of the image's, the logarithm of its aspect
+  ratio uniform between those of 3/4 and 4/3. A part that is higher or wider
+  than the image is clipped; others draw again.
+
+  Args:
+    uniform: four numbers in [0, 1), of numpy or jax.
+    height: of the image, in pixels.
+    width: of the image, in pixels.
+  """
+  area = height * width * (LEAST_AREA + (1 - LEAST_AREA) * uniform[0])
+  aspect = WIDEST_ASPECT ** (2 * uniform[1] - 1)
+  own_height = ((area / aspect) ** 0.5).clip(max=height)
+  own_width = ((area * aspect) ** 0.5).clip(max=width)
+  top = uniform[2] * (height - own_height)
+  left = uniform[3] * (width - own_width)
+  return top, left, own_height, own_width
+
+
+def centre_box(height: int, width: int) -> Box:
+  """Returns the square that is left when an image is tested.
+
+  It is that of a resize of the shorter side to size / 0.875 and a central crop
+  of size, in one.
+  """
+  side = CENTRE * min(height, width)
+  return (height - side) / 2, (width - side) / 2, side, side
 
 
 def resize(images: np.ndarray, size: int) -> np.ndarray:
@@ -64,19 +204,31 @@ def _shrink(image: Image.Image, size: int) -> Image.Image:
   return image.resize((size, size), Image.Resampling.BILINEAR)
 
 
+def _cut(image: Image.Image, size: int, box: Box) -> Image.Image:
+  """Returns a part of the image at (size, size)."""
+  top, left, height, width = box
+  # The sums may be off by a rounding, which PIL refuses.
+  corners = (
+    left, top, min(left + width, image.width), min(top + height, image.height),
+  )  # fmt: skip
+  return image.resize((size, size), Image.Resampling.BILINEAR, corners)
+
+
+def check_mode(what: str, mode: str) -> None:
+  """Raises `DataError` on more than 8 bits, which conversion would clip."""
+  if mode.startswith(('I', 'F')):
+    raise DataError(
+      f'Expected images of 8 bits per channel, got {what} in mode {mode}.'
+    )
+
+
 def check_one_size(
   one: str, shape: tuple[int, ...], other: str, other_shape: tuple[int, ...]
 ) -> None:
-  """Raises `UserError` unless two images have the same height and width."""
+  """Raises `DataError` unless two images have the same height and width."""
   if shape[:2] != other_shape[:2]:
-    raise UserError(
+    raise DataError(
       f'Expected images of one size, got {one} of {shape[0]}x{shape[1]} and '
       f'{other} of {other_shape[0]}x{other_shape[1]} pixels (height x width); '
       'set --config.data.image_size=N to resize them.'
     )
-
-
-def first_line(error: BaseException) -> str:
-  """What an error says, to be put into a sentence."""
-  lines = str(error).strip().splitlines() or [type(error).__name__]
-  return lines[0].rstrip('.:')

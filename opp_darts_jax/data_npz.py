@@ -8,7 +8,7 @@ import numpy as np
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data_images import first_line
 from opp_darts_jax.data_split import Source, Split
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.errors import DataError
 
 KEYS = (
   ('images', 'labels', 'test_images', 'test_labels'),
@@ -20,20 +20,20 @@ def read(path: str, config: DataConfig) -> Source:
   """Reads arrays named as in `KEYS`, of which those to test on may be missing.
 
   Raises:
-    UserError: if the file or its arrays are not as expected.
+    DataError: if the file or its arrays are not as expected.
   """
   del config  # nothing to choose
   file = pathlib.Path(path).expanduser()
   arrays = _arrays(file)
   keys = next((k for k in KEYS if {k[0], k[1]} <= arrays.keys()), None)
   if keys is None:
-    raise UserError(
+    raise DataError(
       f'Expected arrays images and labels, or x_train and y_train, in '
       f'{str(file)!r}, got {", ".join(arrays) or "none"}.'
     )
   given = [key for key in keys[2:] if key in arrays]
   if len(given) == 1:
-    raise UserError(
+    raise DataError(
       f'Expected both {keys[2]} and {keys[3]} in {str(file)!r} or neither, got '
       f'{given[0]} alone.'
     )
@@ -43,7 +43,7 @@ def read(path: str, config: DataConfig) -> Source:
     labels = _labels(labels_key, arrays[labels_key])
     strange = np.setdiff1d(labels, values)
     if len(strange):
-      raise UserError(
+      raise DataError(
         f'Expected every label of {labels_key} in {str(file)!r} to occur in '
         f'{keys[1]}, got {strange[0]}.'
       )
@@ -57,14 +57,14 @@ def read(path: str, config: DataConfig) -> Source:
 
 def _arrays(file: pathlib.Path) -> dict[str, np.ndarray]:
   if not file.is_file():
-    raise UserError(f'Expected an .npz file, got {str(file)!r}: no such file.')
+    raise DataError(f'Expected an .npz file, got {str(file)!r}: no such file.')
   # TypeError: a plain .npy array is no mapping of arrays.
   damaged = (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile)
   try:
     with np.load(file, allow_pickle=False) as arrays:
       return dict(arrays)
   except damaged as error:
-    raise UserError(
+    raise DataError(
       f'Expected an .npz file of plain arrays, got {str(file)!r}: '
       f'{first_line(error)}.'
     ) from error
@@ -75,18 +75,18 @@ def _images(key: str, images: np.ndarray) -> np.ndarray:
   if images.ndim == 3:
     images = images[..., None]
   if images.ndim != 4:
-    raise UserError(
+    raise DataError(
       f'Expected {key} to be (n, H, W) or (n, H, W, C), got {images.shape}.'
     )
   top = {'u': 255, 'i': 255, 'f': 1}.get(images.dtype.kind)
   if top is None:
-    raise UserError(
+    raise DataError(
       f'Expected {key} to be integers 0..255 or floats 0..1, got '
       f'{images.dtype}.'
     )
   # Written so that NaN fails as well.
   if images.size and not (images.min() >= 0 and images.max() <= top):
-    raise UserError(
+    raise DataError(
       f'Expected {key} of type {images.dtype} to lie in 0..{top}, got '
       f'{images.min()}..{images.max()}.'
     )
@@ -100,7 +100,7 @@ def _labels(key: str, labels: np.ndarray) -> np.ndarray:
   if labels.ndim == 2 and labels.shape[1] == 1:
     labels = labels[:, 0]  # as Keras gives them
   if labels.ndim != 1 or labels.dtype.kind not in 'iubUS':
-    raise UserError(
+    raise DataError(
       f'Expected {key} to be (n,) integers or text, got {labels.shape} '
       f'{labels.dtype}.'
     )

@@ -1,10 +1,71 @@
-"""The one exception for wrong input: a sentence that launchers print."""
+"""What ends a run early: a sentence for the user, and an exit code.
+
+A launcher prints the sentence and exits with the code. 0 means finished, 75
+that the run was stopped and the same command goes on with it; every other code
+waits for a person.
+"""
 
 from collections.abc import Iterable
 
 
 class UserError(ValueError):
   """Wrong input: what was expected, what came, what is valid."""
+
+  exit_code = 2
+
+
+class DivergedError(UserError):
+  """A loss that is not a finite number."""
+
+  exit_code = 3
+
+
+class CheckpointError(UserError):
+  """No checkpoint of a run that has begun can be used."""
+
+  exit_code = 4
+
+
+class OtherRunError(UserError):
+  """A workdir that holds the run of another config."""
+
+  exit_code = 5
+
+
+class WorkdirInUseError(UserError):
+  """A workdir in which another process runs."""
+
+  exit_code = 6
+
+
+class WorkdirError(UserError):
+  """A workdir that is no folder, or cannot be written to."""
+
+  exit_code = 7
+
+
+class WriteError(UserError):
+  """A file that could not be written while running, such as on a full disk."""
+
+  exit_code = 8
+
+
+class DataError(UserError):
+  """A data set that is missing, damaged, changed or unfit."""
+
+  exit_code = 9
+
+
+class DeviceMemoryError(UserError):
+  """More memory asked for than the device has."""
+
+  exit_code = 10
+
+
+class NotFinished(Exception):  # noqa: N818
+  """A run that was asked to stop, and can go on."""
+
+  exit_code = 75  # EX_TEMPFAIL: try again later.
 
 
 def check_choice(what: str, value: object, choices: Iterable[object]) -> None:
@@ -13,3 +74,9 @@ def check_choice(what: str, value: object, choices: Iterable[object]) -> None:
   if value not in choices:
     valid = ', '.join(str(choice) for choice in choices)
     raise UserError(f'Unknown {what} {value!r}; valid are: {valid}.')
+
+
+def first_line(error: BaseException) -> str:
+  """What an error says, to be put into a sentence."""
+  lines = str(error).strip().splitlines() or [type(error).__name__]
+  return lines[0].rstrip('.:')

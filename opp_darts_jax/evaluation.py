@@ -1,10 +1,11 @@
 """How good a classifier is: the loop over the batches of a test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from opp_darts_jax import augment
@@ -37,6 +38,7 @@ def evaluate(
   size: int,
   augmentation: Augmentation,
   classes: int,
+  count: int | jax.Array | None = None,
 ) -> Evaluation:
   """Evaluates on all the rows, inside a jitted function.
 
@@ -49,8 +51,9 @@ def evaluate(
     size: of a batch; the last one is filled up with rows that do not count.
     augmentation: only its normalisation is used.
     classes: K.
+    count: how many of the rows count, from the first on; None is all.
   """
-  count = len(rows)
+  count = len(rows) if count is None else count
 
   def add_batch(i, sums):
     at = i * size + jnp.arange(size)
@@ -79,3 +82,19 @@ def evaluate(
   *means, confusion = jax.lax.fori_loop(0, -(-count // size), add_batch, zero)
   loss, near = (mean / count for mean in means)
   return Evaluation(loss, confusion.trace() / count, near, confusion)
+
+
+def merge(parts: Iterable[Evaluation]) -> Evaluation:
+  """The evaluation on all images, from those on parts of them."""
+  found = [jax.device_get(part) for part in parts]
+  counts = [part.confusion.sum() for part in found]
+
+  def mean(values: list[jax.Array]) -> jax.Array:
+    return jnp.asarray(np.average(values, weights=counts))
+
+  return Evaluation(
+    mean([part.loss for part in found]),
+    mean([part.accuracy for part in found]),
+    mean([part.top5_accuracy for part in found]),
+    jnp.asarray(sum(part.confusion for part in found)),
+  )

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib.util
+import logging as std_logging
 import os
 import pathlib
 import sys
@@ -15,10 +16,15 @@ import ml_collections
 from absl import app, flags, logging
 
 from opp_darts_jax import native
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.errors import (
+  DeviceMemoryError,
+  NotFinished,
+  UserError,
+  WriteError,
+  first_line,
+)
 
-USER_ERROR = 2
-INTERRUPTED = 130
+_INTERRUPTED = 130
 
 
 def config_dict(config: Any) -> ml_collections.ConfigDict:
@@ -54,15 +60,19 @@ def run(main: Callable[[], None], config: str = '') -> None:
   def guarded(argv: list[str]) -> None:
     del argv
     logging.set_verbosity(logging.WARNING)  # Libraries tell a lot of their own.
+    _hide_failed_writes()
     try:
       main()
-    except UserError as error:
-      _stop(str(error), USER_ERROR)
+    except (UserError, NotFinished) as error:
+      _stop(str(error), error.exit_code)
+    except OSError as error:
+      _stop(_about_writing(error), WriteError.exit_code)
+    except jax.errors.JaxRuntimeError as error:
+      if 'RESOURCE_EXHAUSTED' not in str(error):
+        raise
+      _stop(_about_memory(error), DeviceMemoryError.exit_code)
     except KeyboardInterrupt:
-      _stop(
-        'interrupted; the same command goes on after the last whole epoch.',
-        INTERRUPTED,
-      )
+      _stop('interrupted before the run began.', _INTERRUPTED)
 
   app.run(guarded, flags_parser=functools.partial(_parse_flags, config))
 
@@ -84,6 +94,35 @@ def _parse_flags(config: str, argv: list[str]) -> list[str]:
     _stop(str(error).strip().splitlines()[-1].split('UserError: ')[-1])
 
 
-def _stop(sentence: str, code: int = USER_ERROR) -> NoReturn:
-  print(f'error: {" ".join(sentence.split())}', file=sys.stderr)
+def _hide_failed_writes() -> None:
+  """Hides tracebacks of a checkpoint that fails: the run says so itself.
+
+  They come from threads of orbax and its storage.
+  """
+  std_logging.getLogger('asyncio').setLevel(std_logging.CRITICAL)
+  logging.get_absl_handler().addFilter(
+    lambda record: 'orbax' not in record.pathname
+  )
+
+
+def _about_writing(error: OSError) -> str:
+  where = f' {error.filename}' if error.filename else ''
+  return (
+    f'Could not read or write{where}: {error.strerror or error}; what was '
+    'saved is whole: mend it and give the same command again.'
+  )
+
+
+def _about_memory(error: Exception) -> str:
+  return (
+    'The device has too little memory for a step; take '
+    '--config.accumulate=2 (a step in parts) or more, --config.remat=True '
+    '(inner values computed again), or a smaller --config.batch_size; got: '
+    f'{first_line(error)}.'
+  )
+
+
+def _stop(sentence: str, code: int = UserError.exit_code) -> NoReturn:
+  kind = 'stopped' if code == NotFinished.exit_code else 'error'
+  print(f'{kind}: {" ".join(sentence.split())}', file=sys.stderr, flush=True)
   sys.exit(code)

@@ -1,10 +1,11 @@
-"""What supernets and evaluation networks have in common around their cells."""
+"""What surrounds the cells of supernets and evaluation networks."""
 
 from collections.abc import Iterator
 
 import flax.linen as nn
 import jax
 
+from opp_darts_jax.errors import UserError
 from opp_darts_jax.norm import BatchNorm, wide_type
 from opp_darts_jax.primitives import conv, factorized_reduce, uniform
 
@@ -116,6 +117,43 @@ class Classifier(nn.Module):
       bias_init=lambda key, shape, dtype: uniform(key, shape, inputs),
       name='linear',
     )(x.mean((1, 2), wide_type(x)))
+
+
+class AuxiliaryHead(nn.Module):
+  """A second classifier, two thirds through the network, that helps training.
+
+  Attributes:
+    classes: number of logits.
+    imagenet: whether it is that of the ImageNet network, whose pool has a
+      smaller stride, and which lacks the second normalisation.
+  """
+
+  classes: int
+  imagenet: bool = False
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """(B, H, W, C), rectified, H and W at least 8 -> logits (B, classes).
+
+    What remains of 8 x 8 pixels, as images of 32 x 32 give, is one; of larger
+    maps it is several, which are averaged. ImageNet's takes 7 x 7.
+
+    Raises:
+      UserError: if the map is too small.
+    """
+    stride = 2 if self.imagenet else 3
+    least = 5 + stride
+    if min(x.shape[1:3]) < least:
+      raise UserError(
+        f'The auxiliary head needs a feature map of at least {least} x {least} '
+        f'pixels, but got {x.shape[1]} x {x.shape[2]}; set auxiliary=False or '
+        'use larger images.'
+      )
+    x = nn.avg_pool(x, (5, 5), (stride, stride))
+    x = nn.relu(ConvNorm(128, name='conv0')(x, train))
+    last = ConvNorm(768, size=2, norm=not self.imagenet, name='conv1')
+    x = nn.relu(last(x, train))
+    return Classifier(self.classes, name='classifier')(x)
 
 
 def reduction_layers(layers: int) -> tuple[int, int]:

@@ -1,57 +1,134 @@
 """The loop over the steps of an epoch."""
 
 import math
-from collections.abc import Callable
-from typing import Any
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from opp_darts_jax.errors import UserError
+import jax
+
+from opp_darts_jax.errors import DivergedError
+
+
+class Position(NamedTuple):
+  """Where in an epoch a run is.
+
+  Attributes:
+    done: steps taken in it.
+    sums: of the metrics, over the steps since the last line of metrics; a
+      NamedTuple on the device.
+    totals: of the metrics, by name, over the steps before these.
+  """
+
+  done: int
+  sums: Any
+  totals: Mapping[str, float]
+
+
+class Pace:
+  """How many steps to dispatch at once: about what a second has.
+
+  So a run can be stopped within seconds, on any device, while dispatching costs
+  next to nothing. Results do not depend on it. Several processes have to
+  dispatch the same, whatever their clocks say: they go from line to line.
+
+  Attributes:
+    size: steps of the next dispatch, at most.
+  """
+
+  seconds = 1.0
+
+  def __init__(self) -> None:
+    self._fixed = jax.process_count() > 1
+    self.size = sys.maxsize if self._fixed else 1
+    self._since = time.monotonic()
+
+  def start(self) -> None:
+    """A dispatch begins, with nothing under way before it."""
+    self._since = time.monotonic()
+
+  def finish(self, size: int) -> None:
+    """A dispatch of `size` steps has ended, and the next one begins."""
+    now = time.monotonic()
+    taken, self._since = now - self._since, now
+    if not self._fixed:
+      fits = int(size * self.seconds / max(taken, 1e-6))
+      self.size = max(1, min(fits, 2 * size))
 
 
 def run_epoch(
-  dispatch: Callable[[Any, int], tuple[Any, Any]],
+  dispatch: Callable[[Any, Any, int], tuple[Any, Any]],
   state: Any,
+  start: Position,
   steps: int,
-  chunk: int,
+  log_steps: int,
+  pace: Pace,
   log: Callable[[int, int, dict[str, float]], None],
+  due: Callable[[int], bool],
+  save: Callable[[Any, Position], None],
 ) -> tuple[Any, dict[str, float]]:
-  """Runs the steps of an epoch, a chunk a dispatch.
+  """Runs the steps of an epoch, or what is left of it.
 
-  The metrics of a chunk are read while the device runs the next one.
+  What a dispatch leaves is read while the device is busy with the next one.
 
   Args:
-    dispatch: (state, number of steps) -> the new state, and a NamedTuple of
-      means over these steps, `train_loss` among them.
+    dispatch: (state, sums, number of steps) -> both after these steps; the
+      state that comes in is consumed. The metrics have a `train_loss`.
     state: what the steps change.
+    start: where to begin; at the beginning of an epoch its sums are zero.
     steps: in the epoch.
-    chunk: steps a dispatch.
-    log: called with (steps done in the epoch, steps of the chunk, means).
+    log_steps: steps between two lines of metrics.
+    pace: how many steps to dispatch at once.
+    log: called with (steps done in the epoch, steps since the last line, the
+      metrics' means over these).
+    due: (steps done in the epoch) -> whether to save before going on; asked
+      after each dispatch but the epoch's last.
+    save: called with the state and where it stands; it may end the run.
 
   Returns:
-    The state, and the means over the epoch.
+    The state, and the metrics' means over the epoch.
 
   Raises:
-    UserError: if the training loss is not finite.
+    DivergedError: if the training loss is not finite.
   """
-  totals: dict[str, float] = {}
+  at, sums = start.done, start.sums
+  totals = dict(start.totals)
+  zeros = jax.tree.map(lambda s: s * 0, sums)
+  pending: tuple[int, int, Any] | None = None
 
-  def finish(done: int, size: int, means: Any) -> None:
-    values = {name: float(v) for name, v in means._asdict().items()}
+  def settle() -> None:
+    nonlocal pending
+    if pending is None:
+      return
+    done, size, sums = pending
+    pending = None
+    values = {name: float(v) for name, v in sums._asdict().items()}
+    pace.finish(size)
     if not math.isfinite(values['train_loss']):
-      raise UserError(
-        f'The training loss must be finite, but is {values["train_loss"]}: '
-        'training has diverged; lower weights.learning_rate.'
+      raise DivergedError(
+        'The training loss must be finite, but is '
+        f'{values["train_loss"]}: training has diverged; lower '
+        'weights.learning_rate.'
       )
-    for name, value in values.items():
-      totals[name] = totals.get(name, 0.0) + value * size / steps
-    log(done, size, values)
+    since = (done - 1) % log_steps + 1
+    if since == log_steps or done == steps:
+      for name, value in values.items():
+        totals[name] = totals.get(name, 0.0) + value
+      log(done, since, {name: v / since for name, v in values.items()})
 
-  pending = None
-  for at in range(0, steps, chunk):
-    size = min(chunk, steps - at)
-    state, means = dispatch(state, size)
-    if pending:
-      finish(*pending)
-    pending = (at + size, size, means)
-  if pending:
-    finish(*pending)
-  return state, totals
+  pace.start()
+  while at < steps:
+    size = min(pace.size, log_steps - at % log_steps, steps - at)
+    state, sums = dispatch(state, sums, size)
+    at += size
+    settle()
+    pending = at, size, sums
+    if at % log_steps == 0:
+      sums = zeros
+    if at < steps and due(at):
+      settle()
+      save(state, Position(at, sums, totals))
+      pace.start()
+  settle()
+  return state, {name: total / steps for name, total in totals.items()}

@@ -11,18 +11,25 @@ from typing import Any, Self
 import numpy as np
 from absl import logging
 
+# Of every run: its numbers, the same whenever the run is, and its times.
+METRICS = 'metrics.jsonl'
+TIMES = 'times.jsonl'
+
 
 class JsonLines:
   """Appends objects to a file, one JSON object a line; a context manager.
 
-  Opened on the file of an interrupted run, it drops a last line that was cut
-  short and goes on behind the rest.
+  Args:
+    path: of the file.
+    size: in bytes, of what is kept of a file that is there already: what a run
+      that was cut off wrote after its last checkpoint is written again.
   """
 
-  def __init__(self, path: str | os.PathLike[str]) -> None:
+  def __init__(self, path: str | os.PathLike[str], size: int = 0) -> None:
     self._path = pathlib.Path(path)
     self._path.touch()
-    os.truncate(self._path, self._path.read_bytes().rfind(b'\n') + 1)
+    if self._path.stat().st_size > size:
+      os.truncate(self._path, size)
     self._file = open(self._path, 'a', encoding='utf-8')  # noqa: SIM115
 
   def __enter__(self) -> Self:
@@ -31,12 +38,10 @@ class JsonLines:
   def __exit__(self, *exc_info: object) -> None:
     self._file.close()
 
-  def drop_from(self, epoch: int) -> None:
-    """Drops the lines of this epoch and later ones, which are to be redone."""
-    kept = [line for line in read_lines(self._path) if line['epoch'] < epoch]
-    self._file.close()
-    _replace(self._path, ''.join(json.dumps(line) + '\n' for line in kept))
-    self._file = open(self._path, 'a', encoding='utf-8')  # noqa: SIM115
+  @property
+  def size(self) -> int:
+    """Of the file, in bytes."""
+    return self._path.stat().st_size
 
   def write(self, values: Mapping[str, Any]) -> None:
     """Writes one line, at once readable by others.
@@ -50,32 +55,27 @@ class JsonLines:
 
 
 class MetricsWriter:
-  """Numbers to `workdir/metrics.jsonl` and TensorBoard; a context manager.
+  """Numbers to lines of JSON and to TensorBoard; a context manager.
 
   Args:
-    workdir: of the run; event files go into its folder `tensorboard`.
-    epoch: the first to be written; what a run that was cut off wrote of it and
-      later ones is dropped.
-    step: at which that epoch begins.
+    lines: of the run; what is in them is the same whenever the run is the same.
+    folder: for TensorBoard's event files, which have times as well.
+    step: the first to be written; 0 at the beginning of a run.
   """
 
-  def __init__(
-    self, workdir: pathlib.Path, epoch: int = 0, step: int = 0
-  ) -> None:
+  def __init__(self, lines: JsonLines, folder: pathlib.Path, step: int) -> None:
     import tensorboardX  # Here, as readers of metrics need none of it.
 
-    self._lines = JsonLines(workdir / 'metrics.jsonl')
-    self._lines.drop_from(epoch)
+    self._lines = lines
     # Event files cannot be cut: TensorBoard is told to disregard the steps.
     self._events = tensorboardX.SummaryWriter(
-      str(workdir / 'tensorboard'), purge_step=step if epoch else None
+      str(folder), purge_step=step or None
     )
 
   def __enter__(self) -> Self:
     return self
 
   def __exit__(self, *exc_info: object) -> None:
-    self._lines.__exit__(*exc_info)
     self._events.close()
 
   def write(self, kind: str, step: int, epoch: int, **values: Any) -> None:

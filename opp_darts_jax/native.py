@@ -50,7 +50,12 @@ def supports(*arrays: jax.Array) -> bool:
 
 @functools.cache
 def available() -> bool:
-  """Whether the kernels are built and registered; tries to, once."""
+  """Whether the kernels are built and registered; tries to, once.
+
+  They serve a single device: XLA cannot divide their work among several.
+  """
+  if jax.device_count() > 1:
+    return False
   try:
     library = ctypes.cdll.LoadLibrary(str(_build()))
   except (OSError, subprocess.CalledProcessError) as error:

@@ -7,15 +7,17 @@ ICLR 2017) thins the edges out while training.
 
 import functools
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.cell_stack import at, equal_cells, scan_cells
 from opp_darts_jax.genotype import Edge, Genotype
 from opp_darts_jax.layers import (
+  AuxiliaryHead,
   Classifier,
   ConvNorm,
   Preprocess,
@@ -40,8 +42,23 @@ def drop_path_factors(
   return jax.random.bernoulli(key, keep, shape) / keep
 
 
+class Draws(NamedTuple):
+  """What is random on an edge; on more, stacked on leading axes.
+
+  Attributes:
+    factors: (B,), of drop-path; None drops nothing.
+    key: what `noise` draws from; None where there is none.
+  """
+
+  factors: jax.Array | None = None
+  key: jax.Array | None = None
+
+
+NO_DRAWS = Draws()
+
+
 class Operation(nn.Module):
-  """An operation on one edge; `noise` draws from the stream 'noise'.
+  """An operation on one edge.
 
   Attributes:
     operation: its name.
@@ -55,7 +72,7 @@ class Operation(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: jax.Array, train: bool, factors_B: jax.Array | None = None
+    self, x: jax.Array, train: bool, draws: Draws = NO_DRAWS
   ) -> jax.Array:
     """(B, H, W, C) -> (B, H/s, W/s, C), times drop-path's factors."""
     primitive = PRIMITIVES[self.operation]
@@ -63,16 +80,15 @@ class Operation(nn.Module):
       'weights', primitive.init, (), self.channels, self.stride
     )
     weights = jax.tree.map(lambda w: w.astype(x.dtype), weights)
-    key = self.make_rng('noise') if self.operation == 'noise' else None
 
     def norm(measured: Measured, i: int) -> Normalised:
       return Normalised.unchanged(BatchNorm(name=f'norm{i}')(measured, train))
 
-    y = primitive.apply(weights, x, norm, self.stride, key)
+    y = primitive.apply(weights, x, norm, self.stride, draws.key)
     identity = self.operation == SKIP and self.stride == 1
-    if factors_B is None or identity:
+    if draws.factors is None or identity:
       return y
-    return y * factors_B[:, None, None, None].astype(y.dtype)
+    return y * draws.factors[:, None, None, None].astype(y.dtype)
 
 
 class Cell(nn.Module):
@@ -98,7 +114,7 @@ class Cell(nn.Module):
     s0: jax.Array,
     s1: jax.Array,
     train: bool,
-    factors_EB: jax.Array | None = None,
+    draws: Draws = NO_DRAWS,
   ) -> jax.Array:
     """The outputs of the two cells before -> (B, H, W, len(concat) * C)."""
     preprocess = Preprocess(
@@ -110,49 +126,11 @@ class Cell(nn.Module):
       operation, source = self.edges[i]
       stride = edge_stride(source, self.reduction)
       apply = Operation(operation, self.channels, stride, name=f'edge{i}')
-      factors_B = None if factors_EB is None else factors_EB[i]
-      return apply(states[source], train, factors_B)
+      return apply(states[source], train, at(draws, i))
 
     for i in range(0, len(self.edges), 2):
       states.append(edge(i) + edge(i + 1))
     return jnp.concatenate([states[node] for node in self.concat], -1)
-
-
-class AuxiliaryHead(nn.Module):
-  """A second classifier, two thirds through the network, that helps training.
-
-  Attributes:
-    classes: number of logits.
-    imagenet: whether it is that of the ImageNet network, whose pool has a
-      smaller stride, and which lacks the second normalisation.
-  """
-
-  classes: int
-  imagenet: bool = False
-
-  @nn.compact
-  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-    """(B, H, W, C), rectified, H and W at least 8 -> logits (B, classes).
-
-    What remains of 8 x 8 pixels, as images of 32 x 32 give, is one; of larger
-    maps it is several, which are averaged. ImageNet's takes 7 x 7.
-
-    Raises:
-      UserError: if the map is too small.
-    """
-    stride = 2 if self.imagenet else 3
-    least = 5 + stride
-    if min(x.shape[1:3]) < least:
-      raise UserError(
-        f'The auxiliary head needs a feature map of at least {least} x {least} '
-        f'pixels, but got {x.shape[1]} x {x.shape[2]}; set auxiliary=False or '
-        'use larger images.'
-      )
-    x = nn.avg_pool(x, (5, 5), (stride, stride))
-    x = nn.relu(ConvNorm(128, name='conv0')(x, train))
-    last = ConvNorm(768, size=2, norm=not self.imagenet, name='conv1')
-    x = nn.relu(last(x, train))
-    return Classifier(self.classes, name='classifier')(x)
 
 
 class Network(nn.Module):
@@ -170,6 +148,9 @@ class Network(nn.Module):
       CIFAR's, one convolution keeps it.
     compute: type of what the cells compute, such as 'bfloat16'; '' is that of
       the images. Weights, statistics and logits are float32 at least.
+    stack: whether equal cells are compiled as one, which changes nothing else.
+    remat: whether gradients compute what is inside a cell once more instead of
+      keeping it: less memory, more time.
   """
 
   genotype: Genotype
@@ -179,6 +160,8 @@ class Network(nn.Module):
   auxiliary: bool = False
   imagenet: bool = False
   compute: str = ''
+  stack: bool = True
+  remat: bool = False
 
   @nn.compact
   def __call__(
@@ -199,27 +182,13 @@ class Network(nn.Module):
     Returns:
       Logits (B, classes), and those of the auxiliary head, in training only.
     """
-    factors_LEB = None
-    if train and not (isinstance(drop_path, (int, float)) and drop_path == 0):
-      # One draw for all edges: a stream for each takes long to compile.
-      shape = (self.layers, len(self.genotype.normal), len(images))
-      key = self.make_rng('drop_path')
-      factors_LEB = drop_path_factors(key, drop_path, shape)
+    draws = self._draws(len(images), train, drop_path)
     auxiliary_logits = None
     images = images.astype(self.compute or images.dtype)
     s0, s1 = self._stem(images, train)
-    plan = cell_plan(self.layers, self.channels, self.imagenet)
-    for layer, (channels, reduction, after_reduction) in enumerate(plan):
-      cell = Cell(
-        *self._cell(reduction),
-        channels,
-        reduction,
-        after_reduction,
-        name=f'cell{layer}',
-      )
-      factors_EB = None if factors_LEB is None else factors_LEB[layer]
-      s0, s1 = s1, cell(s0, s1, train, factors_EB)
-      head_here = self.auxiliary and layer == reduction_layers(self.layers)[1]
+    for layers in self._groups((s0.shape[-1], s1.shape[-1])):
+      s0, s1 = self._cells(layers, s0, s1, train, draws)
+      head_here = self.auxiliary and reduction_layers(self.layers)[1] in layers
       if head_here and (train or self.is_initializing()):
         # The published head rectifies its input in place, which matters where
         # no other cell follows to do it: up to 3 layers, in training alone.
@@ -228,6 +197,63 @@ class Network(nn.Module):
         auxiliary_logits = head(s1, train)
     logits = Classifier(self.classes, name='classifier')(s1)
     return logits, auxiliary_logits if train else None
+
+  def _draws(
+    self, batch: int, train: bool, drop_path: float | jax.Array
+  ) -> Draws:
+    """What is random on every edge of every cell."""
+    # One draw for all edges: a stream for each takes long to compile.
+    edges = self.genotype.normal + self.genotype.reduce
+    shape = (self.layers, len(self.genotype.normal))
+    factors = key = None
+    if train and not (isinstance(drop_path, (int, float)) and drop_path == 0):
+      drop_key = self.make_rng('drop_path')
+      factors = drop_path_factors(drop_key, drop_path, (*shape, batch))
+    if any(operation == 'noise' for operation, _ in edges):
+      key = jax.random.split(self.make_rng('noise'), shape)
+    return Draws(factors, key)
+
+  def _groups(self, inputs: tuple[int, int]) -> Iterator[range]:
+    """The numbers of the cells that are compiled as one, by their inputs."""
+    if not self.stack or self.is_initializing():
+      return (range(layer, layer + 1) for layer in range(self.layers))
+    cells = self.genotype
+    concats = len(cells.normal_concat), len(cells.reduce_concat)
+    return equal_cells(self._plan(), inputs, concats)
+
+  def _cells(
+    self,
+    layers: range,
+    s0: jax.Array,
+    s1: jax.Array,
+    train: bool,
+    draws: Draws,
+  ) -> tuple[jax.Array, jax.Array]:
+    """Applies equal cells; returns the outputs of the last two."""
+    channels, reduction, after_reduction = self._plan()[layers[0]]
+    kind: type[Cell] = Cell
+    if self.remat and not self.is_initializing():
+      loop = len(layers) > 1  # Where nothing could undo it.
+      kind = nn.remat(Cell, prevent_cse=not loop, static_argnums=(3,))
+    make = functools.partial(
+      kind, *self._cell(reduction), channels, reduction, after_reduction
+    )
+    names = [f'cell{layer}' for layer in layers]
+    if len(names) == 1:
+      cell = make(name=names[0])
+      return s1, cell(s0, s1, train, at(draws, layers[0]))
+    variables = [
+      {part: self.variables[part][name] for part in ('params', 'batch_stats')}
+      for name in names
+    ]
+    draws = at(draws, slice(layers.start, layers.stop))
+    s0, s1, statistics = scan_cells(
+      make(parent=None), variables, s0, s1, train, draws
+    )
+    if train:
+      for name, value in zip(names, statistics):
+        self.put_variable('batch_stats', name, value)
+    return s0, s1
 
   def _stem(
     self, images: jax.Array, train: bool
@@ -241,6 +267,9 @@ class Network(nn.Module):
     x = nn.relu(halve(self.channels // 2, name='stem0')(images, train))
     s0 = halve(self.channels, name='stem1')(x, train)
     return s0, halve(self.channels, name='stem2')(nn.relu(s0), train)
+
+  def _plan(self) -> list[tuple[int, bool, bool]]:
+    return list(cell_plan(self.layers, self.channels, self.imagenet))
 
   def _cell(self, reduction: bool) -> tuple[tuple[Edge, ...], tuple[int, ...]]:
     if reduction:

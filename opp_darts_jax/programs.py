@@ -19,6 +19,7 @@ from opp_darts_jax.bilevel import (
 )
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.evaluation import Evaluation
+from opp_darts_jax.sharding import Devices
 from opp_darts_jax.supernet import Supernet
 
 
@@ -43,11 +44,12 @@ class Programs(NamedTuple):
 
   Attributes:
     init: key -> an initial state, every operation with fresh weights.
-    steps: (state, data, key, learning_rate, count) -> the state after `count`
-      steps within an epoch, and the metrics' means over them. The state that
-      comes in is consumed.
-    score: (state, mask, data, key, batches) -> mean loss on the first batches
-      of D_train in an order that the key decides; nothing else changes.
+    steps: (state, sums, data, key, learning_rate, count) -> the state after
+      `count` steps within an epoch, and the sums with the metrics of these
+      steps added. The state that comes in is consumed.
+    score: (total, state, mask, data, key, first, count) -> the total plus the
+      losses on `count` batches, from the `first` on, of D_train in an order
+      that the key decides; nothing else changes.
     evaluate: (state, data) -> the `Evaluation` on D_val, by the running
       averages.
   """
@@ -64,6 +66,7 @@ def make_programs(
   augmentation: Augmentation,
   image_shape: tuple[int, ...],
   mask: Any,
+  devices: Devices,
 ) -> Programs:
   """Builds the programs; each is compiled when it is first called.
 
@@ -73,18 +76,19 @@ def make_programs(
     augmentation: of training images.
     image_shape: (H, W, C).
     mask: the tables of all operations.
+    devices: over which batches are divided.
   """
   size = config.batch_size
 
   def draw(data, rows, order, position, key):
     chosen = rows[augment.batch(order, position, size)]
     images = augment.augment(key, data.images[chosen], augmentation)
-    return Batch(images, data.labels[chosen])
+    return devices.divide(Batch(images, data.labels[chosen]))
 
   def init(key):
     return init_state(model, config, key, image_shape, mask)
 
-  def steps(state, data, key, learning_rate, count):
+  def steps(state, sums, data, key, learning_rate, count):
     counts = len(data.train_rows), len(data.val_rows)
     per_epoch = counts[0] // size
     epoch = state.step // per_epoch
@@ -104,11 +108,9 @@ def make_programs(
       )
       return state, jax.tree.map(jnp.add, sums, metrics)
 
-    zeros = Metrics(*[jnp.zeros(())] * len(Metrics._fields))
-    state, sums = jax.lax.fori_loop(0, count, body, (state, zeros))
-    return state, jax.tree.map(lambda s: s / count, sums)
+    return jax.lax.fori_loop(0, count, body, (state, sums))
 
-  def score(state, mask, data, key, batches):
+  def score(total, state, mask, data, key, first, count):
     order_key, batch_key = jax.random.split(key)
     order = augment.epoch_order(order_key, 0, len(data.train_rows))
     loss = make_loss(model, state.batch_stats, mask)
@@ -118,13 +120,13 @@ def make_programs(
       batch = draw(data, data.train_rows, order, i, draw_key)
       return total + loss(state.weights, state.alphas, batch, loss_key)[0]
 
-    return jax.lax.fori_loop(0, batches, body, jnp.zeros(())) / batches
+    return jax.lax.fori_loop(first, first + count, body, total)
 
   def evaluate(state, data):
     def logits(images, i):
       return model.apply(
         {'params': state.weights, 'batch_stats': state.batch_stats},
-        images,
+        devices.divide(images),
         state.alphas,
         state.mask,
         train=False,
@@ -142,7 +144,9 @@ def make_programs(
     )
 
   compile_with = functools.partial(
-    jax.jit, compiler_options=_compiler_options(jax.default_backend())
+    jax.jit,
+    compiler_options=_compiler_options(jax.default_backend()),
+    out_shardings=devices.copied,
   )
   return Programs(
     compile_with(init),

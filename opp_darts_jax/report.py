@@ -59,7 +59,7 @@ def write_report(workdir: str | pathlib.Path) -> list[pathlib.Path]:
     UserError: `workdir` is not the folder of a run, or its files make no sense.
   """
   workdir = pathlib.Path(workdir)
-  path = workdir / 'metrics.jsonl'
+  path = workdir / metrics.METRICS
   results = _read_json(workdir / 'results.json')
   # A training with several seeds has its lines in a folder a seed.
   if not path.is_file() and 'seeds' not in results:
@@ -80,7 +80,8 @@ def write_report(workdir: str | pathlib.Path) -> list[pathlib.Path]:
   for name, fig in figures.items():
     written += _save(fig, folder / name)
   page = folder / 'index.html'
-  facts = run_facts(config, results, records)
+  times = metrics.read_lines(workdir / metrics.TIMES)
+  facts = run_facts(config, results, records, times)
   title = f'{"Search" if searching else "Training"}: {workdir.resolve().name}'
   page.write_text(_page(title, facts, written), encoding='utf-8')
   return [*written, page]
@@ -105,6 +106,7 @@ def run_facts(
   config: Mapping[str, Any],
   results: Mapping[str, Any],
   records: Iterable[curve_plot.Record],
+  times: Iterable[Mapping[str, Any]],
 ) -> dict[str, str]:
   """The main facts of a run, in reading order, those that are known."""
   epochs = [r for r in records if r['kind'] == 'epoch']
@@ -115,7 +117,7 @@ def run_facts(
     'space': config.get('space'),
     'seed': config.get('seed'),
     'epochs': f'{len(epochs)} of {config.get("epochs", "?")}',
-    'time (min)': sum(r.get('seconds') or 0 for r in epochs) / 60 or None,
+    'time (min)': sum(r['seconds'] for r in times) / 60 or None,
   }
   facts |= {
     key.replace('_', ' '): last[key] for key in last if 'accuracy' in key

@@ -1,9 +1,7 @@
 """run_search: the file that wires a search from images to a genotype."""
 
-import contextlib
 import dataclasses
 import pathlib
-import time
 from typing import Any
 
 import jax
@@ -14,21 +12,20 @@ from opp_darts_jax import (
   arch,
   console,
   data,
-  loop,
   metrics,
   progressive,
-  workdirs,
+  runs,
 )
 from opp_darts_jax.augment import Augmentation
 from opp_darts_jax.bilevel import Metrics, SearchState
-from opp_darts_jax.checkpoint import Checkpoints
 from opp_darts_jax.config import SearchConfig
-from opp_darts_jax.console import Console
 from opp_darts_jax.data import ImageData
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotype import Genotype
 from opp_darts_jax.programs import Programs, SearchData, make_programs
 from opp_darts_jax.progressive import Stage
+from opp_darts_jax.runs import Run
+from opp_darts_jax.sharding import Devices
 from opp_darts_jax.space import SearchSpace, get_space
 from opp_darts_jax.supernet import Supernet
 
@@ -41,6 +38,7 @@ class _Search:
   space: SearchSpace
   programs: Programs
   data: SearchData
+  devices: Devices
   key: jax.Array
   per_epoch: int
 
@@ -64,48 +62,39 @@ def run_search(config: SearchConfig, workdir: str | pathlib.Path) -> Genotype:
       run of another config.
   """
   progressive.check_length(config)
+  devices = Devices()
+  devices.check(config.batch_size, config.accumulate)
   images = data.load(config.data)
-  search = _prepare(config, images)
-  workdir = workdirs.open_workdir(workdir, config)
-  state = _begin(search)
-  stages: list[Stage] = []
-  begin = 0
-  with contextlib.ExitStack() as stack:
-    checkpoints = stack.enter_context(Checkpoints(workdir))
-    saved = checkpoints.restore(state)
-    if saved is not None:
-      state, begin = saved.state, saved.progress['epochs']
-      stages = [Stage.from_json(stage) for stage in saved.progress['stages']]
-    done = begin * search.per_epoch
-    writer = stack.enter_context(metrics.MetricsWriter(workdir, begin, done))
-    alphas = stack.enter_context(metrics.JsonLines(workdir / 'alphas.jsonl'))
-    alphas.drop_from(begin)
-    total = config.epochs * search.per_epoch
-    screen = stack.enter_context(Console(total, done))
-    screen.say(_plan(search, images, workdir, begin))
+  search = _prepare(config, images, devices)
+  zeros = devices.copy(Metrics.zeros())
+  with runs.open_run(
+    workdir, config, search.per_epoch, _begin(search), zeros
+  ) as run:
+    alphas = run.lines('alphas.jsonl')
+    run.screen.say(_plan(search, images, workdir, run))
+    state = run.state
+    stages = [Stage.from_json(stage) for stage in run.known.get('stages', [])]
     genotype = _derive(search, state)
-    for epoch in range(begin, config.epochs):
-      active = [o for stage in stages for o in stage.entered]
-      if progressive.stage_begins(config, epoch, active):
-        state, stage = _next_stage(search, state, epoch, active)
+    for epoch in range(run.epoch, config.epochs):
+      if _stage_begins(config, epoch, stages):
+        state, stage = _next_stage(search, state, epoch, stages, run)
         stages.append(stage)
-        _record_stage(stages, epoch * search.per_epoch, writer, screen)
-      starts = [stage.epoch for stage in stages]
-      state, summary = _run_epoch(search, state, epoch, starts, writer, screen)
+        _record_stage(stages, epoch * search.per_epoch, run)
+      state, summary = _run_epoch(search, state, epoch, stages, run)
       previous, genotype = genotype, _derive(search, state)
-      _record_epoch(epoch, int(state.step), summary, genotype, writer, screen)
+      _record_epoch(epoch, int(state.step), summary, genotype, run)
       if genotype != previous:
-        screen.say(console.genotype_lines(genotype))
+        run.screen.say(console.genotype_lines(genotype))
       alphas.write(_alpha_record(search.space, state, epoch))
-      metrics.write_json(workdir / 'genotype.json', genotype.to_dict())
-      progress = [stage._asdict() for stage in stages]
-      checkpoints.save(
-        epoch + 1, state, {'epochs': epoch + 1, 'stages': progress}
-      )
+      metrics.write_json(run.folder / 'genotype.json', genotype.to_dict())
+      accuracy = summary['eval_accuracy']
+      run.end_epoch(state, epoch, _known(stages), accuracy)
   return genotype
 
 
-def _prepare(config: SearchConfig, images: ImageData) -> _Search:
+def _prepare(
+  config: SearchConfig, images: ImageData, devices: Devices
+) -> _Search:
   space = get_space(config.space)
   rows = data.halves(
     images.train.labels, config.train_fraction, config.data.split_seed
@@ -124,100 +113,137 @@ def _prepare(config: SearchConfig, images: ImageData) -> _Search:
     images.num_classes,
     config.layout,
     config.compute,
+    config.remat,
   )
   programs = make_programs(
     model,
     config,
     Augmentation.of(images, config.data),
-    images.train.images.shape[1:],
+    images.image_shape,
     jax.tree.map(jnp.asarray, space.mask(config.nodes)),
+    devices,
   )
-  on_device = SearchData(*map(jnp.asarray, (*images.train, *rows)))
-  key = jax.random.key(config.seed)
+  on_device = SearchData(*devices.copy((*images.train, *rows)))
+  key = devices.copy(jax.random.key(config.seed))
   per_epoch = len(rows[0]) // config.batch_size
-  return _Search(config, space, programs, on_device, key, per_epoch)
+  return _Search(config, space, programs, on_device, devices, key, per_epoch)
 
 
 def _begin(search: _Search) -> SearchState:
   """The state before the first stage."""
   key = jax.random.fold_in(search.key, 0)
   state = search.programs.init(key)
-  return progressive.without_operations(state, search.space)
+  state = progressive.without_operations(state, search.space)
+  return search.devices.copy(state)
+
+
+def _known(stages: list[Stage]) -> dict[str, Any]:
+  """What a checkpoint has beside the state."""
+  return {'stages': [stage._asdict() for stage in stages]}
+
+
+def _active(stages: list[Stage]) -> list[str]:
+  return [operation for stage in stages for operation in stage.entered]
+
+
+def _stage_begins(
+  config: SearchConfig, epoch: int, stages: list[Stage]
+) -> bool:
+  """Whether operations enter at this epoch, and have not done so yet."""
+  if stages and stages[-1].epoch == epoch:
+    return False
+  return progressive.stage_begins(config, epoch, _active(stages))
 
 
 def _next_stage(
-  search: _Search, state: SearchState, epoch: int, active: list[str]
+  search: _Search,
+  state: SearchState,
+  epoch: int,
+  stages: list[Stage],
+  run: Run,
 ) -> tuple[SearchState, Stage]:
-  """Chooses the operations that enter now, and grows the state by them."""
+  """Chooses the operations that enter now, and grows the state by them.
+
+  All of it follows from the state and the seed: a run that is cut off here
+  begins the choice again, with the same fresh weights.
+  """
   config, space = search.config, search.space
+  active = _active(stages)
   key = jax.random.fold_in(jax.random.fold_in(search.key, 1), len(active))
   init_key, score_key = jax.random.split(key)
   fresh = search.programs.init(init_key)
-  if config.schedule.method == 'darts':
-    names = space.operations
-    return (
-      progressive.grow(state, fresh, config, active, names),
-      Stage(epoch, names, {}),
-    )
   names = progressive.candidates(space, config.schedule, active)
   losses: dict[str, float] = {}
-  if progressive.needs_scores(config.schedule, names):
-    offered = progressive.offer(state, fresh, space, names)
-    batches = config.schedule.score_batches or search.per_epoch
-    scores = [
-      search.programs.score(
-        offered,
-        space.mask(config.nodes, [*active, name]),
-        search.data,
-        score_key,
-        min(batches, search.per_epoch),
-      )
-      for name in names
-    ]
-    losses = dict(zip(names, map(float, scores)))
-  ranked = progressive.rank(
-    config.schedule, names, losses, (config.seed, len(active))
-  )
-  entered = progressive.entering(space, config.nodes, active, ranked)
+  if config.schedule.method == 'darts':
+    entered = space.operations
+  else:
+    if progressive.needs_scores(config.schedule, names):
+      offered = progressive.offer(state, fresh, space, names)
+      for name in names:
+        mask = space.mask(config.nodes, [*active, name])
+        losses[name] = _score(search, offered, mask, score_key, epoch, run)
+    ranked = progressive.rank(
+      config.schedule, names, losses, (config.seed, len(active))
+    )
+    entered = progressive.entering(space, config.nodes, active, ranked)
   state = progressive.grow(state, fresh, config, active, entered)
-  return state, Stage(epoch, entered, losses)
+  return search.devices.copy(state), Stage(epoch, entered, losses)
+
+
+def _score(
+  search: _Search,
+  offered: SearchState,
+  mask: Any,
+  key: jax.Array,
+  epoch: int,
+  run: Run,
+) -> float:
+  """The operation loss of what this mask has, over batches of D_train."""
+  batches = search.config.schedule.score_batches or search.per_epoch
+  batches = min(batches, search.per_epoch)
+  total = search.devices.copy(jnp.zeros(()))
+  at = 0
+  while at < batches:
+    run.stop_if_asked(epoch * search.per_epoch)
+    size = min(run.pace.size, batches - at)
+    run.pace.start()
+    total = search.programs.score(
+      total, offered, mask, search.data, key, at, size
+    )
+    total.block_until_ready()
+    run.pace.finish(size)
+    at += size
+  return float(total) / batches
 
 
 def _run_epoch(
   search: _Search,
   state: SearchState,
   epoch: int,
-  stage_epochs: list[int],
-  writer: metrics.MetricsWriter,
-  screen: Console,
+  stages: list[Stage],
+  run: Run,
 ) -> tuple[SearchState, dict[str, float]]:
-  """All steps of an epoch; metrics are read while the next chunk runs.
+  """All steps of an epoch.
 
   Returns:
-    The state, and the epoch's mean training loss and accuracy, those on D_val
-    by the running averages, and how long it took.
+    The state, and the epoch's mean training loss and accuracy, and those on
+    D_val by the running averages.
   """
-  start = time.monotonic()
-  rate = progressive.learning_rate(search.config, epoch, stage_epochs)
-  step_key = jax.random.fold_in(search.key, 2)
+  starts = [stage.epoch for stage in stages]
+  rate = progressive.learning_rate(search.config, epoch, starts)
+  key = jax.random.fold_in(search.key, 2)
 
-  def dispatch(state: SearchState, count: int) -> tuple[SearchState, Metrics]:
-    return search.programs.steps(state, search.data, step_key, rate, count)
+  def dispatch(
+    state: SearchState, sums: Metrics, count: int
+  ) -> tuple[SearchState, Metrics]:
+    return search.programs.steps(state, sums, search.data, key, rate, count)
 
-  def log(done: int, size: int, means: dict[str, float]) -> None:
-    step = epoch * search.per_epoch + done
-    writer.write('train', step, epoch, **means, learning_rate=rate)
-    screen.advance(size, means)
-
-  state, means = loop.run_epoch(
-    dispatch, state, search.per_epoch, search.config.log_steps, log
-  )
+  state, means = run.steps(dispatch, state, epoch, rate, _known(stages))
   found = search.programs.evaluate(state, search.data)
   return state, {
     **means,
     'eval_loss': float(found.loss),
     'eval_accuracy': float(found.accuracy),
-    'seconds': round(time.monotonic() - start, 3),
   }
 
 
@@ -246,15 +272,10 @@ def _alpha_record(
   }
 
 
-def _record_stage(
-  stages: list[Stage],
-  step: int,
-  writer: metrics.MetricsWriter,
-  screen: Console,
-) -> None:
+def _record_stage(stages: list[Stage], step: int, run: Run) -> None:
   stage = stages[-1]
-  before = [o for stage in stages[:-1] for o in stage.entered]
-  writer.write(
+  before = _active(stages[:-1])
+  run.writer.write(
     'stage',
     step,
     stage.epoch,
@@ -263,12 +284,12 @@ def _record_stage(
     entered=stage.entered,
     active=[*before, *stage.entered],
   )
-  screen.say(
+  run.screen.say(
     f'stage {len(stages) - 1}, epoch {stage.epoch}: enters '
     f'{", ".join(stage.entered)}, beside {", ".join(before) or "nothing yet"}'
   )
   if stage.losses:
-    screen.say(console.loss_table(stage.losses, stage.entered))
+    run.screen.say(console.loss_table(stage.losses, stage.entered))
 
 
 def _record_epoch(
@@ -276,10 +297,9 @@ def _record_epoch(
   step: int,
   summary: dict[str, float],
   genotype: Genotype,
-  writer: metrics.MetricsWriter,
-  screen: Console,
+  run: Run,
 ) -> None:
-  writer.write(
+  run.writer.write(
     'epoch',
     step,
     epoch,
@@ -288,14 +308,17 @@ def _record_epoch(
     skip_reduce=genotype.num_skips('reduce'),
     genotype=genotype.to_dict(),
   )
-  screen.progress(
+  run.screen.progress(
     'epoch {}: loss {train_loss:.4f}, accuracy {train_accuracy:.4f}; on D_val '
     '{eval_loss:.4f}, {eval_accuracy:.4f}'.format(epoch, **summary)
   )
 
 
 def _plan(
-  search: _Search, images: ImageData, workdir: pathlib.Path, begin: int
+  search: _Search,
+  images: ImageData,
+  workdir: str | pathlib.Path,
+  run: Run,
 ) -> str:
   """What the run will do, in a few lines."""
   config = search.config
@@ -311,11 +334,11 @@ def _plan(
     else f'one operation every {schedule.stage_epochs} epochs, '
     f'{schedule.selection} order'
   )
-  height, width, channels = images.train.images.shape[1:]
+  height, width, channels = images.image_shape
   halves = len(search.data.train_rows), len(search.data.val_rows)
   lines = [
     f'Search in {workdir}'
-    + (f', going on after epoch {begin - 1}' if begin else ''),
+    + (f', going on after step {run.step}' if run.step else ''),
     f'  device    {console.device()}',
     f'  data      {images.name}: {halves[0]} images for weights, {halves[1]} '
     f'for alphas, {height}x{width}x{channels}, {images.num_classes} classes',

@@ -22,6 +22,7 @@ class Supernet(nn.Module):
       'loop' on CPU and 'batch' elsewhere.
     compute: type of what the cells compute, such as 'bfloat16'; '' is that of
       the images. Weights, statistics and logits are float32 at least.
+    remat: whether a cell's inner values are computed again for its gradients.
   """
 
   space: SearchSpace
@@ -31,6 +32,7 @@ class Supernet(nn.Module):
   classes: int
   layout: str = 'auto'
   compute: str = ''
+  remat: bool = False
 
   @nn.compact
   def __call__(
@@ -61,9 +63,11 @@ class Supernet(nn.Module):
       images, train
     )
     plan = cell_plan(self.layers, self.channels)
+    # `train` is the seventh argument of a cell's call, the cell the first.
+    make = nn.remat(SearchCell, static_argnums=6) if self.remat else SearchCell
     for layer, (channels, reduction, after_reduction) in enumerate(plan):
       kind = 'reduce' if reduction else 'normal'
-      cell = SearchCell(
+      cell = make(
         self.space,
         self.nodes,
         channels,

@@ -19,6 +19,7 @@ import numpy as np
 
 from opp_darts_jax import augment, metrics
 from opp_darts_jax.data import ImageData
+from opp_darts_jax.data_stream import Streamed
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotype import Genotype
 from opp_darts_jax.network import Network
@@ -74,7 +75,10 @@ def _sizes(shape: tuple[int, ...]) -> str:
 
 
 def save_network(
-  path: pathlib.Path, model: Network, variables: Any, images: ImageData
+  path: pathlib.Path,
+  model: Network,
+  variables: Any,
+  images: ImageData | Streamed,
 ) -> None:
   """Writes a trained network as one .npz file, whole or not at all.
 
@@ -92,7 +96,7 @@ def save_network(
   description = {
     'network': fields | {'genotype': model.genotype.to_dict()},
     'class_names': images.class_names,
-    'image_shape': images.train.images.shape[1:],
+    'image_shape': images.image_shape,
     'mean': images.mean,
     'std': images.std,
   }

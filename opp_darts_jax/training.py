@@ -1,88 +1,35 @@
 """run_training: the file that wires training and testing a network."""
 
-import contextlib
-import dataclasses
 import math
 import pathlib
-import statistics
-import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from flax import struct
 
 from opp_darts_jax import (
-  augment,
   console,
   data,
-  loop,
+  data_stream,
   metrics,
+  runs,
+  seeds,
   summary,
   trained,
-  workdirs,
 )
 from opp_darts_jax.augment import Augmentation
-from opp_darts_jax.bilevel import weight_optimizer
-from opp_darts_jax.checkpoint import Checkpoints
 from opp_darts_jax.config import TrainConfig
-from opp_darts_jax.console import Console
 from opp_darts_jax.data import ImageData
+from opp_darts_jax.data_stream import Streamed
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.evaluation import Evaluation, evaluate
+from opp_darts_jax.evaluation import Evaluation
+from opp_darts_jax.feeds import InMemory, Step, Streaming
 from opp_darts_jax.genotype import Genotype
-from opp_darts_jax.network import Network
+from opp_darts_jax.network import Network, count_weights
 from opp_darts_jax.published import load_genotype
-
-
-class TrainState(struct.PyTreeNode):
-  """Everything that training changes.
-
-  Attributes:
-    step: steps taken.
-    weights: of the network.
-    batch_stats: running averages of its norms.
-    opt: state of SGD.
-    average: exponential average of the weights; None if there is none.
-  """
-
-  step: jax.Array
-  weights: Any
-  batch_stats: Any
-  opt: optax.OptState
-  average: Any = None
-
-  @property
-  def variables(self) -> dict[str, Any]:
-    """What the network is tested with: the averaged weights if there are."""
-    weights = self.weights if self.average is None else self.average
-    return {'params': weights, 'batch_stats': self.batch_stats}
-
-
-class TrainMetrics(NamedTuple):
-  """Mean loss (without the auxiliary head's) and accuracy of a step's batch."""
-
-  train_loss: jax.Array
-  train_accuracy: jax.Array
-
-
-class TrainPrograms(NamedTuple):
-  """What a training run does on the device.
-
-  Attributes:
-    init: key -> the first state.
-    steps: (state, images, labels, key, learning_rate, drop_path, count) -> the
-      state after `count` steps within an epoch, and the metrics' means. The
-      state that comes in is consumed.
-    test: (state, images, labels) -> the `Evaluation`.
-  """
-
-  init: Callable[[jax.Array], TrainState]
-  steps: Callable[..., tuple[TrainState, TrainMetrics]]
-  test: Callable[..., Evaluation]
+from opp_darts_jax.runs import Run
+from opp_darts_jax.sharding import Devices
+from opp_darts_jax.train_programs import TrainMetrics, make_train_programs
 
 
 def run_training(
@@ -108,76 +55,66 @@ def run_training(
       workdir holds a run of another config.
   """
   if config.seeds:
-    return _run_seeds(config, workdir)
+    return seeds.run_seeds(run_training, config, workdir)
+  devices = Devices()
+  devices.check(config.batch_size, config.accumulate)
   genotype = load_genotype(config.genotype)
-  images = data.load(config.data)
+  images = load_images(config)
+  per_epoch = _steps_per_epoch(config, images)
   model = make_network(config, genotype, images.num_classes)
-  programs = _make_programs(config, model, images)
-  key = jax.random.key(config.seed)
-  shapes = jax.eval_shape(programs.init, key)
-  workdir = workdirs.open_workdir(workdir, config)
-  metrics.write_json(workdir / 'genotype.json', genotype.to_dict())
+  programs = make_train_programs(
+    config,
+    model,
+    images.image_shape,
+    Augmentation.of(images, config.data),
+    devices,
+  )
+  key = devices.copy(jax.random.key(config.seed))
   state = programs.init(jax.random.fold_in(key, 0))
-  train, test = jax.tree.map(jnp.asarray, (images.train, images.test))
-  per_epoch = len(train.labels) // config.batch_size
-  results: dict[str, Any] = {}
-  begin = 0
-  with contextlib.ExitStack() as stack:
-    checkpoints = stack.enter_context(Checkpoints(workdir))
-    saved = checkpoints.restore(state)
-    if saved is not None:
-      state, begin = saved.state, saved.progress['epochs']
-      results = saved.progress['results']
-    done = begin * per_epoch
-    writer = stack.enter_context(metrics.MetricsWriter(workdir, begin, done))
-    screen = stack.enter_context(Console(config.epochs * per_epoch, done))
-    screen.say(_plan(config, images, genotype, shapes, workdir, begin))
-    for epoch in range(begin, config.epochs):
-      start = time.monotonic()
+  num_weights = count_weights({'params': state.weights})
+  zeros = devices.copy(TrainMetrics.zeros())
+  with runs.open_run(workdir, config, per_epoch, state, zeros) as run:
+    metrics.write_json(run.folder / 'genotype.json', genotype.to_dict())
+    run.screen.say(_plan(config, images, genotype, num_weights, workdir, run))
+    state = run.state
+    results = run.known.get('results', {})
+    feed = (
+      InMemory(images, programs, devices)
+      if isinstance(images, ImageData)
+      else Streaming(images, programs, devices, config.batch_size, run.step)
+    )
+    for epoch in range(run.epoch, config.epochs):
       rate = learning_rate(config, epoch)
       drop_path = config.drop_path * epoch / config.epochs
+      step = Step(jax.random.fold_in(key, 1), rate, drop_path)
 
-      def dispatch(state, count, rate=rate, drop_path=drop_path):
-        return programs.steps(
-          state, *train, jax.random.fold_in(key, 1), rate, drop_path, count
-        )
+      def dispatch(state, sums, count, step=step):
+        return feed.train(state, sums, count, step)
 
-      def log(done, size, means, epoch=epoch, rate=rate):
-        step = epoch * per_epoch + done
-        writer.write('train', step, epoch, **means, learning_rate=rate)
-        screen.advance(size, means)
-
-      state, means = loop.run_epoch(
-        dispatch, state, per_epoch, config.log_steps, log
-      )
-      tested = _describe(programs.test(state, *test), images.class_names)
-      loss, accuracy = tested['test_loss'], tested['test_accuracy']
+      known = {'results': results}
+      state, means = run.steps(dispatch, state, epoch, rate, known)
+      tested = _describe(feed.test(state), images.class_names)
+      _record_epoch(epoch, int(state.step), means, tested, run)
       results = {
         **tested,
         **means,
         'epochs': epoch + 1,
-        'num_weights': _size(shapes.weights),
+        'num_weights': num_weights,
         'genotype': genotype.to_dict(),
       }
-      writer.write(
-        'epoch',
-        int(state.step),
-        epoch,
-        **means,
-        test_loss=loss,
-        test_accuracy=accuracy,
-        seconds=round(time.monotonic() - start, 3),
-      )
-      screen.progress(
-        f'epoch {epoch}: loss {means["train_loss"]:.4f}, accuracy '
-        f'{means["train_accuracy"]:.4f}; test {loss:.4f}, {accuracy:.4f}'
-      )
-      checkpoints.save(
-        epoch + 1, state, {'epochs': epoch + 1, 'results': results}
-      )
-  trained.save_network(workdir / 'network.npz', model, state.variables, images)
-  metrics.write_json(workdir / 'results.json', results)
+      accuracy = tested['test_accuracy']
+      run.end_epoch(state, epoch, {'results': results}, accuracy)
+    path = run.folder / 'network.npz'
+    trained.save_network(path, model, state.variables, images)
+    metrics.write_json(run.folder / 'results.json', results)
   return results
+
+
+def load_images(config: TrainConfig) -> ImageData | Streamed:
+  """The data set, in memory or as a stream."""
+  if config.data.stream:
+    return data_stream.open_stream(config.data, config.seed)
+  return data.load(config.data)
 
 
 def summarise(config: TrainConfig) -> str:
@@ -187,46 +124,55 @@ def summarise(config: TrainConfig) -> str:
     UserError: if the config does not fit the images or the genotype.
   """
   genotype = load_genotype(config.genotype)
-  images = data.load(config.data)
+  images = load_images(config)
   model = make_network(config, genotype, images.num_classes)
   return '\n'.join(
     [
-      f'{images.name}: {len(images.train.labels)} images to train, '
-      f'{len(images.test.labels)} to test, {images.num_classes} classes',
+      f'{images.name}: {images.num_train} images to train, '
+      f'{images.num_test} to test, {images.num_classes} classes',
       console.genotype_lines(genotype),
-      summary.table(model, images.train.images.shape[1:]),
+      summary.table(model, images.image_shape),
     ]
   )
 
 
-def _run_seeds(
-  config: TrainConfig, workdir: str | pathlib.Path
-) -> dict[str, Any]:
-  """A run a seed, and their mean and sample standard deviation."""
-  workdir = workdirs.open_workdir(workdir, config)
-  runs = {}
-  for seed in config.seeds:
-    one = dataclasses.replace(config, seed=seed, seeds=())
-    runs[seed] = run_training(one, workdir / f'seed{seed}')
-  results: dict[str, Any] = {'seeds': config.seeds}
-  for name in ('test_accuracy', 'test_top5_accuracy', 'test_loss'):
-    values = [run[name] for run in runs.values()]
-    results |= {
-      name: statistics.mean(values),
-      f'{name}_std': statistics.stdev(values) if len(values) > 1 else None,
-      f'{name}_by_seed': dict(zip(runs, values)),
-    }
-  run = runs[config.seeds[0]]
-  results |= {name: run[name] for name in ('epochs', 'num_weights', 'genotype')}
-  metrics.write_json(workdir / 'genotype.json', run['genotype'])
-  metrics.write_json(workdir / 'results.json', results)
-  spread = results['test_accuracy_std']
-  print(
-    f'{len(runs)} seeds: test accuracy {results["test_accuracy"]:.4f}'
-    + ('' if spread is None else f' +- {spread:.4f}'),
-    flush=True,
+def make_network(
+  config: TrainConfig, genotype: Genotype, classes: int
+) -> Network:
+  """The network that the config describes."""
+  return Network(
+    genotype,
+    config.layers,
+    config.channels,
+    classes,
+    auxiliary=config.auxiliary,
+    imagenet=config.imagenet,
+    compute=config.compute,
   )
-  return results
+
+
+def learning_rate(config: TrainConfig, epoch: int) -> float:
+  """The weights' learning rate in an epoch, counted from 0."""
+  most, least = config.weights.learning_rate, config.weights.learning_rate_min
+  warmup = config.warmup_epochs
+  if epoch < warmup:
+    return most * (epoch + 1) / warmup
+  if config.rate_schedule == 'exponential':
+    return most * config.rate_decay ** (epoch - warmup)
+  share = (epoch - warmup) / (config.epochs - warmup)
+  if config.rate_schedule == 'cosine':
+    share = (1 - math.cos(math.pi * share)) / 2
+  return most + (least - most) * share
+
+
+def _steps_per_epoch(config: TrainConfig, images: ImageData | Streamed) -> int:
+  steps = images.num_train // config.batch_size
+  if not steps:
+    raise UserError(
+      f'batch_size is {config.batch_size}, but {images.name} has '
+      f'{images.num_train} training images: a batch must fit.'
+    )
+  return steps
 
 
 def _describe(
@@ -246,156 +192,47 @@ def _describe(
   }
 
 
-def make_network(
-  config: TrainConfig, genotype: Genotype, classes: int
-) -> Network:
-  """The network that the config describes."""
-  return Network(
-    genotype,
-    config.layers,
-    config.channels,
-    classes,
-    auxiliary=config.auxiliary,
-    imagenet=config.imagenet,
-    compute=config.compute,
+def _record_epoch(
+  epoch: int,
+  step: int,
+  means: dict[str, float],
+  tested: dict[str, Any],
+  run: Run,
+) -> None:
+  loss, accuracy = tested['test_loss'], tested['test_accuracy']
+  run.writer.write(
+    'epoch', step, epoch, **means, test_loss=loss, test_accuracy=accuracy
   )
-
-
-def learning_rate(config: TrainConfig, epoch: int) -> float:
-  """By epoch: the cosine from the first rate to the least, or a power."""
-  if config.rate_decay:
-    return config.weights.learning_rate * config.rate_decay**epoch
-  least, most = config.weights.learning_rate_min, config.weights.learning_rate
-  share = epoch / config.epochs
-  return least + (most - least) * (1 + math.cos(math.pi * share)) / 2
-
-
-def _make_programs(
-  config: TrainConfig, model: Network, images: ImageData
-) -> TrainPrograms:
-  count = len(images.train.labels)
-  size = config.batch_size
-  if count < size:
-    raise UserError(
-      f'batch_size is {size}, but {images.name} has {count} training images: a '
-      'batch must fit.'
-    )
-  optimizer = weight_optimizer(config.weights)
-  augmentation = Augmentation.of(images, config.data)
-
-  def init(key):
-    weight_key = jax.random.key(jax.random.bits(key), impl='rbg')
-    shape = (1, *images.train.images.shape[1:])
-    variables = model.init(weight_key, jnp.zeros(shape), train=True)
-    weights = variables['params']
-    return TrainState(
-      jnp.zeros((), jnp.int32),
-      weights,
-      variables['batch_stats'],
-      optimizer.init(weights),
-      weights if config.average else None,
-    )
-
-  def loss(weights, state, images, labels, drop_path, key):
-    noise_key, drop_key = jax.random.split(key)
-    (logits, auxiliary), changed = model.apply(
-      {'params': weights, 'batch_stats': state.batch_stats},
-      images,
-      train=True,
-      drop_path=drop_path,
-      mutable=['batch_stats'],
-      rngs={'noise': noise_key, 'drop_path': drop_key},
-    )
-
-    def entropy(logits, labels):
-      targets = optax.smooth_labels(
-        jax.nn.one_hot(labels, logits.shape[-1]), config.label_smoothing
-      )
-      return optax.softmax_cross_entropy(logits, targets)
-
-    own = entropy(logits, labels).mean()
-    total = own
-    if auxiliary is not None:
-      extra = entropy(auxiliary, labels).mean()
-      total += config.auxiliary_weight * extra
-    right = (logits.argmax(-1) == labels).mean()
-    return total, (changed['batch_stats'], TrainMetrics(own, right))
-
-  def steps(state, images, labels, key, rate, drop_path, repeats):
-    per_epoch = count // size
-    order_key, step_key = jax.random.split(key)
-    order = augment.epoch_order(order_key, state.step // per_epoch, count)
-
-    def body(_, carry):
-      state, sums = carry
-      rows = augment.batch(order, state.step % per_epoch, size)
-      keys = jax.random.split(jax.random.fold_in(step_key, state.step))
-      batch = augment.augment(keys[0], images[rows], augmentation)
-      grads, (batch_stats, means) = jax.grad(loss, has_aux=True)(
-        state.weights, state, batch, labels[rows], drop_path, keys[1]
-      )
-      updates, opt = optimizer.update(grads, state.opt, state.weights)
-      updates = optax.tree.scale(-rate, updates)
-      weights = optax.apply_updates(state.weights, updates)
-      average = state.average
-      if average is not None:
-        decay = (1 + state.step) / (10 + state.step)
-        share = 1 - jnp.minimum(decay, config.average)
-        average = optax.incremental_update(weights, average, share)
-      state = TrainState(state.step + 1, weights, batch_stats, opt, average)
-      return state, jax.tree.map(jnp.add, sums, means)
-
-    zeros = TrainMetrics(jnp.zeros(()), jnp.zeros(()))
-    state, sums = jax.lax.fori_loop(0, repeats, body, (state, zeros))
-    return state, jax.tree.map(lambda s: s / repeats, sums)
-
-  def test(state, images, labels):
-    def logits(batch, i):
-      return model.apply(
-        state.variables,
-        batch,
-        train=False,
-        rngs={'noise': jax.random.key(i)},
-      )[0]
-
-    rows = jnp.arange(len(labels))
-    return evaluate(
-      logits, images, labels, rows, size, augmentation, model.classes
-    )
-
-  return TrainPrograms(
-    jax.jit(init), jax.jit(steps, donate_argnums=0), jax.jit(test)
+  run.screen.progress(
+    f'epoch {epoch}: loss {means["train_loss"]:.4f}, accuracy '
+    f'{means["train_accuracy"]:.4f}; test {loss:.4f}, {accuracy:.4f}'
   )
-
-
-def _size(weights: Any) -> int:
-  return sum(leaf.size for leaf in jax.tree.leaves(weights))
 
 
 def _plan(
   config: TrainConfig,
-  images: ImageData,
+  images: ImageData | Streamed,
   genotype: Genotype,
-  shapes: TrainState,
-  workdir: pathlib.Path,
-  begin: int,
+  num_weights: int,
+  workdir: str | pathlib.Path,
+  run: Run,
 ) -> str:
   """What the run will do, in a few lines."""
-  train, test = len(images.train.labels), len(images.test.labels)
-  height, width, channels = images.train.images.shape[1:]
-  per_epoch = train // config.batch_size
+  height, width, channels = images.image_shape
+  per_epoch = _steps_per_epoch(config, images)
   return '\n'.join(
     [
       f'Training in {workdir}'
-      + (f', going on after epoch {begin - 1}' if begin else ''),
+      + (f', going on after step {run.step}' if run.step else ''),
       f'  device    {console.device()}',
-      f'  data      {images.name}: {train} images to train, {test} to test, '
+      f'  data      {images.name}: {images.num_train} images to train, '
+      f'{images.num_test} to test, '
       f'{height}x{width}x{channels}, {images.num_classes} classes',
       '  genotype',
       console.genotype_lines(genotype),
       f'  network   {config.layers} cells, {config.channels} channels, '
       f'{"with" if config.auxiliary else "no"} auxiliary head: '
-      f'{_size(shapes.weights):,} weights',
+      f'{num_weights:,} weights',
       f'  steps     {config.epochs} epochs of {per_epoch} steps, batch '
       f'{config.batch_size}',
     ]

@@ -1,5 +1,6 @@
 """The alpha step's gradient, and what a search's steps leave alone."""
 
+import dataclasses
 import functools
 import types
 
@@ -15,12 +16,14 @@ from opp_darts_jax.augment import Augmentation
 from opp_darts_jax.bilevel import Batch, Pass
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.programs import SearchData
+from opp_darts_jax.sharding import Devices
 from opp_darts_jax.space import SearchSpace
 from opp_darts_jax.supernet import Supernet
 
 RATE = 0.1
 TRAIN, VAL = Batch(jnp.zeros(()), None), Batch(jnp.ones(()), None)
 KEY = jax.random.key(0)
+DEVICES = Devices()
 
 
 def problem(curvature):
@@ -133,20 +136,25 @@ def search():
     Augmentation((0.5,), (0.3,), crop_padding=1, flip=False),
     (8, 8, 1),
     jax.tree.map(jnp.asarray, SPACE.mask(2)),
+    DEVICES,
   )
-  return made, data
+  return made, DEVICES.copy(data)
 
 
 def masked(state, *operations):
   mask = jax.tree.map(jnp.asarray, SPACE.mask(2, operations))
-  return state.replace(mask=mask)
+  return state.replace(mask=DEVICES.copy(mask))
+
+
+def zeros():
+  return DEVICES.copy(bilevel.Metrics.zeros())
 
 
 def test_inactive_operations_stay_to_the_bit(search):
   made, data = search
   before = masked(made.init(KEY), 'max_pool_3x3', 'sep_conv_3x3')
   copy = jax.tree.map(jnp.array, before)
-  after, metrics = made.steps(copy, data, KEY, 0.025, 3)
+  after, metrics = made.steps(copy, zeros(), data, KEY, 0.025, 3)
   assert int(after.step) == 3
   assert np.isfinite(metrics.train_loss)
   for cell in arch.CELLS:
@@ -163,12 +171,14 @@ def test_stages_and_candidates_share_one_program(search):
   made, data = search
   state = masked(made.init(KEY), 'sep_conv_3x3')
   losses = [
-    made.score(state, SPACE.mask(2, names), data, KEY, 2)
+    made.score(0.0, state, SPACE.mask(2, names), data, KEY, 0, 2)
     for names in (['sep_conv_3x3'], ['sep_conv_3x3', 'none'], ['max_pool_3x3'])
   ]
   assert len(set(map(float, losses))) == 3
   for names in (['sep_conv_3x3'], ['sep_conv_3x3', 'skip_connect']):
-    state, _ = made.steps(masked(state, *names), data, KEY, 0.02, len(names))
+    state, _ = made.steps(
+      masked(state, *names), zeros(), data, KEY, 0.02, len(names)
+    )
   assert made.steps._cache_size() == 1
   assert made.score._cache_size() == 1
 
@@ -231,8 +241,11 @@ def test_scoring_disturbs_nothing(search):
   made, data = search
   state = masked(made.init(KEY), 'sep_conv_3x3')
   before = jax.tree.map(np.array, state)
-  first = made.score(state, state.mask, data, KEY, 3)
-  assert made.score(state, state.mask, data, KEY, 3) == first
+  first = made.score(0.0, state, state.mask, data, KEY, 0, 3)
+  assert made.score(0.0, state, state.mask, data, KEY, 0, 3) == first
+  # In pieces it is the same to the bit: a run may be stopped between them.
+  piece = made.score(0.0, state, state.mask, data, KEY, 0, 1)
+  assert made.score(piece, state, state.mask, data, KEY, 1, 2) == first
   chex.assert_trees_all_equal(jax.tree.map(np.array, state), before)
 
 
@@ -275,3 +288,45 @@ def test_growth_keeps_old_leaves_and_adds_the_new_operation(search):
     same = np.asarray(old.alphas[cell] == new.alphas[cell]).all(0)
     assert same.tolist() == [True, True, False]
     assert new.mask[cell].any(0).tolist() == [False, False, True]
+
+
+def test_steps_do_not_depend_on_how_they_are_dispatched(search):
+  made, data = search
+  state = masked(made.init(KEY), 'sep_conv_3x3', 'max_pool_3x3')
+  copy = jax.tree.map(jnp.array, state)
+  at_once = made.steps(state, zeros(), data, KEY, 0.02, 3)
+  first = made.steps(copy, zeros(), data, KEY, 0.02, 1)
+  chex.assert_trees_all_equal(made.steps(*first, data, KEY, 0.02, 2), at_once)
+
+
+@pytest.mark.parametrize('order', ['first', 'second', 'second_fd'])
+def test_parts_are_a_mean_over_batches(order, quick_compilation):
+  # Two parts of the same images have the batch's own statistics: a step in
+  # parts is then the step itself.
+  model = Supernet(SPACE, nodes=1, layers=1, channels=2, classes=3)
+  config = SearchConfig(
+    space='s3', nodes=1, layers=1, channels=2, order=order, batch_size=8
+  )
+  mask = jax.tree.map(jnp.asarray, SPACE.mask(1))
+  state = bilevel.init_state(model, config, KEY, (8, 8, 1), mask)
+  images = jax.random.normal(KEY, (2, 4, 8, 8, 1)).repeat(2, 1)
+  labels = jnp.array([[0, 1, 2, 1], [2, 0, 1, 1]]).repeat(2, 1)
+  train, val = (Batch(images[i], labels[i]) for i in (0, 1))
+
+  def step(accumulate):
+    own = dataclasses.replace(config, accumulate=accumulate)
+    return jax.jit(
+      lambda state: bilevel.search_step(model, own, state, 0.1, train, val, KEY)
+    )(state)
+
+  def moved(accumulate):
+    state, metrics = step(accumulate)
+    # Running variances are of unbiased estimates, which know the batch's size.
+    return state.replace(batch_stats=None), metrics
+
+  whole, parts = moved(1), moved(2)
+  tolerance = 1e-3 if order == 'second_fd' else 1e-5
+  chex.assert_trees_all_close(
+    parts, whole, rtol=tolerance, atol=0.1 * tolerance
+  )
+  assert not np.allclose(whole[0].alphas['normal'], state.alphas['normal'])

@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from opp_darts_jax import progressive
+from opp_darts_jax import progressive, published
 from opp_darts_jax.config import (
   AlphaOptimizerConfig,
   DataConfig,
@@ -137,6 +137,20 @@ def test_whole_numbers_are_floats_where_a_float_is_due():
     ({'data': {'test_fraction': 0}}, r'data\.test_fraction must be in \(0, 1'),
     ({'data': {'std': [0.5, 0]}}, r'data\.std must be all above 0; got \(0\.5'),
     ({'data': {'cutout': -1}}, r'data\.cutout must be at least 0; got -1'),
+    ({'data': {'workers': -1}}, r'data\.workers must be at least 0; got -1'),
+    ({'data': {'jitter': 1.5}}, r'data\.jitter must be in \[0, 1\]; got 1\.5'),
+    (
+      {'data': {'crop': 'random'}},
+      r"Unknown data\.crop 'random'; valid are: pad, resized\.",
+    ),
+    (
+      {'data': {'stream': True}},
+      r'data\.stream needs data\.image_size, .* got 0\.',
+    ),
+    (
+      {'data': {'stream': True, 'image_size': 32}},
+      r'data\.stream is for training; a search holds its images in memory',
+    ),
   ],
   ids=str,
 )
@@ -157,6 +171,24 @@ def test_search_refuses(fields, sentence):
     ({'auxiliary_weight': -1}, 'auxiliary_weight must be at least 0'),
     ({'layers': 0}, 'layers must be at least 1; got 0'),
     ({'drop_path': True}, 'drop_path must be of type float; got True, of type'),
+    (
+      {'rate_schedule': 'step'},
+      "Unknown rate_schedule 'step'; valid are: cosine, exponential, linear",
+    ),
+    (
+      {'rate_decay': 0.97},
+      r"goes with rate_schedule='exponential'; got rate_decay=0\.97 and "
+      r"rate_schedule='cosine'\.",
+    ),
+    (
+      {'rate_schedule': 'exponential'},
+      r"got rate_decay=0\.0 and rate_schedule='exponential'\.",
+    ),
+    (
+      {'epochs': 5, 'warmup_epochs': 5},
+      'warmup_epochs must be at least 0 and below epochs, 5; got 5',
+    ),
+    ({'warmup_epochs': -1}, 'warmup_epochs must be at least 0 and below'),
   ],
   ids=str,
 )
@@ -170,11 +202,20 @@ def test_training_refuses(fields, sentence):
 FOLDER = pathlib.Path(__file__).parents[1] / 'experiments' / 'configs'
 FILES = sorted(path.stem for path in FOLDER.glob('*.py'))
 SMALL = [f'{twin}s{i}' for twin in ('', 'darts_') for i in range(1, 5)]
+# The files that train a published cell, and search for none.
+TRAINED = {
+  'cifar100': ['train'],
+  'imagenet': ['train', 'train_linear'],
+  'short': ['train'],
+  'svhn': ['train'],
+}
 PARTS = [
   (name, part)
   for name in FILES
-  for part in ('search', 'train', 'small', 'small_train')
-  if name in SMALL or not part.startswith('small')
+  for part in TRAINED.get(
+    name,
+    ['search', 'train', *(['small', 'small_train'] if name in SMALL else [])],
+  )
 ]
 
 
@@ -183,7 +224,7 @@ def build(name, part):
   spec = importlib.util.spec_from_file_location(name, FOLDER / f'{name}.py')
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
-  kind = TrainConfig if part.endswith('train') else SearchConfig
+  kind = TrainConfig if 'train' in part else SearchConfig
   return kind.from_dict(module.get_config(part).to_dict())
 
 
@@ -208,7 +249,8 @@ def differences(one, other):
 
 def test_the_files_that_are_documented_are_there():
   bases = ['cifar10', 'cifar10_small', 'digits', 's1', 's2', 's3', 's4']
-  assert set(FILES) >= {*bases, *(f'darts_{name}' for name in bases)}
+  twins = [f'darts_{name}' for name in bases]
+  assert set(FILES) >= {*bases, *twins, *TRAINED}
 
 
 @pytest.mark.parametrize(('name', 'part'), PARTS, ids=':'.join)
@@ -218,8 +260,17 @@ def test_every_part_of_every_file_builds(name, part):
     progressive.check_length(config)
     space = name.removeprefix('darts_')
     assert config.space == (space if name in SMALL else 'darts')
+  elif name in TRAINED:
+    assert published.load_genotype(config.genotype)
   else:
     assert config.genotype == f'runs/{name}/search/genotype.json'
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_parts_that_a_file_does_not_have_are_named(name):
+  valid = ', '.join(part for file, part in PARTS if file == name)
+  with pytest.raises(UserError, match=rf"config 'no'; valid are: {valid}\."):
+    build(name, 'no')
 
 
 @pytest.mark.parametrize(
@@ -257,3 +308,29 @@ def test_cifar10_is_as_published():
     'genotype',
     'data.source',
   ]
+
+
+def test_imagenet_is_as_published_for_darts():
+  config = build('imagenet', 'train')
+  assert (config.layers, config.channels, config.epochs) == (14, 48, 250)
+  assert (config.batch_size, config.weights.learning_rate) == (128, 0.1)
+  assert (config.rate_schedule, config.rate_decay) == ('exponential', 0.97)
+  assert (config.auxiliary, config.auxiliary_weight) == (True, 0.4)
+  assert (config.label_smoothing, config.drop_path) == (0.1, 0)
+  assert config.weights.weight_decay == 3e-5
+  assert config.imagenet
+  data = config.data
+  assert (data.stream, data.crop, data.image_size) == (True, 'resized', 224)
+  assert (data.flip, data.jitter, data.cutout) == (True, 0.4, 0)
+  assert differences(config, build('imagenet', 'train_linear')) == {
+    'batch_size': (128, 1024),
+    'rate_schedule': ('exponential', 'linear'),
+    'rate_decay': (0.97, 0.0),
+    'warmup_epochs': (0, 5),
+    'weights.learning_rate': (0.1, 0.5),
+  }
+
+
+def test_cifar100_is_cifar10_on_other_images():
+  found = differences(build('cifar10', 'train'), build('cifar100', 'train'))
+  assert list(found) == ['genotype', 'data.source']

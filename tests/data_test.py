@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from opp_darts_jax import data, data_tfds
+from opp_darts_jax import data, data_stream, data_tfds
 from opp_darts_jax.config import DataConfig
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.data_split import Split
+from opp_darts_jax.errors import DataError, UserError
 
 
 def save(path, pixels):
@@ -99,7 +100,7 @@ def test_halves_refuses_an_empty_part(fraction):
 def test_digits_are_real_images_split_by_class():
   digits = load('digits')
   assert digits.name == 'digits'
-  assert (digits.image_size, digits.num_channels) == (8, 1)
+  assert digits.image_shape == (8, 8, 1)
   assert digits.class_names == tuple('0123456789')
   assert digits.num_classes == 10
   assert digits.train.images.shape == (1438, 8, 8, 1)
@@ -201,9 +202,9 @@ def test_grey_folder_has_one_channel_and_mixed_has_three(tmp_path):
   for name in 'ab':
     for i in range(5):
       save(tmp_path / name / f'{i}.png', np.full((4, 4), i))
-  assert load(tmp_path).num_channels == 1
+  assert load(tmp_path).image_shape == (4, 4, 1)
   save(tmp_path / 'b' / 'colour.png', colour(9))
-  assert load(tmp_path).num_channels == 3
+  assert load(tmp_path).image_shape == (4, 4, 3)
 
 
 def test_images_are_resized_and_antialiased(tmp_path):
@@ -446,7 +447,37 @@ def test_tfds_mixed_sizes_are_named(prepare):
   config = prepare({'train': (mixed, labels)}, shape=(None, None, 3))
   with pytest.raises(UserError, match=r'image 0 of tiny_pets \(train\) of'):
     load(**config)
-  assert load(**config, image_size=4, test_fraction=0.5).image_size == 4
+  resized = load(**config, image_size=4, test_fraction=0.5)
+  assert resized.image_shape == (4, 4, 3)
+
+
+def test_tfds_stream_gives_what_load_does(prepare):
+  splits = {'train': pictures(10, 0), 'test': pictures(5, 1)}
+  fields = prepare(splits) | {'image_size': 4, 'max_train': 6}
+  stream = data_stream.open_stream(DataConfig(stream=True, **fields), seed=0)
+  pets = load(**fields)
+  assert (stream.name, stream.class_names) == (pets.name, pets.class_names)
+  assert (stream.num_train, stream.num_test) == (6, 5)
+  # The part that max_train leaves is drawn without looking at labels.
+  images, labels = next(stream.train_batches(6, 0))
+  stored = by_content(splits['train'])
+  assert set(by_content((images, labels))) <= set(stored)
+  assert len(set(by_content((images, labels)))) == 6
+  parts = list(stream.test_batches(2))
+  assert [len(labels) for _, labels in parts] == [2, 2, 1]
+  assert_same(Split(*map(np.concatenate, zip(*parts))), pets.test)
+  assert 'tensorflow' not in sys.modules
+
+
+def test_tfds_files_that_are_cut_are_told(prepare, tmp_path):
+  fields = prepare({'train': pictures(10, 0)})
+  for path in tmp_path.glob('**/*array_record*'):
+    path.write_bytes(path.read_bytes()[:64])
+  with pytest.raises(DataError, match='files of tiny_pets .train. to stay'):
+    load(**fields)
+  config = DataConfig(stream=True, image_size=4, **fields)
+  with pytest.raises(DataError, match='files of tiny_pets .train. to stay'):
+    data_stream.open_stream(config, seed=0)
 
 
 def test_tfds_name_that_does_not_exist(tmp_path):

@@ -80,7 +80,7 @@ def test_search_again_repeats_nothing(searched):
   assert done.returncode == 0, done.stderr
   assert (workdir / 'metrics.jsonl').read_text() == before
   done = launch('search', f'--workdir={workdir}', *SEARCH, '--config.seed=1')
-  assert done.returncode == 2
+  assert done.returncode == 5
   assert 'holds a run of another config, which differs in seed' in done.stderr
 
 
@@ -126,6 +126,7 @@ def test_seeds_average_and_smoothing(searched, tmp_path):
     '--config.average=0.9',
     '--config.label_smoothing=0.1',
     '--config.compute=bfloat16',
+    '--config.rate_schedule=exponential',
     '--config.rate_decay=0.97',
   )
   done = launch('train', *flags)
@@ -163,20 +164,20 @@ def test_dry_run_writes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ('flag', 'sentence'),
+  ('flag', 'sentence', 'code'),
   [
-    ('--config.space=s9', "Unknown search space 's9'; valid are: darts, s1"),
-    ('--config.batch_size=5000', 'a batch must fit'),
-    ('--config.foo=1', 'The config has no field'),
-    ('--config=nope.py', 'nope.py'),
-    ('--config.epochs=abc', 'abc'),
-    ('--config=experiments/configs/digits.py:x', 'search, train'),
-    ('--config.data.source=/no/such', 'not a folder'),
+    ('--config.space=s9', "Unknown search space 's9'; valid are: darts, s1", 2),
+    ('--config.batch_size=5000', 'a batch must fit', 2),
+    ('--config.foo=1', 'The config has no field', 2),
+    ('--config=nope.py', 'nope.py', 2),
+    ('--config.epochs=abc', 'abc', 2),
+    ('--config=experiments/configs/digits.py:x', 'search, train', 2),
+    ('--config.data.source=/no/such', 'not a folder', 9),
   ],
 )
-def test_wrong_input_is_a_sentence(tmp_path, flag, sentence):
+def test_wrong_input_is_a_sentence(tmp_path, flag, sentence, code):
   done = launch('search', f'--workdir={tmp_path}/run', flag)
-  assert done.returncode == 2
+  assert done.returncode == code
   assert sentence in done.stderr
   assert 'Traceback' not in done.stderr
   assert not (tmp_path / 'run').exists()

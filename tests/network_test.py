@@ -11,12 +11,21 @@ import numpy as np
 import pytest
 
 from opp_darts_jax import network, published
+from opp_darts_jax.cell_stack import equal_cells
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotype import Genotype
-from opp_darts_jax.network import Cell, Network, Operation, drop_path_factors
+from opp_darts_jax.layers import cell_plan
+from opp_darts_jax.network import (
+  Cell,
+  Draws,
+  Network,
+  Operation,
+  drop_path_factors,
+)
 
 AVG = 'avg_pool_3x3'
 SKIP = 'skip_connect'
+KEYS = {name: jax.random.key(0) for name in ('params', 'noise', 'drop_path')}
 
 
 def genotype(*normal):
@@ -35,7 +44,7 @@ def images(size=8, batch=4):
 def shapes(model, size=32, **options):
   return jax.eval_shape(
     functools.partial(model.init_with_output, train=True, **options),
-    {name: jax.random.key(0) for name in ('params', 'noise', 'drop_path')},
+    KEYS,
     images(size),
   )
 
@@ -93,11 +102,11 @@ def test_drop_path_factors():
 
 def test_drop_path_spares_identities_alone():
   x = images()[..., :2]
-  drop = jnp.zeros(len(x))
+  drop = Draws(jnp.zeros(len(x)))
 
   def dropped(operation, stride):
     y, _ = Operation(operation, 2, stride).init_with_output(
-      jax.random.key(0), x, train=True, factors_B=drop
+      jax.random.key(0), x, train=True, draws=drop
     )
     return not np.any(y)
 
@@ -177,13 +186,143 @@ def test_auxiliary_head_refuses_smaller_images():
 def test_noise_and_none():
   cell = Cell((('noise', 0), ('none', 1)), (2,), 2, False, False)
   x = images()[..., :2]
-  variables = cell.init(jax.random.key(0), x, x, train=False)
 
   def output(seed):
-    rngs = {'noise': jax.random.key(seed)}
-    return cell.apply(variables, x, x, train=False, rngs=rngs)
+    draws = Draws(key=jax.random.split(jax.random.key(seed), 2))
+    return cell.apply(variables, x, x, False, draws)
 
+  draws = Draws(key=jax.random.split(jax.random.key(0), 2))
+  variables = cell.init(jax.random.key(0), x, x, False, draws)
   np.testing.assert_array_equal(output(0), output(0))
   assert np.abs(output(0) - output(1)).max() > 0.1
   none = Operation('none', 2, 2)
   assert not np.any(none.apply({'params': {'weights': {}}}, x, False))
+
+
+def test_noise_is_another_in_every_cell():
+  model = small(('noise', 0), ('none', 1))
+  draws = model.apply(
+    {}, 4, False, 0.0, method='_draws', rngs={'noise': jax.random.key(0)}
+  )
+  assert draws.factors is None
+  keys = jax.random.key_data(draws.key).reshape(3 * 2, -1)
+  assert len(np.unique(keys, axis=0)) == 6
+
+
+def groups(layers, inputs, concats, imagenet=False, channels=5):
+  plan = list(cell_plan(layers, channels, imagenet))
+  return [list(group) for group in equal_cells(plan, inputs, concats)]
+
+
+def test_equal_cells():
+  found = groups(20, (108, 108), (4, 4), channels=36)
+  assert [group for group in found if len(group) > 1] == [
+    [2, 3, 4, 5],
+    [8, 9, 10, 11, 12],
+    [15, 16, 17, 18, 19],
+  ]
+  assert sum(found, []) == list(range(20))
+  # The first two get as many channels from the stem as they give; the last has
+  # one input from a reduction cell, which gives fewer.
+  assert groups(5, (15, 15), (3, 2)) == [[0], [1], [2], [3], [4]]
+  assert groups(6, (15, 15), (3, 2)) == [[0, 1], [2], [3], [4], [5]]
+  # Of large images, the first cell's inputs differ in resolution.
+  assert groups(8, (5, 5), (1, 1)) == [[0, 1], [2], [3], [4], [5], [6], [7]]
+  assert groups(8, (5, 5), (1, 1), imagenet=True)[:2] == [[0], [1]]
+
+
+# Operations of every kind, and cells that concatenate different numbers of
+# nodes.
+MIXED = Genotype(
+  (
+    *(('dil_conv_3x3', 0), ('noise', 1)),
+    *((SKIP, 0), ('max_pool_3x3', 1)),
+    *((AVG, 2), (SKIP, 3)),
+  ),
+  (2, 3, 4),
+  (
+    *((SKIP, 0), (AVG, 1)),
+    *(('none', 0), ('noise', 2)),
+    *(('max_pool_3x3', 1), (SKIP, 3)),
+  ),
+  (3, 4),
+)
+
+
+def results(model, variables, x):
+  """Logits, 'batch_stats' and gradients in training; logits in evaluation."""
+  keys = {name: jax.random.key(7) for name in ('drop_path', 'noise')}
+
+  def loss(params):
+    (logits, _), changed = model.apply(
+      {**variables, 'params': params},
+      x,
+      train=True,
+      drop_path=0.3,
+      mutable=['batch_stats'],
+      rngs=keys,
+    )
+    return (logits**2).mean(), (logits, changed)
+
+  @jax.jit
+  def compute(params):
+    evaluated, _ = model.apply(variables, x, train=False, rngs=keys)
+    return evaluated, jax.grad(loss, has_aux=True)(params)
+
+  return compute(variables['params'])
+
+
+@pytest.mark.usefixtures('quick_compilation')
+@pytest.mark.parametrize(
+  ('cells', 'layers', 'imagenet', 'stacks', 'others'),
+  [
+    (MIXED, 6, False, [[0, 1]], [{}, {'remat': True}]),
+    (
+      genotype((SKIP, 0), ('dil_conv_3x3', 1)),
+      *(11, True, [[1, 2], [5, 6], [9, 10]], [{}]),
+    ),
+  ],
+  ids=['mixed', 'imagenet'],
+)
+def test_stack_and_remat_change_no_number(
+  cells, layers, imagenet, stacks, others
+):
+  model = Network(cells, layers, 2, 3, imagenet=imagenet)
+  x = images(16, batch=3)
+  inputs = (2, 2) if imagenet else (6, 6)
+  concats = len(cells.normal_concat), len(cells.reduce_concat)
+  found = groups(layers, inputs, concats, imagenet, channels=2)
+  assert [group for group in found if len(group) > 1] == stacks
+  rng = np.random.default_rng(0)
+  # Averages, scales and biases that differ from cell to cell.
+  variables = jax.tree.map(
+    lambda leaf: jnp.asarray(rng.uniform(0.5, 1, leaf.shape), leaf.dtype),
+    jax.eval_shape(functools.partial(model.init, train=True), KEYS, x),
+  )
+  want = results(model.clone(stack=False), variables, x)
+  for options in others:
+    got = results(model.clone(**options), variables, x)
+    assert jax.tree.structure(got) == jax.tree.structure(want)
+    for (path, a), b in zip(
+      jax.tree.leaves_with_path(got), jax.tree.leaves(want)
+    ):
+      largest = 1e-5 * np.abs(b).max()
+      np.testing.assert_allclose(a, b, 1e-4, largest, err_msg=str(path))
+
+
+def test_stack_shortens_the_program_and_remat_repeats_cells():
+  model = Network(genotype((SKIP, 0), (AVG, 1)), 18, 2, 3)
+  x = images(8)
+  variables = jax.eval_shape(functools.partial(model.init, train=True), KEYS, x)
+
+  def lines(model):
+    def loss(params, variables):
+      variables = {**variables, 'params': params}
+      return model.apply(variables, x, False)[0].sum()
+
+    lowered = jax.jit(jax.grad(loss)).lower(variables['params'], variables)
+    return lowered.as_text().count('\n')
+
+  stacked = lines(model)
+  assert stacked < 0.85 * lines(model.clone(stack=False))
+  assert stacked < lines(model.clone(remat=True))

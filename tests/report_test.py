@@ -88,7 +88,6 @@ def search_records(epochs=2, steps=10):
       'eval_accuracy': 0.35,
       'skip_normal': 2,
       'skip_reduce': 0,
-      'seconds': 1.5,
       'genotype': GENOTYPE,
     }
 
@@ -110,6 +109,8 @@ def search_dir(tmp_path):
     for epoch in range(2)
   ]
   write_lines(tmp_path / 'alphas.jsonl', alphas)
+  times = [{'epoch': n, 'steps': 10, 'seconds': 45.0} for n in range(2)]
+  write_lines(tmp_path / 'times.jsonl', times)
   return tmp_path
 
 

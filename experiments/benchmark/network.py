@@ -1,0 +1,91 @@
+"""Times how a training step of an evaluation network compiles, and runs.
+
+  python experiments/benchmark/network.py --nostack --steps=3
+
+Prints a line of JSON: seconds to trace and lower the step and to compile it,
+from an empty cache, megabytes of temporary memory, and, with --steps, seconds a
+step on noise (the median, each a dispatch of its own). The defaults are the
+published CIFAR-10 network of OPP-DARTS.
+"""
+
+import json
+import os
+import platform
+import statistics
+import time
+
+import jax
+import numpy as np
+from absl import app, flags
+
+from opp_darts_jax import native, training
+from opp_darts_jax.config import TrainConfig
+from opp_darts_jax.data import ImageData
+from opp_darts_jax.data_split import Split
+from opp_darts_jax.published import load_genotype
+
+_GENOTYPE = flags.DEFINE_string('genotype', 'OPP_DARTS', 'a published name')
+_LAYERS = flags.DEFINE_integer('layers', 20, 'number of cells', 1)
+_CHANNELS = flags.DEFINE_integer('channels', 36, 'of the first cell', 1)
+_BATCH = flags.DEFINE_integer('batch', 96, 'images in a step', 2)
+_STACK = flags.DEFINE_bool('stack', True, 'compile equal cells as one')
+_REMAT = flags.DEFINE_bool('remat', False, 'compute cells again for gradients')
+_STEPS = flags.DEFINE_integer('steps', 0, 'steps timed; 0 compiles only', 0)
+
+
+def noise(batch: int) -> ImageData:
+  """As many images of 32 x 32 as make a batch, of ten classes."""
+  draw = np.random.default_rng(0)
+  split = Split(
+    draw.integers(256, size=(batch, 32, 32, 3), dtype=np.uint8),
+    draw.integers(10, size=batch, dtype=np.int32),
+  )
+  names = tuple(map(str, range(10)))
+  return ImageData('noise', split, split, names, (0.5,) * 3, (0.25,) * 3)
+
+
+def main(argv: list[str]) -> None:
+  """Compiles, then runs."""
+  del argv
+  jax.config.update('jax_enable_compilation_cache', False)
+  native.available()  # Built once a machine, not once a program.
+  config = TrainConfig(
+    layers=_LAYERS.value, channels=_CHANNELS.value, batch_size=_BATCH.value
+  )
+  images = noise(config.batch_size)
+  genotype = load_genotype(_GENOTYPE.value)
+  model = training.make_network(config, genotype, images.num_classes)
+  model = model.clone(stack=_STACK.value, remat=_REMAT.value)
+  programs = training._make_programs(config, model, images)
+  key = jax.random.key(0)
+  state = jax.eval_shape(programs.init, key)
+  args = *jax.tree.map(jax.numpy.asarray, images.train), key, 0.025, 0.1, 1
+  begin = time.perf_counter()
+  lowered = programs.steps.lower(state, *args)
+  lower_s = time.perf_counter() - begin
+  begin = time.perf_counter()
+  compiled = lowered.compile()
+  row = {flag.name: flag.value for flag in (_GENOTYPE, _LAYERS, _CHANNELS)}
+  row |= {flag.name: flag.value for flag in (_BATCH, _STACK, _REMAT)}
+  row |= {
+    'lower_s': round(lower_s, 1),
+    'compile_s': round(time.perf_counter() - begin, 1),
+    'temp_mb': round(compiled.memory_analysis().temp_size_in_bytes / 1e6),
+  }
+  times = []
+  if _STEPS.value:
+    state = programs.init(key)
+  for _ in range(_STEPS.value):
+    begin = time.perf_counter()
+    state, _ = jax.block_until_ready(compiled(state, *args))
+    times.append(time.perf_counter() - begin)
+  row |= {
+    'step_s': round(statistics.median(times), 2) if times else None,
+    'machine': f'{jax.devices()[0].device_kind}, {os.cpu_count()} cores',
+    'versions': f'jax {jax.__version__}, Python {platform.python_version()}',
+  }
+  print(json.dumps(row), flush=True)
+
+
+if __name__ == '__main__':
+  app.run(main)

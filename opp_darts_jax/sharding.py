@@ -1,0 +1,83 @@
+"""Many devices: one mesh over all of them, batches divided, all else copied.
+
+The statistics of norms are those of the whole batch, and every device takes the
+same step: the result is that of one device, but for the order of its sums.
+"""
+
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from opp_darts_jax.errors import UserError, first_line
+
+_AXIS = 'batch'
+
+
+class Devices:
+  """All devices of all processes, unless others are given.
+
+  Attributes:
+    count: how many there are.
+    copied: the sharding of what every device has whole.
+  """
+
+  def __init__(self, devices: list[jax.Device] | None = None) -> None:
+    devices = devices or jax.devices()
+    self.count = len(devices)
+    mesh = Mesh(np.array(devices), (_AXIS,))
+    self.copied = NamedSharding(mesh, PartitionSpec())
+    self._divided = NamedSharding(mesh, PartitionSpec(_AXIS))
+
+  def check(self, batch_size: int, parts: int = 1) -> None:
+    """Raises `UserError` unless each device gets as much of every part.
+
+    Args:
+      batch_size: images in a step.
+      parts: into which the step divides its batch one after the other.
+    """
+    if batch_size % (self.count * parts):
+      whole = f'{self.count} device{"s" if self.count > 1 else ""}'
+      raise UserError(
+        f'batch_size must be a multiple of {self.count * parts}, for {whole} '
+        f'and accumulate={parts}; got {batch_size}.'
+      )
+
+  def copy(self, tree: Any) -> Any:
+    """A pytree with every leaf on every device."""
+    if jax.process_count() == 1:
+      return jax.device_put(tree, self.copied)
+    # Keys cannot be put on the devices of other processes.
+    return jax.jit(lambda tree: tree, out_shardings=self.copied)(tree)
+
+  def divide(self, tree: Any) -> Any:
+    """A pytree of traced values, each divided along its first axis."""
+    if self.count == 1:
+      return tree
+    return jax.lax.with_sharding_constraint(tree, self._divided)
+
+
+def distribute() -> None:
+  """Joins the processes of a job, one a machine.
+
+  Slurm, Cloud TPU and MPI say themselves who takes part. Elsewhere the
+  environment does: `JAX_COORDINATOR_ADDRESS` (host:port of the first process),
+  `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`.
+
+  Raises:
+    UserError: if nothing says it.
+  """
+  number, own = (
+    int(value) if value else None
+    for value in map(os.environ.get, ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'))
+  )
+  try:
+    jax.distributed.initialize(num_processes=number, process_id=own)
+  except (ValueError, RuntimeError) as error:
+    raise UserError(
+      '--distributed needs Slurm, Cloud TPU, MPI, or JAX_COORDINATOR_ADDRESS, '
+      'JAX_NUM_PROCESSES and JAX_PROCESS_ID in the environment; got: '
+      f'{first_line(error)}.'
+    ) from error

@@ -1,0 +1,132 @@
+"""Real runs: stopped, short of disk, diverging, or in several processes."""
+
+import json
+import resource
+import signal
+import socket
+import time
+
+import numpy as np
+import pytest
+from kill_runs import command, outcome, start
+
+SEARCH = (
+  '--config.data.max_train=96',
+  '--config.data.max_test=40',
+  '--config.space=s3',
+  '--config.layers=2',
+  '--config.nodes=1',
+  '--config.channels=2',
+  '--config.epochs=12',
+  '--config.batch_size=16',
+  '--config.log_steps=2',
+  '--config.schedule.stage_epochs=2',
+)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _quick_compilation():
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
+    yield
+
+
+def search(workdir, *flags, **kwargs):
+  """(exit code, what was said, the error) of a search."""
+  run = start(
+    command('search', f'--workdir={workdir}', *SEARCH, *flags), **kwargs
+  )
+  said, wrong = run.communicate()
+  return run.returncode, said, wrong
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('runs') / 'search'
+  code, _, wrong = search(workdir)
+  assert code == 0, wrong
+  return workdir
+
+
+@pytest.mark.parametrize(
+  ('number', 'code'), [(signal.SIGTERM, 75), (signal.SIGKILL, -9)]
+)
+def test_a_run_that_is_killed_ends_the_same(finished, tmp_path, number, code):
+  workdir = tmp_path / 'run'
+  run = start(command('search', f'--workdir={workdir}', *SEARCH))
+  lines = workdir / 'metrics.jsonl'
+  until = time.monotonic() + 120
+  while time.monotonic() < until and run.poll() is None:
+    if lines.exists() and lines.read_text().count('"kind": "epoch"') >= 3:
+      break
+    time.sleep(0.01)
+  run.send_signal(number)
+  _, wrong = run.communicate()
+  assert run.returncode == code, wrong
+  if code == 75:
+    assert 'stopped: not finished, ' in wrong
+    assert 'the same command goes on from there' in wrong
+  code, said, wrong = search(workdir)
+  assert code == 0, wrong
+  assert 'going on after step' in said
+  assert outcome(workdir) == outcome(finished)
+
+
+def test_checkpoints_that_cannot_be_written(finished, tmp_path):
+  # Files may have 4 kB: enough for the config, too little for checkpoints.
+  def limit():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+
+  workdir = tmp_path / 'run'
+  code, _, wrong = search(workdir, preexec_fn=limit)
+  assert code == 8, wrong
+  # Beside the sentence, threads of the storage may tell of their own trouble.
+  (sentence,) = [s for s in wrong.splitlines() if s.startswith('error: ')]
+  assert sentence.startswith('error: A checkpoint could not be written to')
+  assert sentence.endswith('make room and give the same command again.')
+  code, _, wrong = search(workdir)
+  assert code == 0, wrong
+  assert outcome(workdir) == outcome(finished)
+
+
+def test_a_search_that_diverges(tmp_path):
+  code, _, wrong = search(tmp_path, '--config.weights.learning_rate=1e30')
+  assert code == 3
+  assert 'Traceback' not in wrong
+  assert 'diverged; lower weights.learning_rate' in wrong
+
+
+def alphas_of(workdir):
+  """By epoch and cell, the alphas of active operations."""
+  lines = (workdir / 'alphas.jsonl').read_text().splitlines()
+  return [
+    np.array(record[cell], float)
+    for record in map(json.loads, lines)
+    for cell in ('normal', 'reduce')
+  ]
+
+
+def test_two_processes_search_as_one(finished, tmp_path, monkeypatch):
+  with socket.socket() as free:
+    free.bind(('localhost', 0))
+    address = f'localhost:{free.getsockname()[1]}'
+  monkeypatch.setenv('JAX_COORDINATOR_ADDRESS', address)
+  monkeypatch.setenv('JAX_NUM_PROCESSES', '2')
+  runs = []
+  line = command('search', '--distributed', f'--workdir={tmp_path}', *SEARCH)
+  for process in '01':
+    monkeypatch.setenv('JAX_PROCESS_ID', process)
+    runs.append(start(line))
+  (said, wrong), (quiet, _) = (run.communicate() for run in runs)
+  assert [run.returncode for run in runs] == [0, 0], wrong
+  assert '2 of cpu (cpu) in 2 processes' in said
+  assert 'epoch' not in quiet
+  found, expected = alphas_of(tmp_path), alphas_of(finished)
+  assert len(found) == len(expected) == 24
+  # Twenty-one steps; later, roundings of the sums part the two.
+  for ours, theirs in zip(found[:14], expected):
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-6)
+  genotypes = [
+    (workdir / 'genotype.json').read_text() for workdir in (tmp_path, finished)
+  ]
+  assert genotypes[0] == genotypes[1]
