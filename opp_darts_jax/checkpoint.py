@@ -68,13 +68,6 @@ class Checkpoints:
       if error is None:
         raise self._write_error(failure) from failure
 
-  def preempted(self, step: int) -> bool:
-    """Whether the machines of several processes are about to be taken away.
-
-    All processes get the same answer, if they all ask at the same steps.
-    """
-    return jax.process_count() > 1 and self._manager.reached_preemption(step)
-
   def save(
     self,
     step: int,

@@ -43,7 +43,8 @@ class Interruption:
 
     def restore() -> None:
       for number, handler in handlers.items():
-        signal.signal(number, handler)
+        # None was not set by Python, such as that of `jax.distributed`.
+        signal.signal(number, handler or signal.SIG_DFL)
       signal.set_wakeup_fd(before)
       os.close(writer)
       listener.join()

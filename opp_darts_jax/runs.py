@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 from opp_darts_jax import loop
 from opp_darts_jax.checkpoint import FOLDER, Checkpoints
@@ -110,7 +112,7 @@ class Run:
 
     def due(done: int) -> bool:
       every = self._config.save_steps
-      return self._asked(first + done) or bool(
+      return self._asked() or bool(
         every and (first + done) // every > saved // every
       )
 
@@ -157,15 +159,23 @@ class Run:
 
   def stop_if_asked(self, step: int) -> None:
     """Raises `NotFinished` if the run was asked to stop; `step` is saved."""
-    if self._asked(step):
+    if self._asked():
       total = self._config.epochs * self._per_epoch
       raise NotFinished(
         f'not finished, {step} of {total} steps are done and saved; the same '
         'command goes on from there.'
       )
 
-  def _asked(self, step: int) -> bool:
-    return self._interruption.requested or self._checkpoints.preempted(step)
+  def _asked(self) -> bool:
+    """Whether a signal has come, to any of several processes.
+
+    They agree on it here, as they come here after the same steps. JAX's own
+    service for it wants to be asked after every single step.
+    """
+    asked = self._interruption.requested
+    if jax.process_count() == 1:
+      return asked
+    return bool(multihost_utils.process_allgather(np.array(asked)).any())
 
   def _save(
     self,

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from opp_darts_jax import (
   arch,
@@ -15,6 +14,7 @@ from opp_darts_jax import (
   metrics,
   progressive,
   runs,
+  search_records,
 )
 from opp_darts_jax.augment import Augmentation
 from opp_darts_jax.bilevel import Metrics, SearchState
@@ -71,7 +71,12 @@ def run_search(config: SearchConfig, workdir: str | pathlib.Path) -> Genotype:
     workdir, config, search.per_epoch, _begin(search), zeros
   ) as run:
     alphas = run.lines('alphas.jsonl')
-    run.screen.say(_plan(search, images, workdir, run))
+    halves = len(search.data.train_rows), len(search.data.val_rows)
+    run.screen.say(
+      search_records.plan(
+        config, images, halves, search.per_epoch, workdir, run
+      )
+    )
     state = run.state
     stages = [Stage.from_json(stage) for stage in run.known.get('stages', [])]
     genotype = _derive(search, state)
@@ -79,13 +84,15 @@ def run_search(config: SearchConfig, workdir: str | pathlib.Path) -> Genotype:
       if _stage_begins(config, epoch, stages):
         state, stage = _next_stage(search, state, epoch, stages, run)
         stages.append(stage)
-        _record_stage(stages, epoch * search.per_epoch, run)
+        search_records.record_stage(stages, epoch * search.per_epoch, run)
       state, summary = _run_epoch(search, state, epoch, stages, run)
       previous, genotype = genotype, _derive(search, state)
-      _record_epoch(epoch, int(state.step), summary, genotype, run)
+      search_records.record_epoch(
+        epoch, int(state.step), summary, genotype, run
+      )
       if genotype != previous:
         run.screen.say(console.genotype_lines(genotype))
-      alphas.write(_alpha_record(search.space, state, epoch))
+      alphas.write(search_records.alpha_record(search.space, state, epoch))
       metrics.write_json(run.folder / 'genotype.json', genotype.to_dict())
       accuracy = summary['eval_accuracy']
       run.end_epoch(state, epoch, _known(stages), accuracy)
@@ -251,102 +258,3 @@ def _derive(search: _Search, state: SearchState) -> Genotype:
   return arch.derive_genotype(
     state.alphas, state.mask, search.space.operations, search.config.nodes
   )
-
-
-def _alpha_record(
-  space: SearchSpace, state: SearchState, epoch: int
-) -> dict[str, Any]:
-  """The alphas of an epoch; null where an operation is not active."""
-  alphas, mask = jax.device_get((state.alphas, state.mask))
-  tables = {
-    cell: np.array(
-      np.where(mask[cell], alphas[cell].astype(object), None), object
-    ).tolist()
-    for cell in arch.CELLS
-  }
-  return {
-    'epoch': epoch,
-    'step': int(state.step),
-    'operations': space.operations,
-    **tables,
-  }
-
-
-def _record_stage(stages: list[Stage], step: int, run: Run) -> None:
-  stage = stages[-1]
-  before = _active(stages[:-1])
-  run.writer.write(
-    'stage',
-    step,
-    stage.epoch,
-    stage=len(stages) - 1,
-    losses=stage.losses,
-    entered=stage.entered,
-    active=[*before, *stage.entered],
-  )
-  run.screen.say(
-    f'stage {len(stages) - 1}, epoch {stage.epoch}: enters '
-    f'{", ".join(stage.entered)}, beside {", ".join(before) or "nothing yet"}'
-  )
-  if stage.losses:
-    run.screen.say(console.loss_table(stage.losses, stage.entered))
-
-
-def _record_epoch(
-  epoch: int,
-  step: int,
-  summary: dict[str, float],
-  genotype: Genotype,
-  run: Run,
-) -> None:
-  run.writer.write(
-    'epoch',
-    step,
-    epoch,
-    **summary,
-    skip_normal=genotype.num_skips('normal'),
-    skip_reduce=genotype.num_skips('reduce'),
-    genotype=genotype.to_dict(),
-  )
-  run.screen.progress(
-    'epoch {}: loss {train_loss:.4f}, accuracy {train_accuracy:.4f}; on D_val '
-    '{eval_loss:.4f}, {eval_accuracy:.4f}'.format(epoch, **summary)
-  )
-
-
-def _plan(
-  search: _Search,
-  images: ImageData,
-  workdir: str | pathlib.Path,
-  run: Run,
-) -> str:
-  """What the run will do, in a few lines."""
-  config = search.config
-  state = jax.eval_shape(search.programs.init, search.key)
-  weights = sum(leaf.size for leaf in jax.tree.leaves(state.weights))
-  schedule = config.schedule
-  stages = (
-    'all operations at epoch 0 (DARTS)'
-    if schedule.method == 'darts'
-    else f'one operation every {schedule.stage_epochs} epochs, '
-    f'{schedule.selection} operation loss next, skip_connect last (OPP-DARTS)'
-    if schedule.selection in ('largest', 'smallest')
-    else f'one operation every {schedule.stage_epochs} epochs, '
-    f'{schedule.selection} order'
-  )
-  height, width, channels = images.image_shape
-  halves = len(search.data.train_rows), len(search.data.val_rows)
-  lines = [
-    f'Search in {workdir}'
-    + (f', going on after step {run.step}' if run.step else ''),
-    f'  device    {console.device()}',
-    f'  data      {images.name}: {halves[0]} images for weights, {halves[1]} '
-    f'for alphas, {height}x{width}x{channels}, {images.num_classes} classes',
-    f'  space     {config.space}: {", ".join(search.space.operations)}',
-    f'  supernet  {config.layers} cells, {config.nodes} nodes, '
-    f'{config.channels} channels: {weights:,} weights when complete',
-    f'  stages    {stages}',
-    f'  steps     {config.epochs} epochs of {search.per_epoch} steps, batch '
-    f'{config.batch_size}, {config.order} order alpha steps',
-  ]
-  return '\n'.join(lines)

@@ -11,16 +11,16 @@ import json
 import os
 import pathlib
 import signal
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from opp_darts_jax import sweep_table
 from opp_darts_jax.errors import NotFinished, UserError
 from opp_darts_jax.interruption import SIGNALS
-from opp_darts_jax.metrics import read_lines, write_json
+from opp_darts_jax.metrics import write_json
 
 _PAUSE = 0.1  # Seconds between two looks at the processes.
 # What a part that was asked to stop ends with: it has saved, had not begun yet,
@@ -93,7 +93,7 @@ class Part(NamedTuple):
     """Whether its folder has all that it makes."""
     if self.folder.name == 'train':
       return (self.folder / 'results.json').is_file()
-    return last_epoch(self.folder) is not None
+    return sweep_table.last_epoch(self.folder) is not None
 
 
 class Run(NamedTuple):
@@ -102,6 +102,12 @@ class Run(NamedTuple):
   config: str
   seed: int
   parts: tuple[Part, ...]
+
+  @property
+  def folders(self) -> tuple[pathlib.Path, pathlib.Path | None]:
+    """Workdirs of the search and of training, if that is part of it."""
+    search, *train = (part.folder for part in self.parts)
+    return search, train[0] if train else None
 
 
 def run_sweep(sweep: Sweep, jobs: int = 1) -> dict[str, Any]:
@@ -129,11 +135,13 @@ def run_sweep(sweep: Sweep, jobs: int = 1) -> dict[str, Any]:
   print(f'Sweep in {sweep.workdir}: {len(runs)} runs, {jobs} at a time')
   stopped, failed = _run_all(runs, jobs)
   done = [
-    _result(run) for run in runs if all(part.finished for part in run.parts)
+    sweep_table.result(run.config, run.seed, *run.folders)
+    for run in runs
+    if all(part.finished for part in run.parts)
   ]
-  found = {**flags, 'runs': done, 'configs': by_config(done)}
+  found = {**flags, 'runs': done, 'configs': sweep_table.by_config(done)}
   write_json(path, found)
-  print(table(found['configs']), flush=True)
+  print(sweep_table.table(found['configs']), flush=True)
   if stopped:
     raise NotFinished(
       f'{len(done)} of {len(runs)} runs are finished; the same command goes on '
@@ -182,22 +190,6 @@ def _plan_run(sweep: Sweep, config: str, seed: int) -> Run:
 def _name(config: str) -> str:
   file, _, variant = config.partition(':')
   return '_'.join(filter(None, (pathlib.Path(file).stem, variant)))
-
-
-def last_epoch(folder: pathlib.Path) -> dict[str, Any] | None:
-  """The numbers of the last epoch of a search; None if it is not finished."""
-  try:
-    epochs = json.loads((folder / 'config.json').read_text())['epochs']
-    genotype = json.loads((folder / 'genotype.json').read_text())
-  except (OSError, ValueError):  # Missing, or not to be read.
-    return None
-  for line in read_lines(folder / 'metrics.jsonl'):
-    # A search that was cut off within its last epoch has the genotype of the
-    # one before.
-    last = line.get('kind') == 'epoch' and line['epoch'] == epochs - 1
-    if last and line['genotype'] == genotype:
-      return line
-  return None
 
 
 def _open(workdir: pathlib.Path, flags: dict[str, Any]) -> pathlib.Path:
@@ -293,72 +285,3 @@ def _signals() -> Iterator[list[int]]:
 def _last_line(log: pathlib.Path) -> str:
   lines = log.read_text(errors='replace').split('\n')
   return next(filter(None, map(str.strip, reversed(lines))), 'no output')
-
-
-def _result(run: Run) -> dict[str, Any]:
-  """What a finished run came to."""
-  search, *train = (part.folder for part in run.parts)
-  epoch = last_epoch(search)
-  assert epoch is not None
-  tested = json.loads((train[0] / 'results.json').read_text()) if train else {}
-  return {
-    'config': run.config,
-    'seed': run.seed,
-    'workdir': str(run.parts[-1].folder),
-    'test_accuracy': tested.get('test_accuracy'),
-    **{n: epoch[n] for n in ('eval_accuracy', 'skip_normal', 'skip_reduce')},
-  }
-
-
-def by_config(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-  """Statistics of runs by config.
-
-  Args:
-    results: as in `sweep.json`.
-
-  Returns:
-    By config: `runs`, their number; means of the D_val accuracy and of the skip
-    connections of either cell; of the test accuracy mean, sample standard
-    deviation (`test_std`) and the largest (`test_best`), and its `best_run`.
-    None stands for what there is not.
-  """
-  groups: dict[str, list[dict[str, Any]]] = {}
-  for result in results:
-    groups.setdefault(result['config'], []).append(result)
-  return {config: _statistics(group) for config, group in groups.items()}
-
-
-def _statistics(group: list[dict[str, Any]]) -> dict[str, Any]:
-  means = ('eval_accuracy', 'skip_normal', 'skip_reduce')
-  tested = [run for run in group if run['test_accuracy'] is not None]
-  accuracies = [run['test_accuracy'] for run in tested]
-  best = max(tested, key=lambda run: run['test_accuracy'], default={})
-  return {
-    'runs': len(group),
-    'test_mean': statistics.mean(accuracies) if tested else None,
-    'test_std': statistics.stdev(accuracies) if len(tested) > 1 else None,
-    'test_best': best.get('test_accuracy'),
-    **{name: statistics.mean(run[name] for run in group) for name in means},
-    'best_run': best.get('workdir'),
-  }
-
-
-def table(configs: dict[str, dict[str, Any]]) -> str:
-  """The statistics as lines, a config each; skips are skip connections."""
-  rows = [
-    ['config', 'runs', 'test mean', 'std', 'best', 'D_val']
-    + ['skips: normal', 'reduce', 'best run']
-  ]
-  for config, values in configs.items():
-    runs, *numbers, best_run = values.values()
-    shown = ['-' if n is None else f'{n:.4f}' for n in numbers[:4]]
-    shown += [f'{n:.1f}' for n in numbers[4:]]
-    rows.append([config, str(runs), *shown, best_run or '-'])
-  widths = [max(map(len, column)) for column in zip(*rows)]
-  return '\n'.join(
-    '  '.join(
-      cell.ljust(width) if i in (0, len(row) - 1) else cell.rjust(width)
-      for i, (cell, width) in enumerate(zip(row, widths))
-    ).rstrip()
-    for row in rows
-  )

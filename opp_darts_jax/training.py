@@ -148,6 +148,7 @@ def make_network(
     auxiliary=config.auxiliary,
     imagenet=config.imagenet,
     compute=config.compute,
+    remat=config.remat,
   )
 
 

@@ -48,18 +48,22 @@ def finished(tmp_path_factory):
   return workdir
 
 
+def wait_for_epochs(workdir, count, run):
+  lines = workdir / 'metrics.jsonl'
+  until = time.monotonic() + 120
+  while time.monotonic() < until and run.poll() is None:
+    if lines.exists() and lines.read_text().count('"kind": "epoch"') >= count:
+      break
+    time.sleep(0.01)
+
+
 @pytest.mark.parametrize(
   ('number', 'code'), [(signal.SIGTERM, 75), (signal.SIGKILL, -9)]
 )
 def test_a_run_that_is_killed_ends_the_same(finished, tmp_path, number, code):
   workdir = tmp_path / 'run'
   run = start(command('search', f'--workdir={workdir}', *SEARCH))
-  lines = workdir / 'metrics.jsonl'
-  until = time.monotonic() + 120
-  while time.monotonic() < until and run.poll() is None:
-    if lines.exists() and lines.read_text().count('"kind": "epoch"') >= 3:
-      break
-    time.sleep(0.01)
+  wait_for_epochs(workdir, 3, run)
   run.send_signal(number)
   _, wrong = run.communicate()
   assert run.returncode == code, wrong
@@ -106,20 +110,32 @@ def alphas_of(workdir):
   ]
 
 
-def test_two_processes_search_as_one(finished, tmp_path, monkeypatch):
+def search_in_two(workdir, monkeypatch):
+  """Two processes of one search."""
   with socket.socket() as free:
     free.bind(('localhost', 0))
     address = f'localhost:{free.getsockname()[1]}'
   monkeypatch.setenv('JAX_COORDINATOR_ADDRESS', address)
   monkeypatch.setenv('JAX_NUM_PROCESSES', '2')
   runs = []
-  line = command('search', '--distributed', f'--workdir={tmp_path}', *SEARCH)
+  line = command('search', '--distributed', f'--workdir={workdir}', *SEARCH)
   for process in '01':
     monkeypatch.setenv('JAX_PROCESS_ID', process)
     runs.append(start(line))
+  return runs
+
+
+def test_two_processes_search_as_one(finished, tmp_path, monkeypatch):
+  runs = search_in_two(tmp_path, monkeypatch)
+  wait_for_epochs(tmp_path, 3, runs[0])
+  runs[1].send_signal(signal.SIGTERM)  # They stop together.
+  (_, wrong), _ = (run.communicate() for run in runs)
+  assert [run.returncode for run in runs] == [75, 75], wrong
+  runs = search_in_two(tmp_path, monkeypatch)
   (said, wrong), (quiet, _) = (run.communicate() for run in runs)
   assert [run.returncode for run in runs] == [0, 0], wrong
   assert '2 of cpu (cpu) in 2 processes' in said
+  assert 'going on after step' in said
   assert 'epoch' not in quiet
   found, expected = alphas_of(tmp_path), alphas_of(finished)
   assert len(found) == len(expected) == 24

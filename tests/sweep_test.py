@@ -13,6 +13,7 @@ import pytest
 from launchers_test import DATA, ROOT
 
 from opp_darts_jax import sweep as sweep_lib
+from opp_darts_jax import sweep_table
 from opp_darts_jax.errors import NotFinished, UserError
 from opp_darts_jax.sweep import Sweep, SweepError
 
@@ -130,7 +131,7 @@ def test_wrong_input(make, changes, sentence):
 
 
 def test_search_is_finished_with_the_genotype_of_its_last_epoch(tmp_path):
-  assert sweep_lib.last_epoch(tmp_path) is None
+  assert sweep_table.last_epoch(tmp_path) is None
   (tmp_path / 'config.json').write_text('{"epochs": 2}')
   (tmp_path / 'genotype.json').write_text('{"normal": 0}')
   lines = [{'kind': 'epoch', 'epoch': 0, 'genotype': {'normal': 0}}]
@@ -140,13 +141,13 @@ def test_search_is_finished_with_the_genotype_of_its_last_epoch(tmp_path):
     (tmp_path / 'metrics.jsonl').write_text(text)
 
   write()
-  assert sweep_lib.last_epoch(tmp_path) is None
+  assert sweep_table.last_epoch(tmp_path) is None
   lines.append({'kind': 'train', 'epoch': 1})
   lines.append({'kind': 'epoch', 'epoch': 1, 'genotype': {'normal': 1}})
   write()
-  assert sweep_lib.last_epoch(tmp_path) is None
+  assert sweep_table.last_epoch(tmp_path) is None
   (tmp_path / 'genotype.json').write_text('{"normal": 1}')
-  assert sweep_lib.last_epoch(tmp_path) == lines[-1]
+  assert sweep_table.last_epoch(tmp_path) == lines[-1]
 
 
 def test_statistics_and_table():
@@ -160,7 +161,7 @@ def test_statistics_and_table():
       'skip_reduce': 8,
     }
 
-  found = sweep_lib.by_config(
+  found = sweep_table.by_config(
     [
       run('x', 'x/0', 0.5, 0.25, 1),
       run('y', 'y/0', None, 0.125, 0),
@@ -177,7 +178,7 @@ def test_statistics_and_table():
     'skip_reduce': 8,
     'best_run': 'x/1',
   }
-  head, x, y = map(str.split, sweep_lib.table(found).splitlines())
+  head, x, y = map(str.split, sweep_table.table(found).splitlines())
   assert head[:5] == ['config', 'runs', 'test', 'mean', 'std']
   numbers = ['0.6250', '0.1768', '0.7500', '0.5000', '1.5', '8.0']
   assert x == ['x', '2', *numbers, 'x/1']
