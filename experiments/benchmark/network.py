@@ -19,10 +19,11 @@ import numpy as np
 from absl import app, flags
 
 from opp_darts_jax import native, training
+from opp_darts_jax.augment import Augmentation
 from opp_darts_jax.config import TrainConfig
-from opp_darts_jax.data import ImageData
-from opp_darts_jax.data_split import Split
 from opp_darts_jax.published import load_genotype
+from opp_darts_jax.sharding import Devices
+from opp_darts_jax.train_programs import TrainMetrics, make_train_programs
 
 _GENOTYPE = flags.DEFINE_string('genotype', 'OPP_DARTS', 'a published name')
 _LAYERS = flags.DEFINE_integer('layers', 20, 'number of cells', 1)
@@ -33,33 +34,33 @@ _REMAT = flags.DEFINE_bool('remat', False, 'compute cells again for gradients')
 _STEPS = flags.DEFINE_integer('steps', 0, 'steps timed; 0 compiles only', 0)
 
 
-def noise(batch: int) -> ImageData:
-  """As many images of 32 x 32 as make a batch, of ten classes."""
-  draw = np.random.default_rng(0)
-  split = Split(
-    draw.integers(256, size=(batch, 32, 32, 3), dtype=np.uint8),
-    draw.integers(10, size=batch, dtype=np.int32),
-  )
-  names = tuple(map(str, range(10)))
-  return ImageData('noise', split, split, names, (0.5,) * 3, (0.25,) * 3)
-
-
 def main(argv: list[str]) -> None:
   """Compiles, then runs."""
   del argv
   jax.config.update('jax_enable_compilation_cache', False)
   native.available()  # Built once a machine, not once a program.
   config = TrainConfig(
-    layers=_LAYERS.value, channels=_CHANNELS.value, batch_size=_BATCH.value
+    layers=_LAYERS.value,
+    channels=_CHANNELS.value,
+    batch_size=_BATCH.value,
+    remat=_REMAT.value,
   )
-  images = noise(config.batch_size)
   genotype = load_genotype(_GENOTYPE.value)
-  model = training.make_network(config, genotype, images.num_classes)
-  model = model.clone(stack=_STACK.value, remat=_REMAT.value)
-  programs = training._make_programs(config, model, images)
+  model = training.make_network(config, genotype, classes=10)
+  model = model.clone(stack=_STACK.value)
+  augmentation = Augmentation((0.5,) * 3, (0.25,) * 3, cutout=16)
+  devices = Devices()
+  programs = make_train_programs(
+    config, model, (32, 32, 3), augmentation, devices
+  )
+  draw = np.random.default_rng(0)
+  images = draw.integers(256, size=(_BATCH.value, 32, 32, 3), dtype=np.uint8)
+  labels = draw.integers(10, size=_BATCH.value, dtype=np.int32)
   key = jax.random.key(0)
+  args = devices.copy(
+    (TrainMetrics.zeros(), images, labels, key, 0.025, 0.1, 1)
+  )
   state = jax.eval_shape(programs.init, key)
-  args = *jax.tree.map(jax.numpy.asarray, images.train), key, 0.025, 0.1, 1
   begin = time.perf_counter()
   lowered = programs.steps.lower(state, *args)
   lower_s = time.perf_counter() - begin
