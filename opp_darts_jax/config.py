@@ -29,6 +29,16 @@ def _at_least(config: Any, name: str, least: int, prefix: str = '') -> None:
   _require(value, prefix + name, lambda v: v >= least, f'at least {least}')
 
 
+def _check_run(config: Any) -> None:
+  """Checks the fields that searches and training have in common."""
+  for name in ('layers', 'channels', 'epochs', 'log_steps', 'accumulate'):
+    _at_least(config, name, 1)
+  _at_least(config, 'batch_size', 2)
+  for name in ('seed', 'save_steps'):
+    _at_least(config, name, 0)
+  check_choice('compute', config.compute, COMPUTES)
+
+
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
   """Where images come from and how they are augmented.
@@ -260,14 +270,8 @@ class SearchConfig:
     space.mask(self.nodes)  # Refuses a number of nodes it does not have.
     check_choice('order', self.order, BILEVEL_ORDERS)
     check_choice('layout', self.layout, LAYOUTS)
-    check_choice('compute', self.compute, COMPUTES)
-    for name in ('nodes', 'channels', 'epochs', 'log_steps'):
-      _at_least(self, name, 1)
-    _at_least(self, 'layers', 1)
-    _at_least(self, 'batch_size', 2)
-    _at_least(self, 'seed', 0)
-    _at_least(self, 'accumulate', 1)
-    _at_least(self, 'save_steps', 0)
+    _at_least(self, 'nodes', 1)
+    _check_run(self)
     _require(
       self.train_fraction, 'train_fraction', lambda v: 0 < v < 1, 'in (0, 1)'
     )
@@ -355,15 +359,8 @@ class TrainConfig:
   weights: WeightOptimizerConfig = WeightOptimizerConfig(learning_rate_min=0.0)
 
   def __post_init__(self) -> None:
-    for name in ('channels', 'epochs', 'log_steps'):
-      _at_least(self, name, 1)
-    _at_least(self, 'layers', 1)
-    _at_least(self, 'batch_size', 2)
-    _at_least(self, 'seed', 0)
-    _at_least(self, 'accumulate', 1)
-    _at_least(self, 'save_steps', 0)
+    _check_run(self)
     _at_least(self, 'auxiliary_weight', 0)
-    check_choice('compute', self.compute, COMPUTES)
     for name in ('drop_path', 'label_smoothing', 'average'):
       _require(getattr(self, name), name, lambda v: 0 <= v < 1, 'in [0, 1)')
     _require(self.rate_decay, 'rate_decay', lambda v: 0 <= v <= 1, 'in [0, 1]')

@@ -61,6 +61,7 @@ def run_epoch(
   dispatch: Callable[[Any, Any, int], tuple[Any, Any]],
   state: Any,
   start: Position,
+  zeros: Any,
   steps: int,
   log_steps: int,
   pace: Pace,
@@ -77,6 +78,7 @@ def run_epoch(
       state that comes in is consumed. The metrics have a `train_loss`.
     state: what the steps change.
     start: where to begin; at the beginning of an epoch its sums are zero.
+    zeros: the sums before a step.
     steps: in the epoch.
     log_steps: steps between two lines of metrics.
     pace: how many steps to dispatch at once.
@@ -94,7 +96,6 @@ def run_epoch(
   """
   at, sums = start.done, start.sums
   totals = dict(start.totals)
-  zeros = jax.tree.map(lambda s: s * 0, sums)
   pending: tuple[int, int, Any] | None = None
 
   def settle() -> None:

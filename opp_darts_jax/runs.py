@@ -126,6 +126,7 @@ class Run:
       dispatch,
       state,
       start,
+      self._zeros,
       self._per_epoch,
       self._config.log_steps,
       self.pace,

@@ -30,6 +30,7 @@ class Devices:
     mesh = Mesh(np.array(devices), (_AXIS,))
     self.copied = NamedSharding(mesh, PartitionSpec())
     self._divided = NamedSharding(mesh, PartitionSpec(_AXIS))
+    self._copy = jax.jit(lambda tree: tree, out_shardings=self.copied)
 
   def check(self, batch_size: int, parts: int = 1) -> None:
     """Raises `UserError` unless each device gets as much of every part.
@@ -50,7 +51,7 @@ class Devices:
     if jax.process_count() == 1:
       return jax.device_put(tree, self.copied)
     # Keys cannot be put on the devices of other processes.
-    return jax.jit(lambda tree: tree, out_shardings=self.copied)(tree)
+    return self._copy(tree)
 
   def divide(self, tree: Any) -> Any:
     """A pytree of traced values, each divided along its first axis."""

@@ -48,7 +48,16 @@ def run(values, log_steps, size, start=None, due=lambda at: False):
   start = start or Position(0, ZEROS, {})
   try:
     result = loop.run_epoch(
-      dispatch, start.done, start, len(values), log_steps, pace, log, due, save
+      dispatch,
+      start.done,
+      start,
+      ZEROS,
+      len(values),
+      log_steps,
+      pace,
+      log,
+      due,
+      save,
     )
   except StopError:
     result = None
