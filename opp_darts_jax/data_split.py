@@ -73,6 +73,19 @@ def subset(split: Split, field: str, count: int, seed: int) -> Split:
   return split.take(np.sort(order[:count]))
 
 
+def count_batches(size: int, images: int, what: str) -> int:
+  """How many whole batches these images make.
+
+  Raises:
+    UserError: naming the images by `what`, if they do not make one.
+  """
+  if images < size:
+    raise UserError(
+      f'batch_size must be at most {images}, the number of {what}; got {size}.'
+    )
+  return images // size
+
+
 def _stratified_order(
   labels: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:

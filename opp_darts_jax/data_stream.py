@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -72,15 +72,18 @@ class Streamed:
     """How many logits a network needs."""
     return len(self.class_names)
 
-  def train_batches(self, batch_size: int, start: int) -> Iterator[Batch]:
+  def train_batches(
+    self, batch_size: int, start: int, own: Sequence[int] | None = None
+  ) -> Iterator[Batch]:
     """Batches without end: an epoch has num_train // batch_size of them.
 
     Args:
       batch_size: images in a batch.
       start: batches already taken; the first one is the next.
+      own: which rows of each batch are read, ascending; None is all.
 
     Yields:
-      Images uint8 (B, H, W, C) and labels int32 (B,).
+      Images uint8 (B, H, W, C) and labels int32 (B,), of these rows.
 
     Raises:
       DataError: if an image cannot be read any more.
@@ -95,16 +98,19 @@ class Streamed:
       .random_map(self.train.cut_at_random)
     )
     rest = images[:per_epoch].repeat()[start * batch_size :]
-    return self._batches(rest, batch_size)
+    return self._batches(rest, batch_size, own)
 
-  def test_batches(self, batch_size: int) -> Iterator[Batch]:
-    """All test images in order, in batches of which the last may be smaller.
+  def test_batches(
+    self, batch_size: int, own: Sequence[int] | None = None
+  ) -> Iterator[Batch]:
+    """All test images in order; the first ones again fill up the last batch.
 
     Args:
       batch_size: images in a batch.
+      own: which rows of each batch are read, ascending; None is all.
 
     Yields:
-      Images uint8 (B, H, W, C) and labels int32 (B,).
+      Images uint8 (B, H, W, C) and labels int32 (B,), of these rows.
 
     Raises:
       DataError: if an image cannot be read any more.
@@ -112,10 +118,13 @@ class Streamed:
     import grain  # a second to import
 
     images = grain.MapDataset.source(self.test.rows).map(self.test.cut_centre)
-    return self._batches(images, batch_size)
+    whole = -(-self.num_test // batch_size) * batch_size
+    return self._batches(images.repeat()[:whole], batch_size, own)
 
-  def _batches(self, images: Any, batch_size: int) -> Iterator[Batch]:
-    """Decodes a `grain.MapDataset` and stacks its images.
+  def _batches(
+    self, images: Any, batch_size: int, own: Sequence[int] | None
+  ) -> Iterator[Batch]:
+    """Decodes a `grain.MapDataset` of whole batches and stacks its images.
 
     Single images pass from the workers, as whole batches take more shared
     memory than many containers have.
@@ -124,6 +133,9 @@ class Streamed:
 
     if not flags.FLAGS.is_parsed():  # grain looks at flags of its own.
       flags.FLAGS.mark_as_parsed()
+    if own is not None:
+      images = grain.MapDataset.source(_Share(images, batch_size, own))
+      batch_size = len(own)
     read = grain.ReadOptions(2 if self.workers else 16, _DECODED)
     decoded = images.to_iter_dataset(read).mp_prefetch(
       grain.MultiprocessingOptions(self.workers, _SHARED), _start_worker
@@ -140,6 +152,28 @@ class Streamed:
       ) from error
     finally:
       batches.close()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Share:
+  """What a process reads of batches that it shares with others.
+
+  Attributes:
+    images: of whole batches, one after the other.
+    batch_size: images in a batch.
+    own: rows of each batch.
+  """
+
+  images: Sequence[Any]
+  batch_size: int
+  own: Sequence[int]
+
+  def __len__(self) -> int:
+    return len(self.images) // self.batch_size * len(self.own)
+
+  def __getitem__(self, index: int) -> Any:
+    batch, row = divmod(index, len(self.own))
+    return self.images[batch * self.batch_size + self.own[row]]
 
 
 def open_stream(config: DataConfig, seed: int) -> Streamed:

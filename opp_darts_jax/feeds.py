@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
-import numpy as np
 
 from opp_darts_jax.data import ImageData
 from opp_darts_jax.data_stream import Streamed
@@ -62,6 +61,8 @@ class InMemory:
 class Streaming:
   """Batches come from worker processes, one step at a time.
 
+  Every process of a job reads what its own devices take.
+
   Args:
     stream: the data set.
     programs: of the training run.
@@ -80,14 +81,15 @@ class Streaming:
   ) -> None:
     self._stream, self._programs, self._devices = stream, programs, devices
     self._batch_size = batch_size
-    self._batches = stream.train_batches(batch_size, start)
+    self._own = devices.own_rows(batch_size)
+    self._batches = stream.train_batches(batch_size, start, self._own)
 
   def train(
     self, state: TrainState, sums: TrainMetrics, count: int, step: Step
   ) -> Stepped:
     """Takes `count` steps; the state that comes in is consumed."""
     for _ in range(count):
-      batch = self._devices.copy(next(self._batches))
+      batch = self._devices.join(next(self._batches))
       state, sums = self._programs.step(state, sums, *batch, *step)
     return state, sums
 
@@ -95,10 +97,10 @@ class Streaming:
     """Evaluates on all test images."""
 
     def parts() -> Iterator[Evaluation]:
-      for images, labels in self._stream.test_batches(self._batch_size):
-        # The last batch is filled up, so that one program serves all.
-        rows = np.arange(self._batch_size) % len(labels)
-        batch = self._devices.copy((images[rows], labels[rows]))
-        yield self._programs.test(state, *batch, len(labels))
+      left = self._stream.num_test
+      for own in self._stream.test_batches(self._batch_size, self._own):
+        batch = self._devices.join(own)
+        yield self._programs.test(state, *batch, min(left, self._batch_size))
+        left -= self._batch_size
 
     return merge(parts())

@@ -101,8 +101,10 @@ def conv(
       for row in range(kernel.shape[0])
       for column in range(kernel.shape[1])
     ]
-    flat = kernel.reshape(-1, kernel.shape[-1])
-    return jnp.concatenate(patches, -1) @ flat
+    # As matrices, or the kernel's gradient transposed all of x first.
+    x = jnp.concatenate(patches, -1)
+    flat = x.reshape(-1, x.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1])
+    return flat.reshape(*x.shape[:-1], -1)
 
   return lax.platform_dependent(x, kernel, cpu=product, default=library)
 

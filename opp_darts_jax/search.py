@@ -20,7 +20,7 @@ from opp_darts_jax.augment import Augmentation
 from opp_darts_jax.bilevel import Metrics, SearchState
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data import ImageData
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.data_split import count_batches
 from opp_darts_jax.genotype import Genotype
 from opp_darts_jax.programs import Programs, SearchData, make_programs
 from opp_darts_jax.progressive import Stage
@@ -106,12 +106,12 @@ def _prepare(
   rows = data.halves(
     images.train.labels, config.train_fraction, config.data.split_seed
   )
-  fewest = min(map(len, rows))
-  if fewest < config.batch_size:
-    raise UserError(
-      f'batch_size is {config.batch_size}, but the smaller half of the '
-      f'training images of {images.name} has {fewest}: a batch must fit.'
+  per_epoch, _ = (
+    count_batches(
+      config.batch_size, len(part), f'images of {images.name} in {half}'
     )
+    for half, part in zip(('D_train', 'D_val'), rows)
+  )
   model = Supernet(
     space,
     config.nodes,
@@ -132,7 +132,6 @@ def _prepare(
   )
   on_device = SearchData(*devices.copy((*images.train, *rows)))
   key = devices.copy(jax.random.key(config.seed))
-  per_epoch = len(rows[0]) // config.batch_size
   return _Search(config, space, programs, on_device, devices, key, per_epoch)
 
 

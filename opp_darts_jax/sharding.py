@@ -53,6 +53,19 @@ class Devices:
     # Keys cannot be put on the devices of other processes.
     return self._copy(tree)
 
+  def own_rows(self, batch_size: int) -> list[int]:
+    """The rows of a batch that go to devices of this process, ascending."""
+    shares = self._divided.addressable_devices_indices_map((batch_size,))
+    rows = np.arange(batch_size)
+    return np.unique([rows[share] for share in shares.values()]).tolist()
+
+  def join(self, own: Any) -> Any:
+    """A pytree of divided batches, from the `own_rows` of every process."""
+    return jax.tree.map(
+      lambda rows: jax.make_array_from_process_local_data(self._divided, rows),
+      own,
+    )
+
   def divide(self, tree: Any) -> Any:
     """A pytree of traced values, each divided along its first axis."""
     if self.count == 1:

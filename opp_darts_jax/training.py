@@ -20,8 +20,8 @@ from opp_darts_jax import (
 from opp_darts_jax.augment import Augmentation
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.data import ImageData
+from opp_darts_jax.data_split import count_batches
 from opp_darts_jax.data_stream import Streamed
-from opp_darts_jax.errors import UserError
 from opp_darts_jax.evaluation import Evaluation
 from opp_darts_jax.feeds import InMemory, Step, Streaming
 from opp_darts_jax.genotype import Genotype
@@ -60,7 +60,9 @@ def run_training(
   devices.check(config.batch_size, config.accumulate)
   genotype = load_genotype(config.genotype)
   images = load_images(config)
-  per_epoch = _steps_per_epoch(config, images)
+  per_epoch = count_batches(
+    config.batch_size, images.num_train, f'training images of {images.name}'
+  )
   model = make_network(config, genotype, images.num_classes)
   programs = make_train_programs(
     config,
@@ -75,7 +77,8 @@ def run_training(
   zeros = devices.copy(TrainMetrics.zeros())
   with runs.open_run(workdir, config, per_epoch, state, zeros) as run:
     metrics.write_json(run.folder / 'genotype.json', genotype.to_dict())
-    run.screen.say(_plan(config, images, genotype, num_weights, workdir, run))
+    sizes = num_weights, per_epoch
+    run.screen.say(_plan(config, images, genotype, sizes, workdir, run))
     state = run.state
     results = run.known.get('results', {})
     feed = (
@@ -148,6 +151,7 @@ def make_network(
     auxiliary=config.auxiliary,
     imagenet=config.imagenet,
     compute=config.compute,
+    stack=config.stack,
     remat=config.remat,
   )
 
@@ -164,16 +168,6 @@ def learning_rate(config: TrainConfig, epoch: int) -> float:
   if config.rate_schedule == 'cosine':
     share = (1 - math.cos(math.pi * share)) / 2
   return most + (least - most) * share
-
-
-def _steps_per_epoch(config: TrainConfig, images: ImageData | Streamed) -> int:
-  steps = images.num_train // config.batch_size
-  if not steps:
-    raise UserError(
-      f'batch_size is {config.batch_size}, but {images.name} has '
-      f'{images.num_train} training images: a batch must fit.'
-    )
-  return steps
 
 
 def _describe(
@@ -214,13 +208,13 @@ def _plan(
   config: TrainConfig,
   images: ImageData | Streamed,
   genotype: Genotype,
-  num_weights: int,
+  sizes: tuple[int, int],
   workdir: str | pathlib.Path,
   run: Run,
 ) -> str:
-  """What the run will do, in a few lines."""
+  """What the run will do, in a few lines; `sizes`: weights, steps an epoch."""
+  num_weights, per_epoch = sizes
   height, width, channels = images.image_shape
-  per_epoch = _steps_per_epoch(config, images)
   return '\n'.join(
     [
       f'Training in {workdir}'

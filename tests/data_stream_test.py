@@ -120,12 +120,33 @@ def test_images_that_fill_no_batch_are_left_out_and_others_next_time(folder):
   assert set(first) != set(second)
 
 
-def test_test_images_come_in_order_and_the_last_batch_is_smaller(folder):
+def test_test_images_come_in_order_and_fill_up_the_last_batch(folder):
   stream, want = opened(folder), data.load(config_of(folder)).test
   parts = list(stream.test_batches(4))
-  assert [len(labels) for _, labels in parts] == [4, 4, 2]
+  assert [len(labels) for _, labels in parts] == [4, 4, 4]
   images, labels = map(np.concatenate, zip(*parts))
-  assert_same([(images, labels)], [want])
+  rows = [*range(10), 0, 1]
+  assert_same([(images, labels)], [(want.images[rows], want.labels[rows])])
+
+
+def test_processes_read_their_rows_of_the_same_batches(folder):
+  stream, shares = opened(folder, crop='resized'), ([0, 2], [1, 3])
+
+  def joined(batches):
+    whole = []
+    for parts in zip(*batches):
+      images, labels = (np.stack(part, 1) for part in zip(*parts))
+      whole.append((images.reshape(4, *images.shape[2:]), labels.ravel()))
+    return whole
+
+  whole = taken(stream, 4, 3, 6)
+  own = [
+    list(itertools.islice(stream.train_batches(4, 3, rows), 6))
+    for rows in shares
+  ]
+  assert_same(joined(own), whole)
+  own = [list(stream.test_batches(4, rows)) for rows in shares]
+  assert_same(joined(own), list(stream.test_batches(4)))
 
 
 def test_without_test_folder_the_split_is_that_of_load(folder):

@@ -464,8 +464,9 @@ def test_tfds_stream_gives_what_load_does(prepare):
   assert set(by_content((images, labels))) <= set(stored)
   assert len(set(by_content((images, labels)))) == 6
   parts = list(stream.test_batches(2))
-  assert [len(labels) for _, labels in parts] == [2, 2, 1]
-  assert_same(Split(*map(np.concatenate, zip(*parts))), pets.test)
+  assert [len(labels) for _, labels in parts] == [2, 2, 2]
+  images, labels = map(np.concatenate, zip(*parts))
+  assert_same(Split(images[:5], labels[:5]), pets.test)
   assert 'tensorflow' not in sys.modules
 
 

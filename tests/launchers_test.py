@@ -167,7 +167,7 @@ def test_dry_run_writes_nothing(tmp_path):
   ('flag', 'sentence', 'code'),
   [
     ('--config.space=s9', "Unknown search space 's9'; valid are: darts, s1", 2),
-    ('--config.batch_size=5000', 'a batch must fit', 2),
+    ('--config.batch_size=5000', 'batch_size must be at most', 2),
     ('--config.foo=1', 'The config has no field', 2),
     ('--config=nope.py', 'nope.py', 2),
     ('--config.epochs=abc', 'abc', 2),

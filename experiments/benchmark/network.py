@@ -43,11 +43,11 @@ def main(argv: list[str]) -> None:
     layers=_LAYERS.value,
     channels=_CHANNELS.value,
     batch_size=_BATCH.value,
+    stack=_STACK.value,
     remat=_REMAT.value,
   )
   genotype = load_genotype(_GENOTYPE.value)
   model = training.make_network(config, genotype, classes=10)
-  model = model.clone(stack=_STACK.value)
   augmentation = Augmentation((0.5,) * 3, (0.25,) * 3, cutout=16)
   devices = Devices()
   programs = make_train_programs(

@@ -67,15 +67,28 @@ def start(
 
 
 def build_steps(
-  mode: str, model: Supernet, state: SearchState, train: Batch, val: Batch
+  mode: str,
+  model: Supernet,
+  state: SearchState,
+  train: Batch,
+  val: Batch,
+  accumulate: int = 1,
 ) -> Any:
   """Compiles a loop over steps of a mode, as a search runs them.
+
+  Args:
+    mode: of `MODES`.
+    model: the supernet.
+    state: of which shapes are enough, as of the batches.
+    train: a batch of D_train.
+    val: a batch of D_val.
+    accumulate: parts of a step.
 
   Returns:
     The compiled (state, number of steps) -> state; it consumes its state.
   """
   order = mode if mode.startswith('second') else 'first'
-  config = SearchConfig(order=order)
+  config = SearchConfig(order=order, accumulate=accumulate)
   key = jax.random.key(0)
   rate = config.weights.learning_rate
 

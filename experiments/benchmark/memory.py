@@ -1,0 +1,76 @@
+"""What a supernet's step takes of memory, and what saves some of it.
+
+  python experiments/benchmark/memory.py --size=full --out=memory.json
+
+Compiles a first-order step with and without rematerialisation, whole and in two
+and four parts, in both layouts, and prints a line of JSON each: megabytes of
+temporary memory by XLA's own count, seconds to trace and compile from an empty
+cache and, with --steps, milliseconds a step (the median of single steps).
+"""
+
+import itertools
+import json
+import os
+import platform
+import statistics
+import time
+
+import jax
+from absl import app, flags
+from steps import MODES, SIZES, build_steps, start
+
+from opp_darts_jax import native
+from opp_darts_jax.cell import LAYOUTS
+
+_SIZE = flags.DEFINE_enum('size', 'small', list(SIZES), 'of the supernet')
+_MODE = flags.DEFINE_enum('mode', 'first', list(MODES), 'the step')
+_LAYOUT = flags.DEFINE_list('layouts', list(LAYOUTS), 'how edges are run')
+_PARTS = flags.DEFINE_list('accumulate', ['1', '2', '4'], 'parts of a step')
+_STEPS = flags.DEFINE_integer('steps', 0, 'steps timed; 0 compiles only', 0)
+_OUT = flags.DEFINE_string('out', None, 'a JSON file for the rows')
+
+
+def main(argv: list[str]) -> None:
+  """Prints and writes a row for each way to take a step."""
+  del argv
+  jax.config.update('jax_enable_compilation_cache', False)
+  native.available()  # Built once a machine, not once a program.
+  rows = []
+  for layout, remat, parts in itertools.product(
+    _LAYOUT.value, (False, True), map(int, _PARTS.value)
+  ):
+    model, state, train, val = start(_SIZE.value, 8, layout)
+    model = model.clone(remat=remat)
+    begin = time.perf_counter()
+    compiled = build_steps(_MODE.value, model, state, train, val, parts)
+    seconds = time.perf_counter() - begin
+    times = []
+    for _ in range(_STEPS.value):
+      begin = time.perf_counter()
+      state = jax.block_until_ready(compiled(state, 1))
+      times.append(1e3 * (time.perf_counter() - begin))
+    rows.append(
+      {
+        'size': _SIZE.value,
+        'mode': _MODE.value,
+        'layout': layout,
+        'remat': remat,
+        'accumulate': parts,
+        'temp_mb': round(
+          compiled.memory_analysis().temp_size_in_bytes / 1e6, 1
+        ),
+        'compile_s': round(seconds, 1),
+        'step_ms': round(statistics.median(times), 1) if times else None,
+        'machine': f'{jax.devices()[0].device_kind}, {os.cpu_count()} cores',
+        'versions': f'jax {jax.__version__}, Python '
+        f'{platform.python_version()}',
+      }
+    )
+    print(json.dumps(rows[-1]), flush=True)
+    if _OUT.value:
+      with open(_OUT.value, 'w') as file:
+        json.dump(rows, file, indent=1)
+
+
+if __name__ == '__main__':
+  app.run(main)
