@@ -43,6 +43,16 @@ def sibling(file: str, name: str) -> types.ModuleType:
   return module
 
 
+def keep_programs() -> None:
+  """Keeps compiled programs: the next run of the same shapes starts at once.
+
+  In `$JAX_COMPILATION_CACHE_DIR`, or beside the kernels.
+  """
+  if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
+    cache = str(native.cache_dir())
+    jax.config.update('jax_compilation_cache_dir', cache)
+
+
 def run(main: Callable[[], None], config: str = '') -> None:
   """Runs a launcher: wrong input or an interruption gives no traceback.
 
@@ -50,12 +60,8 @@ def run(main: Callable[[], None], config: str = '') -> None:
     main: the launcher's own part.
     config: the config file where no `--config` is given; ml_collections would
       read a default before anybody could catch what is wrong with it.
-
   """
-  # Programs are kept, so that the next run of the same shapes starts at once.
-  if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
-    cache = str(native.cache_dir())
-    jax.config.update('jax_compilation_cache_dir', cache)
+  keep_programs()
 
   def guarded(argv: list[str]) -> None:
     del argv

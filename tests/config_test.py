@@ -70,7 +70,7 @@ def test_whole_numbers_are_floats_where_a_float_is_due():
 @pytest.mark.parametrize(
   ('fields', 'sentence'),
   [
-    ({'sede': 1}, 'Unknown config field sede; valid are: seed, space, '),
+    ({'sede': 1}, 'Unknown config field sede; valid are: seed, layers, '),
     (
       {'weights': {'lr': 1.0}},
       r'Unknown config field weights\.lr; valid are: weights\.learning_rate, ',
@@ -164,7 +164,7 @@ def test_search_refuses(fields, sentence):
   [
     (
       {'space': 's1'},
-      'Unknown config field space; valid are: seed, seeds, genotype',
+      'Unknown config field space; valid are: seed, layers, channels',
     ),
     ({'genotype': 7}, 'genotype must be of type str; got 7'),
     ({'drop_path': 1.0}, r'drop_path must be in \[0, 1\); got 1\.0'),
@@ -305,8 +305,8 @@ def test_cifar10_is_as_published():
   data = DataConfig(source='cifar10')
   assert build('cifar10', 'search') == SearchConfig(data=data)
   assert list(differences(build('cifar10', 'train'), TrainConfig())) == [
-    'genotype',
     'data.source',
+    'genotype',
   ]
 
 
@@ -333,4 +333,4 @@ def test_imagenet_is_as_published_for_darts():
 
 def test_cifar100_is_cifar10_on_other_images():
   found = differences(build('cifar10', 'train'), build('cifar100', 'train'))
-  assert list(found) == ['genotype', 'data.source']
+  assert list(found) == ['data.source', 'genotype']

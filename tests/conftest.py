@@ -3,6 +3,10 @@
 import jax
 import pytest
 
+from opp_darts_jax.launch import keep_programs
+
+keep_programs()
+
 
 @pytest.fixture
 def quick_compilation():

@@ -1,0 +1,199 @@
+"""The parts of a run's config: images, optimisers, schedule of a search."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from opp_darts_jax.errors import UserError, check_choice
+
+METHODS = ('opp', 'darts')
+SELECTIONS = ('largest', 'smallest', 'random', 'fixed')
+BOUNDARIES = ('reset', 'keep')
+COSINES = ('plain', 'reanchored')
+CROPS = ('pad', 'resized')
+
+
+def require(
+  value: Any, name: str, holds: Callable[[Any], Any], what: str
+) -> None:
+  """Raises `UserError`, that the field must be `what`, unless it holds."""
+  if not holds(value):
+    raise UserError(f'{name} must be {what}; got {value!r}.')
+
+
+def at_least(config: Any, name: str, least: int, prefix: str = '') -> None:
+  """Raises `UserError` if a field of the config is below `least`."""
+  value = getattr(config, name)
+  require(value, prefix + name, lambda v: v >= least, f'at least {least}')
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+  """Where images come from and how they are augmented.
+
+  Attributes:
+    source: 'digits', a folder of class folders, an .npz file, or the name of
+      a tfds data set such as 'cifar10'.
+    data_dir: where tfds keeps its data sets; '' is tfds's own default.
+    image_size: resize images to this square size, in pixels; 0 keeps them.
+    test_fraction: share tested on where the source has no test split.
+    split_seed: decides every split of the images.
+    max_train: use at most this many training images; 0 uses all.
+    max_test: use at most this many test images; 0 uses all.
+    mean: per-channel mean, in units of pixel / 255; () measures it on the
+      training images.
+    std: per-channel standard deviation, likewise.
+    stream: whether images are read while training, instead of all at first:
+      for a folder or a tfds data set that memory does not hold. It takes an
+      image_size. Without their own, test images are drawn regardless of class
+      from tfds data sets; so are the images that max_train and max_test leave.
+    workers: processes that decode the images of a stream; 0 decodes in threads.
+      The numbers do not depend on it.
+    crop: of training images: 'pad', moved by up to crop_padding; 'resized', a
+      random part of 8 % of the area or more, at an aspect ratio of 3/4 to 4/3,
+      resized to image_size. A stream takes that part from the image as stored,
+      not squeezed into a square, and tests on the centre, 0.875 of the shorter
+      side, as is usual on ImageNet.
+    crop_padding: zero pixels put around an image before a random crop 'pad'.
+    flip: whether images are mirrored left to right at random.
+    jitter: strength of colour jitter: brightness, contrast and saturation are
+      scaled by factors in [1 - jitter, 1 + jitter]; 0 switches it off.
+    cutout: side in pixels of the square that is blanked; 0 blanks none.
+  """
+
+  source: str = 'digits'
+  data_dir: str = ''
+  image_size: int = 0
+  test_fraction: float = 0.2
+  split_seed: int = 0
+  max_train: int = 0
+  max_test: int = 0
+  mean: tuple[float, ...] = ()
+  std: tuple[float, ...] = ()
+  stream: bool = False
+  workers: int = 0
+  crop: str = 'pad'
+  crop_padding: int = 4
+  flip: bool = True
+  jitter: float = 0.0
+  cutout: int = 0
+
+  def __post_init__(self) -> None:
+    require(self.source, 'data.source', bool, 'the name of a data set')
+    for name in ('image_size', 'max_train', 'max_test', 'crop_padding'):
+      at_least(self, name, 0, 'data.')
+    for name in ('cutout', 'workers'):
+      at_least(self, name, 0, 'data.')
+    check_choice('data.crop', self.crop, CROPS)
+    require(self.jitter, 'data.jitter', lambda v: 0 <= v <= 1, 'in [0, 1]')
+    if self.stream and not self.image_size:
+      raise UserError(
+        'data.stream needs data.image_size, the size in pixels that all its '
+        'images get; got 0.'
+      )
+    require(
+      self.test_fraction, 'data.test_fraction', lambda v: 0 < v < 1, 'in (0, 1)'
+    )
+    require(
+      self.std, 'data.std', lambda v: all(s > 0 for s in v), 'all above 0'
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightOptimizerConfig:
+  """SGD for the weights w (DARTS's settings by default).
+
+  Attributes:
+    learning_rate: rate at epoch 0.
+    learning_rate_min: where the cosine ends.
+    momentum: heavy-ball momentum.
+    weight_decay: L2 term, added to the clipped gradient before momentum.
+    clip_norm: global norm to which gradients are clipped.
+  """
+
+  learning_rate: float = 0.025
+  learning_rate_min: float = 0.001
+  momentum: float = 0.9
+  weight_decay: float = 3e-4
+  clip_norm: float = 5.0
+
+  def __post_init__(self) -> None:
+    for name in ('learning_rate', 'clip_norm'):
+      require(
+        getattr(self, name), f'weights.{name}', lambda v: v > 0, 'above 0'
+      )
+    for name in ('learning_rate_min', 'weight_decay'):
+      at_least(self, name, 0, 'weights.')
+    require(
+      self.momentum, 'weights.momentum', lambda v: 0 <= v < 1, 'in [0, 1)'
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class AlphaOptimizerConfig:
+  """Adam for the architecture parameters alpha (DARTS's settings).
+
+  Attributes:
+    learning_rate: constant rate.
+    b1: decay of the first moment.
+    b2: decay of the second moment.
+    weight_decay: L2 term, added to the gradient (not decoupled).
+  """
+
+  learning_rate: float = 3e-4
+  b1: float = 0.5
+  b2: float = 0.999
+  weight_decay: float = 1e-3
+
+  def __post_init__(self) -> None:
+    require(
+      self.learning_rate, 'alphas.learning_rate', lambda v: v > 0, 'above 0'
+    )
+    for name in ('b1', 'b2'):
+      require(
+        getattr(self, name), f'alphas.{name}', lambda v: 0 <= v < 1, 'in [0, 1)'
+      )
+    at_least(self, 'weight_decay', 0, 'alphas.')
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleConfig:
+  """When operations enter the supernet (OPP-DARTS, algorithm 1).
+
+  Attributes:
+    method: 'opp', one operation a stage; 'darts', all of them at epoch 0.
+    stage_epochs: epochs between two entries (the paper's T).
+    selection: which candidate enters: the one with the 'largest' operation
+      loss (the paper), the 'smallest', a 'random' one, or the next of
+      'fixed' order.
+    order: for 'fixed', every operation of the space in order of entry.
+    score_batches: batches of D_train that score a candidate; 0 is all.
+    boundary: whether a new stage makes the optimisers forget ('reset', as in
+      the published code) or 'keep' their moments. Adam's count of steps is one
+      for all alphas: with 'keep', the first steps of an alpha that enters late
+      are up to 16 times its learning rate.
+    cosine: 'plain', one cosine over all epochs; 'reanchored', restarted from
+      the current rate at every stage (as in the published code).
+  """
+
+  method: str = 'opp'
+  stage_epochs: int = 2
+  selection: str = 'largest'
+  order: tuple[str, ...] = ()
+  score_batches: int = 0
+  boundary: str = 'reset'
+  cosine: str = 'plain'
+
+  def __post_init__(self) -> None:
+    check_choice('schedule.method', self.method, METHODS)
+    check_choice('schedule.selection', self.selection, SELECTIONS)
+    check_choice('schedule.boundary', self.boundary, BOUNDARIES)
+    check_choice('schedule.cosine', self.cosine, COSINES)
+    at_least(self, 'stage_epochs', 1, 'schedule.')
+    at_least(self, 'score_batches', 0, 'schedule.')
+    if (self.selection == 'fixed') != bool(self.order):
+      raise UserError(
+        'schedule.order lists every operation of the space in order of entry '
+        "and goes with schedule.selection='fixed'; got "
+        f'selection={self.selection!r} and order={self.order!r}.'
+      )
