@@ -3,9 +3,10 @@
   python tests/kill_runs.py --kills=30 --what=search --out=kills.json
 
 One run is left alone; then as many as `--kills` are killed once, at a moment
-drawn anew, and started again with the same command. A row says what came: by
-which signal and when, how many steps were done again, and whether all files
-that the run leaves are the same to the bit.
+drawn anew, and started again with the same command; one that ends before its
+moment does not count. A row says what came: by which signal and when, how many
+steps were done again, and whether all files that the run leaves are the same to
+the bit.
 """
 
 import argparse
@@ -68,10 +69,12 @@ def last_step(workdir: pathlib.Path) -> int:
 def killed_once(
   line: Sequence[str], workdir: pathlib.Path, number: int, after: float
 ) -> dict[str, object]:
-  """Kills a run `after` seconds, and goes on to the end."""
+  """Kills a run `after` seconds, and goes on to the end; {} if it had ended."""
   run = start(line)
   time.sleep(after)
-  alive = run.poll() is None
+  if run.poll() is not None:
+    run.communicate()
+    return {}
   run.send_signal(number)
   run.communicate()
   done = last_step(workdir)
@@ -82,7 +85,6 @@ def killed_once(
   return {
     'signal': signal.Signals(number).name,
     'after_s': round(after, 2),
-    'was_running': alive,
     'first_code': run.returncode,
     'code': again.returncode,
     'went_on_at': at,
@@ -119,11 +121,14 @@ def main() -> None:
   seconds = time.monotonic() - begin
   expected = outcome(alone)
   print(f'a run alone takes {seconds:.1f} s')
-  rows = []
-  for i in range(args.kills):
-    workdir = base / f'killed{i}'
-    number = signal.SIGTERM if i % 3 == 2 else signal.SIGKILL
+  rows: list[dict[str, object]] = []
+  while len(rows) < args.kills:
+    workdir = base / f'killed{len(rows)}'
+    number = signal.SIGTERM if len(rows) % 3 == 2 else signal.SIGKILL
     row = killed_once(line(workdir), workdir, number, draw.uniform(1, seconds))
+    if not row:
+      subprocess.run(['rm', '-r', workdir], check=True)
+      continue
     found = outcome(workdir)
     row['differs'] = [n for n in expected if found.get(n) != expected[n]]
     row['same'] = not row['differs'] and set(found) == set(expected)
