@@ -32,6 +32,10 @@ images = data.load(config.data)
 found = []
 for devices in (Devices(jax.devices()[:1]), Devices()):
   devices.check(config.batch_size, config.accumulate)
+  assert devices.own_rows(16) == list(range(16))
+  joined = devices.join(np.arange(16))
+  assert len(joined.sharding.device_set) == devices.count
+  np.testing.assert_array_equal(joined, np.arange(16))
   run = search._prepare(config, images, devices)
   state, sums = run.programs.init(run.key), devices.copy(Metrics.zeros())
   for count in (3, 17):
