@@ -47,7 +47,8 @@ class RunConfig:
     compute: 'float32', or 'bfloat16' for what the cells compute, which GPUs and
       TPUs do faster; weights, alphas, statistics and losses stay float32.
     remat: whether a cell's inner values are computed again for its gradients
-      instead of kept, which takes less memory and more time.
+      instead of kept, which takes less memory and more time; on CPU it does so
+      where equal cells are a loop alone, as the compiler undoes it elsewhere.
     accumulate: into how many parts a step divides its batch, one after the
       other, for less memory. Each part is normalised by itself, as if it were
       the batch; gradients and running averages are means over the parts.
@@ -154,7 +155,7 @@ class TrainConfig(RunConfig):
     warmup_epochs: epochs in which the rate grows linearly to the first one,
       before it falls in those that remain.
     stack: whether equal cells are compiled as one: less time to compile, and on
-      CPU a step that takes about an eighth longer. There `remat` needs it.
+      CPU a step that takes about an eighth longer.
   """
 
   layers: int = 20
