@@ -6,6 +6,8 @@ import pytest
 from opp_darts_jax.launch import keep_programs
 
 keep_programs()
+# Most of the tests' programs are small, and there are many of them.
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 
 @pytest.fixture

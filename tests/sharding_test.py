@@ -66,6 +66,7 @@ def test_eight_devices_search_as_one(accumulate):
       'JAX_PLATFORMS': 'cpu',
       'XLA_FLAGS': flags,
       'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
+      'JAX_COMPILATION_CACHE_DIR': jax.config.jax_compilation_cache_dir,
     },
     capture_output=True,
     text=True,
