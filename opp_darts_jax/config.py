@@ -16,15 +16,6 @@ from opp_darts_jax.config_parts import (
 )
 from opp_darts_jax.errors import UserError, check_choice
 
-__all__ = [
-  'AlphaOptimizerConfig',
-  'DataConfig',
-  'ScheduleConfig',
-  'SearchConfig',
-  'TrainConfig',
-  'WeightOptimizerConfig',
-]
-
 BILEVEL_ORDERS = ('first', 'second', 'second_fd')
 LAYOUTS = ('auto', 'loop', 'batch')
 COMPUTES = ('float32', 'bfloat16')

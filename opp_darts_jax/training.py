@@ -77,8 +77,9 @@ def run_training(
   zeros = devices.copy(TrainMetrics.zeros())
   with runs.open_run(workdir, config, per_epoch, state, zeros) as run:
     metrics.write_json(run.folder / 'genotype.json', genotype.to_dict())
-    sizes = num_weights, per_epoch
-    run.screen.say(_plan(config, images, genotype, sizes, workdir, run))
+    run.screen.say(
+      _plan(config, images, genotype, num_weights, per_epoch, workdir, run)
+    )
     state = run.state
     results = run.known.get('results', {})
     feed = (
@@ -208,12 +209,12 @@ def _plan(
   config: TrainConfig,
   images: ImageData | Streamed,
   genotype: Genotype,
-  sizes: tuple[int, int],
+  num_weights: int,
+  per_epoch: int,
   workdir: str | pathlib.Path,
   run: Run,
 ) -> str:
-  """What the run will do, in a few lines; `sizes`: weights, steps an epoch."""
-  num_weights, per_epoch = sizes
+  """What the run will do, in a few lines."""
   height, width, channels = images.image_shape
   return '\n'.join(
     [

@@ -15,6 +15,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,7 +114,7 @@ def main() -> None:
 
   alone = base / 'alone'
   start(line(alone)).communicate()  # Compiles, so that times are a run's own.
-  subprocess.run(['rm', '-r', alone], check=True)
+  shutil.rmtree(alone)
   begin = time.monotonic()
   run = start(line(alone))
   said, wrong = run.communicate()
@@ -127,7 +128,7 @@ def main() -> None:
     number = signal.SIGTERM if len(rows) % 3 == 2 else signal.SIGKILL
     row = killed_once(line(workdir), workdir, number, draw.uniform(1, seconds))
     if not row:
-      subprocess.run(['rm', '-r', workdir], check=True)
+      shutil.rmtree(workdir)
       continue
     found = outcome(workdir)
     row['differs'] = [n for n in expected if found.get(n) != expected[n]]
@@ -135,7 +136,7 @@ def main() -> None:
     rows.append(row)
     print(json.dumps(row), flush=True)
     if row['same']:
-      subprocess.run(['rm', '-r', workdir], check=True)
+      shutil.rmtree(workdir)
   same = sum(bool(row['same']) for row in rows)
   print(f'{same} of {len(rows)} runs ended the same to the bit')
   if args.out:

@@ -4,20 +4,17 @@
 
 Compiles a first-order step with and without rematerialisation, whole and in two
 and four parts, in both layouts, and prints a line of JSON each: megabytes of
-temporary memory by XLA's own count, seconds to trace and compile from an empty
-cache and, with --steps, milliseconds a step (the median of single steps).
+temporary memory by XLA's own count, and seconds to trace and compile from an
+empty cache.
 """
 
 import itertools
 import json
-import os
-import platform
-import statistics
 import time
 
 import jax
 from absl import app, flags
-from steps import MODES, SIZES, build_steps, start
+from steps import MODES, SIZES, build_steps, environment, start
 
 from opp_darts_jax import native
 from opp_darts_jax.cell import LAYOUTS
@@ -26,7 +23,6 @@ _SIZE = flags.DEFINE_enum('size', 'small', list(SIZES), 'of the supernet')
 _MODE = flags.DEFINE_enum('mode', 'first', list(MODES), 'the step')
 _LAYOUT = flags.DEFINE_list('layouts', list(LAYOUTS), 'how edges are run')
 _PARTS = flags.DEFINE_list('accumulate', ['1', '2', '4'], 'parts of a step')
-_STEPS = flags.DEFINE_integer('steps', 0, 'steps timed; 0 compiles only', 0)
 _OUT = flags.DEFINE_string('out', None, 'a JSON file for the rows')
 
 
@@ -36,19 +32,14 @@ def main(argv: list[str]) -> None:
   jax.config.update('jax_enable_compilation_cache', False)
   native.available()  # Built once a machine, not once a program.
   rows = []
+  supernet, state, train, val = start(_SIZE.value, 8)
   for layout, remat, parts in itertools.product(
     _LAYOUT.value, (False, True), map(int, _PARTS.value)
   ):
-    model, state, train, val = start(_SIZE.value, 8, layout)
-    model = model.clone(remat=remat)
+    model = supernet.clone(layout=layout, remat=remat)
     begin = time.perf_counter()
     compiled = build_steps(_MODE.value, model, state, train, val, parts)
     seconds = time.perf_counter() - begin
-    times = []
-    for _ in range(_STEPS.value):
-      begin = time.perf_counter()
-      state = jax.block_until_ready(compiled(state, 1))
-      times.append(1e3 * (time.perf_counter() - begin))
     rows.append(
       {
         'size': _SIZE.value,
@@ -60,10 +51,7 @@ def main(argv: list[str]) -> None:
           compiled.memory_analysis().temp_size_in_bytes / 1e6, 1
         ),
         'compile_s': round(seconds, 1),
-        'step_ms': round(statistics.median(times), 1) if times else None,
-        'machine': f'{jax.devices()[0].device_kind}, {os.cpu_count()} cores',
-        'versions': f'jax {jax.__version__}, Python '
-        f'{platform.python_version()}',
+        **environment(),
       }
     )
     print(json.dumps(rows[-1]), flush=True)

@@ -9,14 +9,13 @@ published CIFAR-10 network of OPP-DARTS.
 """
 
 import json
-import os
-import platform
 import statistics
 import time
 
 import jax
 import numpy as np
 from absl import app, flags
+from steps import environment
 
 from opp_darts_jax import native, training
 from opp_darts_jax.augment import Augmentation
@@ -82,8 +81,7 @@ def main(argv: list[str]) -> None:
     times.append(time.perf_counter() - begin)
   row |= {
     'step_s': round(statistics.median(times), 2) if times else None,
-    'machine': f'{jax.devices()[0].device_kind}, {os.cpu_count()} cores',
-    'versions': f'jax {jax.__version__}, Python {platform.python_version()}',
+    **environment(),
   }
   print(json.dumps(row), flush=True)
 

@@ -1,5 +1,7 @@
 """The supernet's steps that the benchmarks time and profile."""
 
+import os
+import platform
 from typing import Any
 
 import jax
@@ -26,6 +28,19 @@ ENTRY = (
 SPACE = SPACES['darts']
 SIZES = {'small': (8, 5, 32), 'full': (16, 8, 64)}
 MODES = ('forward', 'weight', 'first', 'second', 'second_fd')
+
+
+def environment(**others: str) -> dict[str, str]:
+  """What a row of results says of the machine and of versions, others' too."""
+  versions = {
+    'jax': jax.__version__,
+    **others,
+    'Python': platform.python_version(),
+  }
+  return {
+    'machine': f'{jax.devices()[0].device_kind}, {os.cpu_count()} cores',
+    'versions': ', '.join(' '.join(pair) for pair in versions.items()),
+  }
 
 
 def masked(
@@ -79,7 +94,7 @@ def build_steps(
   Args:
     mode: of `MODES`.
     model: the supernet.
-    state: of which shapes are enough, as of the batches.
+    state: of the search; its shapes are enough.
     train: a batch of D_train.
     val: a batch of D_val.
     accumulate: parts of a step.

@@ -20,7 +20,6 @@ import os
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -32,7 +31,16 @@ import numpy as np
 import optax
 import torch
 from absl import app, flags
-from steps import ENTRY, MODES, SIZES, SPACE, build_steps, masked, start
+from steps import (
+  ENTRY,
+  MODES,
+  SIZES,
+  SPACE,
+  build_steps,
+  environment,
+  masked,
+  start,
+)
 from torch_supernet import Search as PeerSearch
 from torch_supernet import Supernet as Peer
 
@@ -286,9 +294,7 @@ def make_row(
       name: [round(v, 2) for v in sorted(values)]
       for name, values in times.items()
     },
-    'machine': f'{jax.devices()[0].device_kind}, {os.cpu_count()} cores',
-    'versions': f'jax {jax.__version__}, torch {torch.__version__}, '
-    f'Python {platform.python_version()}',
+    **environment(torch=torch.__version__),
   }
 
 
