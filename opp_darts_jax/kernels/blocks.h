@@ -27,6 +27,8 @@ namespace opp_darts {
 template <typename T>
 struct VectorOf {
   typedef T Type __attribute__((vector_size(32)));
+  // The same in an array, at any number.
+  typedef T InArray __attribute__((vector_size(32), aligned(sizeof(T)), may_alias));
 };
 template <typename T>
 using Vector = typename VectorOf<T>::Type;
@@ -114,19 +116,18 @@ void Parallel(ffi::ThreadPool pool, int64_t count, int64_t products,
 // Copies up to a vector's lanes of an array.
 template <typename T>
 Vector<T> Load(const T* from, int64_t lanes) {
+  using InArray = typename VectorOf<T>::InArray;
+  if (lanes >= kLanes<T>) return *reinterpret_cast<const InArray*>(from);
   Vector<T> v = {};
-  if (lanes >= kLanes<T>) {
-    std::memcpy(&v, from, sizeof(v));
-  } else {
-    for (int64_t i = 0; i < lanes; ++i) v[i] = from[i];
-  }
+  for (int64_t i = 0; i < lanes; ++i) v[i] = from[i];
   return v;
 }
 
 template <typename T>
 void Store(const Vector<T>& v, T* to, int64_t lanes) {
+  using InArray = typename VectorOf<T>::InArray;
   if (lanes >= kLanes<T>) {
-    std::memcpy(to, &v, sizeof(v));
+    *reinterpret_cast<InArray*>(to) = v;
   } else {
     for (int64_t i = 0; i < lanes; ++i) to[i] = v[i];
   }
@@ -263,41 +264,53 @@ void AddBlock(const Vector<T>* block, int64_t block_row, int64_t height,
   }
 }
 
+// What a convolution gives for some neighbouring pixels; 0 for a size, stride
+// or dilation that is not known when this is compiled.
 template <typename T, int kSize, int kStride, int kDilation, int kPixels>
-void ConvPixels(const Window& w, const Vector<T>* block,
-                const Vector<T>* kernel, int64_t row, int64_t column,
-                Vector<T>* out) {
+[[gnu::always_inline]] inline void ConvPixels(const Window& w, int64_t x_row,
+                                              const Vector<T>* x,
+                                              const Vector<T>* kernel,
+                                              int64_t row, Vector<T>* out) {
   const int64_t size = kSize ? kSize : w.size;
   const int64_t stride = kStride ? kStride : w.stride;
   const int64_t dilation = kDilation ? kDilation : w.dilation;
-  Vector<T> sums[kPixels] = {};
-  for (int64_t i = 0; i < size; ++i) {
-    int64_t at = row * stride + i * dilation;
-    if (w.step > 1 && (at - w.pad()) % w.step) continue;
-    const Vector<T>* line = block + at * w.padded_row() + column * stride;
+  Vector<T> sums[kPixels];
+#pragma GCC unroll 8
+  for (int u = 0; u < kPixels; ++u) sums[u] = Vector<T>{};
+#pragma GCC unroll 5
+  for (int64_t i = 0; i < size; ++i, x += dilation * x_row) {
+    if (w.step > 1 && (row + i * dilation - w.pad()) % w.step) continue;
+#pragma GCC unroll 5
     for (int64_t j = 0; j < size; ++j) {
       const Vector<T> tap = kernel[i * size + j];
-      const Vector<T>* x = line + j * dilation;
-      for (int u = 0; u < kPixels; ++u) sums[u] += x[u * stride] * tap;
+#pragma GCC unroll 8
+      for (int u = 0; u < kPixels; ++u) {
+        sums[u] += x[u * stride + j * dilation] * tap;
+      }
     }
   }
-  for (int u = 0; u < kPixels; ++u) out[column + u] = sums[u];
+#pragma GCC unroll 8
+  for (int u = 0; u < kPixels; ++u) out[u] = sums[u];
 }
 
 template <typename T, int kSize, int kStride, int kDilation>
 void ConvRowsOf(const Window& w, const Vector<T>* block,
                 const Vector<T>* kernel, int64_t first, int64_t last,
                 Vector<T>* out) {
-  for (int64_t row = first; row < last; ++row, out += w.out_row()) {
+  const int64_t stride = kStride ? kStride : w.stride;
+  const int64_t x_row = w.padded_row(), columns = w.out_row();
+  for (int64_t row = first * stride; row < last * stride; row += stride) {
+    const Vector<T>* x = block + row * x_row;
     int64_t column = 0;
-    for (; column + 8 <= w.out_row(); column += 8) {
-      ConvPixels<T, kSize, kStride, kDilation, 8>(w, block, kernel, row, column,
-                                                  out);
+    for (; column + 8 <= columns; column += 8) {
+      ConvPixels<T, kSize, kStride, kDilation, 8>(
+          w, x_row, x + column * stride, kernel, row, out + column);
     }
-    for (; column < w.out_row(); column += 4) {
-      ConvPixels<T, kSize, kStride, kDilation, 4>(w, block, kernel, row, column,
-                                                  out);
+    if (column < columns) {
+      ConvPixels<T, kSize, kStride, kDilation, 4>(
+          w, x_row, x + column * stride, kernel, row, out + column);
     }
+    out += columns;
   }
 }
 
@@ -328,38 +341,34 @@ void ConvBlock(const Window& w, const Vector<T>* block,
   ConvRows<T>(w, block, kernel, 0, w.out_height, out);
 }
 
-// kTaps neighbouring taps of one row of the kernel; enough pixels at a time to
-// hide what a sum takes.
-template <typename T, int kTaps, int kPixels>
+// The gradient of kRows x kTaps neighbouring taps of a kernel, from `grad` on;
+// `block` is where the first of them begins. As many as there are registers.
+template <typename T, int kRows, int kTaps>
 void KernelGradTaps(const Window& w, const Vector<T>* block,
                     const Vector<T>* g, int64_t g_row, int64_t g_step,
-                    int64_t i, int64_t j0, Vector<T>* grad) {
-  Vector<T> totals[kTaps] = {};
-  for (int64_t row = 0; row < w.out_height; ++row, g += g_row) {
-    const Vector<T>* line =
-        block + (row * w.stride + i * w.dilation) * w.padded_row() +
-        j0 * w.dilation;
-    Vector<T> sums[kPixels][kTaps] = {};
-    int64_t column = 0;
-    for (; column + kPixels <= w.out_width; column += kPixels) {
-      for (int u = 0; u < kPixels; ++u) {
-        const Vector<T> gradient = g[(column + u) * g_step];
-        const Vector<T>* x = line + (column + u) * w.stride;
-        for (int j = 0; j < kTaps; ++j) {
-          sums[u][j] += x[j * w.dilation] * gradient;
-        }
+                    Vector<T>* grad) {
+  const int64_t x_row = w.padded_row();
+  const int64_t stride = w.stride, dilation = w.dilation;
+  Vector<T> sums[kRows * kTaps];
+#pragma GCC unroll 15
+  for (int tap = 0; tap < kRows * kTaps; ++tap) sums[tap] = Vector<T>{};
+  for (int64_t row = 0; row < w.out_height; ++row) {
+    const Vector<T>*x = block + row * stride * x_row, *from = g + row * g_row;
+    for (int64_t column = 0; column < w.out_width; ++column) {
+      const Vector<T> gradient = *from;
+#pragma GCC unroll 15
+      for (int tap = 0; tap < kRows * kTaps; ++tap) {
+        sums[tap] +=
+            x[dilation * (tap / kTaps * x_row + tap % kTaps)] * gradient;
       }
-    }
-    for (; column < w.out_width; ++column) {
-      for (int j = 0; j < kTaps; ++j) {
-        sums[0][j] += line[column * w.stride + j * w.dilation] * g[column * g_step];
-      }
-    }
-    for (int u = 0; u < kPixels; ++u) {
-      for (int j = 0; j < kTaps; ++j) totals[j] += sums[u][j];
+      x += stride;
+      from += g_step;
     }
   }
-  for (int j = 0; j < kTaps; ++j) grad[j] = totals[j];
+#pragma GCC unroll 15
+  for (int tap = 0; tap < kRows * kTaps; ++tap) {
+    grad[tap / kTaps * w.size + tap % kTaps] = sums[tap];
+  }
 }
 
 // The kernel's gradient, (size, size): of a padded block and g, pixels g_step
@@ -368,14 +377,21 @@ template <typename T>
 void KernelGradBlock(const Window& w, const Vector<T>* block,
                      const Vector<T>* g, int64_t g_row, int64_t g_step,
                      Vector<T>* grad) {
-  auto taps = w.size == 3   ? KernelGradTaps<T, 3, 3>
-              : w.size == 5 ? KernelGradTaps<T, 5, 2>
-              : w.size == 7 ? KernelGradTaps<T, 7, 1>
-                            : KernelGradTaps<T, 1, 4>;
-  const int64_t step = w.size <= 7 && w.size >= 3 ? w.size : 1;
-  for (int64_t i = 0; i < w.size; ++i) {
-    for (int64_t j = 0; j < w.size; j += step, grad += step) {
-      taps(w, block, g, g_row, g_step, i, j, grad);
+  auto add = [&](auto taps, int64_t row, int64_t column) {
+    taps(w, block + w.dilation * (row * w.padded_row() + column), g, g_row,
+         g_step, grad + row * w.size + column);
+  };
+  if (w.size == 3) {
+    add(KernelGradTaps<T, 3, 3>, 0, 0);
+  } else if (w.size == 5) {
+    add(KernelGradTaps<T, 3, 5>, 0, 0);
+    add(KernelGradTaps<T, 2, 5>, 3, 0);
+  } else if (w.size == 7) {
+    for (int64_t row : {0, 2, 4}) add(KernelGradTaps<T, 2, 7>, row, 0);
+    add(KernelGradTaps<T, 1, 7>, 6, 0);
+  } else {
+    for (int64_t i = 0; i < w.size * w.size; ++i) {
+      add(KernelGradTaps<T, 1, 1>, i / w.size, i % w.size);
     }
   }
 }

@@ -16,21 +16,28 @@ namespace opp_darts {
 // out(pixel) = in(pixel) @ matrix, all in blocks of channels; the number of
 // pixels is a multiple of 4.
 template <typename T, int kPixels>
-void MatMulPixels(const Vector<T>* in, int64_t channels, int64_t pixels,
-                  int64_t at, const Vector<T>* matrix, Vector<T>* out) {
-  Vector<T> sums[kPixels] = {};
+[[gnu::always_inline]] inline void MatMulPixels(const Vector<T>* in,
+                                                int64_t channels,
+                                                int64_t pixels,
+                                                const Vector<T>* matrix,
+                                                Vector<T>* out) {
+  Vector<T> sums[kPixels];
+#pragma GCC unroll 8
+  for (int u = 0; u < kPixels; ++u) sums[u] = Vector<T>{};
   for (int64_t first = 0; first < channels; first += kLanes<T>) {
-    const T* x = reinterpret_cast<const T*>(in + at);
-    int64_t lanes = std::min<int64_t>(kLanes<T>, channels - first);
+    const T* x = reinterpret_cast<const T*>(in);
+    const int64_t lanes = std::min<int64_t>(kLanes<T>, channels - first);
     for (int64_t lane = 0; lane < lanes; ++lane) {
       const Vector<T> row = matrix[first + lane];
+#pragma GCC unroll 8
       for (int u = 0; u < kPixels; ++u) {
         sums[u] += x[u * kLanes<T> + lane] * row;
       }
     }
     in += pixels;
   }
-  for (int u = 0; u < kPixels; ++u) out[at + u] = sums[u];
+#pragma GCC unroll 8
+  for (int u = 0; u < kPixels; ++u) out[u] = sums[u];
 }
 
 template <typename T>
@@ -39,10 +46,10 @@ void MatMul(const Vector<T>* in, int64_t channels, int64_t pixels,
   for (int64_t b = 0; b < NumBlocks<T>(out_channels); ++b) {
     int64_t at = 0;
     for (; at + 8 <= pixels; at += 8) {
-      MatMulPixels<T, 8>(in, channels, pixels, at, matrix, out);
+      MatMulPixels<T, 8>(in + at, channels, pixels, matrix, out + at);
     }
-    for (; at < pixels; at += 4) {
-      MatMulPixels<T, 4>(in, channels, pixels, at, matrix, out);
+    if (at < pixels) {
+      MatMulPixels<T, 4>(in + at, channels, pixels, matrix, out + at);
     }
     matrix += channels;
     out += pixels;
@@ -53,14 +60,18 @@ void MatMul(const Vector<T>* in, int64_t channels, int64_t pixels,
 template <typename T>
 void OuterProducts(const Vector<T>* x, const Vector<T>* g, int64_t pixels,
                    Vector<T>* sums) {
-  Vector<T> totals[kLanes<T>] = {};
+  Vector<T> totals[kLanes<T>];
+#pragma GCC unroll 8
+  for (int lane = 0; lane < kLanes<T>; ++lane) totals[lane] = Vector<T>{};
   const T* value = reinterpret_cast<const T*>(x);
   for (int64_t i = 0; i < pixels; ++i, value += kLanes<T>) {
+#pragma GCC unroll 8
     for (int lane = 0; lane < kLanes<T>; ++lane) {
       totals[lane] += value[lane] * g[i];
     }
   }
-  std::copy(totals, totals + kLanes<T>, sums);
+#pragma GCC unroll 8
+  for (int lane = 0; lane < kLanes<T>; ++lane) sums[lane] = totals[lane];
 }
 
 template <typename T>
@@ -111,7 +122,7 @@ struct Unit {
 
   // So many rows at a time stay in the first cache, from d to y.
   int64_t strip() const {
-    return std::max<int64_t>(1, 32 / w.out_row());
+    return std::max<int64_t>(1, 64 / w.out_row());
   }
 
   void Forward(T* y, T* mean, T* var) const {
@@ -243,21 +254,26 @@ struct Unit {
       const Vector<T> direct = Load(g_out.factor + first, lanes);
       const Vector<T> constant = Load(g_out.mean + first, lanes) * each;
       const Vector<T> slope = Load(g_out.var + first, lanes) * (2 * each);
+      auto fill = [&](auto y_of) {
+        const T* from = g_out.y + at + first;
+        for (int64_t row = 0; row < rows; ++row) {
+          Vector<T>* to = g + row * w.out_row();
+          for (int64_t i = 0; i < w.out_width; ++i, from += out_channels) {
+            to[i] = Load(from, lanes) * direct +
+                    (constant + slope * (y_of(row, i) - centre));
+          }
+          std::fill(to + w.out_width, to + w.out_row(), Vector<T>{});
+        }
+      };
       if (g_out.given) {
-        LoadBlock(g_out.given + at, rows, w.out_width, out_channels, b,
-                  w.out_row(), y);
+        const T* given = g_out.given + at + first;
+        fill([&](int64_t row, int64_t i) {
+          return Load(given + (row * w.out_width + i) * out_channels, lanes);
+        });
       } else {
         MatMul<T>(d, channels, rows * w.out_row(), matrix + b * channels,
                   kLanes<T>, y);
-      }
-      LoadBlock(g_out.y + at, rows, w.out_width, out_channels, b, w.out_row(),
-                g, [&](Vector<T> v) { return v * direct; });
-      for (int64_t row = 0; row < rows; ++row) {
-        Vector<T>* to = g + row * w.out_row();
-        for (int64_t i = 0; i < w.out_width; ++i) {
-          to[i] += constant + slope * (y[row * w.out_row() + i] - centre);
-        }
-        std::fill(to + w.out_width, to + w.out_row(), Vector<T>{});
+        fill([&](int64_t row, int64_t i) { return y[row * w.out_row() + i]; });
       }
     }
   }
@@ -292,7 +308,7 @@ struct Unit {
   }
 
   int64_t back_strip() const {
-    return std::max<int64_t>(1, 32 / w.Transposed().out_row());
+    return std::max<int64_t>(1, 64 / w.Transposed().out_row());
   }
 
   // Of a block, from the spread gradient through the convolution, the ReLU, the
@@ -304,25 +320,32 @@ struct Unit {
     int64_t channel = b * kLanes<T>, lanes = channels - channel;
     const Vector<T> r = Load(scale + channel, lanes);
     const Vector<T> zero = {};
-    Vector<T> sum = {}, product = {};
+    Vector<T> sums_g[4] = {}, sums_gu[4] = {};
     auto put = add ? AddBlock<T> : StoreBlock<T>;
     for (int64_t first = 0; first < w.height; first += back_strip()) {
       const int64_t rows = std::min(back_strip(), w.height - first);
       ConvRows<T>(back, spread, back_kernel, first, first + rows, du);
       for (int64_t row = 0; row < rows; ++row) {
+        // What is beyond the width is padding, where u is 0.
         const Vector<T>* value =
             u + (first + row + w.pad()) * w.padded_row() + w.pad();
         Vector<T>* g = du + row * back.out_row();
-        for (int64_t i = 0; i < w.width; ++i) {
-          g[i] = value[i] > zero ? g[i] : zero;
+        for (int64_t i = 0; i < back.out_row(); i += 4) {
+#pragma GCC unroll 4
+          for (int64_t j = 0; j < 4; ++j) {
+            const Vector<T> v = value[i + j], passed = v > zero ? g[i + j] : zero;
+            sums_g[j] += passed;
+            sums_gu[j] += passed * v;
+            g[i + j] = passed * r;
+          }
         }
-        sum += Sum<T>(w.width, [&](int64_t i) { return g[i]; });
-        product += Sum<T>(w.width, [&](int64_t i) { return g[i] * value[i]; });
-        for (int64_t i = 0; i < w.width; ++i) g[i] *= r;
       }
       put(du, back.out_row(), rows, w.width, channels, b,
           dx + (index * w.height + first) * w.width * channels);
     }
+    const Vector<T> sum = (sums_g[0] + sums_g[1]) + (sums_g[2] + sums_g[3]);
+    const Vector<T> product =
+        (sums_gu[0] + sums_gu[1]) + (sums_gu[2] + sums_gu[3]);
     Store<T>(-sum * r, sums + channel, lanes);
     // Where the gradient passes, x - shift is u / scale.
     Store<T>(r != zero ? product / r : zero, sums + channels + channel, lanes);
