@@ -75,17 +75,24 @@ struct Window {
   }
 };
 
+// Whether a thread's next loop over images begins with the last one.
+inline thread_local bool from_last = false;
+
 // Calls work(i) for i < count on the pool's threads and on this one, which does
 // whatever no other thread has begun: it never waits for a busy pool. Each
 // thread makes a work of its own, with the scratch that it needs. Less than some
-// number of products is not worth waking others for.
+// number of products is not worth waking others for. Every other loop runs
+// backwards: what the one before left in the caches is what it begins with.
 template <typename Make>
 void Parallel(ffi::ThreadPool pool, int64_t count, int64_t products,
               Make make) {
+  const bool backwards = from_last;
+  from_last = !backwards;
+  auto at = [=](int64_t i) { return backwards ? count - 1 - i : i; };
   int64_t helpers = std::min(pool.num_threads(), count) - 1;
   if (helpers <= 0 || products < 1 << 17) {
     auto work = make();
-    for (int64_t i = 0; i < count; ++i) work(i);
+    for (int64_t i = 0; i < count; ++i) work(at(i));
     return;
   }
   struct Progress {
@@ -96,11 +103,11 @@ void Parallel(ffi::ThreadPool pool, int64_t count, int64_t products,
   };
   auto progress = std::make_shared<Progress>();
   // A helper that comes late finds nothing to do, and makes no work.
-  auto run = [progress, count, &make]() noexcept {
+  auto run = [progress, count, at, &make]() noexcept {
     int64_t i = progress->next++, done = 0;
     if (i >= count) return;
     auto work = make();
-    for (; i < count; i = progress->next++, ++done) work(i);
+    for (; i < count; i = progress->next++, ++done) work(at(i));
     std::lock_guard<std::mutex> lock(progress->mutex);
     progress->done += done;
     if (progress->done == count) progress->all_done.notify_all();
