@@ -272,7 +272,8 @@ def _attributes(kinds: list[Kind], stride: int) -> dict[str, Any]:
 def _native(states, *args, names, stride, inside):
   kinds = _kinds(names, stride)
   shapes = _shapes(states, *args, names=names, stride=stride)
-  scratch = ShapedArray((len(kinds) + 2, *states.shape[1:]), states.dtype)
+  slots = 1 + sum(kind.shared for kind in kinds)
+  scratch = ShapedArray((slots, *states.shape[1:]), states.dtype)
   return native.call(
     'mixture',
     [*shapes, scratch],
@@ -289,7 +290,7 @@ def _native_vjp(
   kinds = _kinds(names, stride)
   norms = max(kind.norms for kind in kinds)
   own = (0,) if inside else x.shape
-  scratch = (norms + 2, *g.shape[1:])
+  scratch = (norms, *g.shape[1:])
   shapes = (g.shape, weights_DK.shape, params_DP.shape, own, scratch)
   dstates, dweights, dparams, dx, _ = native.call(
     'mixture_grad',

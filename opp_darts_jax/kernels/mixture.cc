@@ -68,9 +68,9 @@ struct Mixture {
     return {pool, w, batch, channels, kind == kMaxPool, x};
   }
 
-  // Runs an operation; slot(i) is where what its i-th norm takes goes.
-  template <typename Slot>
-  Pass<T> Run(const Operation<T>& o, Slot slot) const {
+  // Runs an operation; what its i-th norm takes goes to `to` + i * step. With
+  // no step, only the last is left.
+  Pass<T> Run(const Operation<T>& o, T* to, int64_t step) const {
     const int64_t c = channels;
     const int64_t norms = Norms(o.kind, o.repeats);
     Pass<T> pass;
@@ -80,7 +80,7 @@ struct Mixture {
     pass.shift.assign((norms + 1) * c, T(0));
     pass.scale.assign((norms + 1) * c, T(1));
     for (int64_t i = 0; i < norms; ++i) {
-      T *y = slot(i), *mean = pass.mean.data() + i * c,
+      T *y = to + i * step, *mean = pass.mean.data() + i * c,
         *var = pass.var.data() + i * c;
       if (o.kind == kSeparable) {
         const Window w =
@@ -149,13 +149,12 @@ struct Mixture {
   }
 
   // Adds to the gradients of x and of the edges' weights, and fills those of a
-  // separable operation's, which has one edge. `scratch` holds norms + 2
-  // outputs.
+  // separable operation's, which has one edge. `scratch` holds an output for
+  // each norm.
   void Backward(const Operation<T>& o, const std::vector<Edge<T>>& edges,
                 T* dx, T* ddepthwise, T* dpointwise, T* scratch) const {
     const int64_t c = channels;
-    const Pass<T> pass =
-        Run(o, [&](int64_t i) { return scratch + i * out_size(); });
+    const Pass<T> pass = Run(o, scratch, out_size());
     // Of the last norm's shift and scale.
     const T* scale = pass.scale.data() + pass.last();
     std::vector<T> dshift(c), dscale(c);
@@ -174,9 +173,7 @@ struct Mixture {
     }
     std::vector<T> factor(c), gmean(c), gvar(c);
     for (int64_t j = 0; j < c; ++j) factor[j] = edges[0].weight * scale[j];
-    // The gradients that reach a unit's output, and then its input.
-    T* below = scratch + o.repeats * out_size();
-    T* above = below + out_size();
+    const T* above = edges[0].g;
     for (int64_t i = o.repeats - 1; i >= 0; --i) {
       const T* of = pass.scale.data() + (i + 1) * c;
       for (int64_t j = 0; j < c; ++j) {
@@ -185,13 +182,13 @@ struct Mixture {
       }
       pass.units[i].Backward(
           pass.mean.data() + i * c,
-          {i + 1 == o.repeats ? edges[0].g : above, factor.data(),
-           gmean.data(), gvar.data(), pass.units_y[i]},
-          {i > 0 ? below : dx, dshift.data(), dscale.data(),
+          {above, factor.data(), gmean.data(), gvar.data(), pass.units_y[i]},
+          // What reaches a unit's input takes the place of its output.
+          {i > 0 ? pass.units_y[i] : dx, dshift.data(), dscale.data(),
            ddepthwise + i * o.size * o.size * c, dpointwise + i * c * c,
            i == 0});
       std::fill(factor.begin(), factor.end(), T(1));
-      std::swap(above, below);
+      above = pass.units_y[i];
     }
   }
 
@@ -333,7 +330,7 @@ void Clear(Buffer& buffer) {
 // operations' weights), moments (D, mean and variance of all the operations'
 // norms; those of what the edges share at the first one). The states that come
 // in are those that go out. What is computed between lies in `scratch`, which
-// XLA keeps from call to call: (K + 2, B, H, W, C).
+// XLA keeps from call to call: (1 + shared operations, B, H, W, C).
 template <ffi::DataType type>
 ffi::Error ForwardHandler(
     ffi::ThreadPool pool, ffi::Buffer<type> states, ffi::AnyBuffer source,
@@ -355,34 +352,40 @@ ffi::Error ForwardHandler(
   const auto mixture = MakeMixture<T>(
       pool, inside ? shape : source.dimensions(), x, stride);
   Clear(moments);
-  // Only the last output of an operation is needed when all of it has been run.
-  auto run = [&](int64_t d, int64_t k) {
-    T* temporary = scratch->typed_data();
+  auto run = [&](int64_t d, int64_t k, T* y) {
     const auto o = all.Get(k, params.typed_data() + d * params.dimensions()[1]);
-    auto pass = mixture.Run(o, [&](int64_t i) {
-      return temporary + (i + 1 < o.repeats ? i % 2 : k + 2) * size;
-    });
+    auto pass = mixture.Run(o, y, 0);
     T* to_moments = moments->typed_data() + d * moments->dimensions()[1];
     to_moments = std::copy(pass.mean.begin(), pass.mean.end(),
                            to_moments + all.moments[k]);
     std::copy(pass.var.begin(), pass.var.end(), to_moments);
     return pass;
   };
-  std::vector<Pass<T>> passes(all.count());
-  std::vector<bool> done(all.count());
+  // What an edge has alone is added while it is in the caches, from one place;
+  // what all of them share is kept.
+  T *own = scratch->typed_data(), *kept = own;
+  std::vector<Pass<T>> shared(all.count());
+  auto used = [&](int64_t d, int64_t k) {
+    return active.typed_data()[d * all.count() + k];
+  };
+  for (int64_t k = 0; k < all.count(); ++k) {
+    bool anywhere = false;
+    for (int64_t d = 0; d < edges; ++d) anywhere |= used(d, k);
+    if (all.shared(k) && anywhere) shared[k] = run(0, k, kept += size);
+  }
   for (int64_t d = 0; d < edges; ++d) {
+    T* sum = to->typed_data() + (shape[0] - edges + d) * size;
+    const T* weight = weights.typed_data() + d * all.count();
     std::vector<std::pair<const Pass<T>*, T>> terms;
     for (int64_t k = 0; k < all.count(); ++k) {
-      if (!active.typed_data()[d * all.count() + k]) continue;
-      if (!all.shared(k)) {
-        passes[k] = run(d, k);
-      } else if (!done[k]) {
-        passes[k] = run(0, k);
-        done[k] = true;
-      }
-      terms.push_back({&passes[k], weights.typed_data()[d * all.count() + k]});
+      if (all.shared(k) && used(d, k)) terms.push_back({&shared[k], weight[k]});
     }
-    mixture.AddSum(terms, to->typed_data() + (shape[0] - edges + d) * size);
+    mixture.AddSum(terms, sum);
+    for (int64_t k = 0; k < all.count(); ++k) {
+      if (all.shared(k) || !used(d, k)) continue;
+      const auto pass = run(d, k, own);
+      mixture.AddSum({{&pass, weight[k]}}, sum);
+    }
   }
   return ffi::Error::Success();
 }
