@@ -229,12 +229,24 @@ def _parts_jvp(
   return [add_to_last(states_dot, sums_dot)]
 
 
-def _parts_vjp(x, at, active_DK, weights_DK, params_DP, g, *, inside, **params):
+def _parts_vjp(
+  x, at, active_DK, weights_DK, params_DP, g, *, inside, all_weights, **params
+):
   """(arguments, the states' cotangents) -> the differentiable ones'."""
   function = functools.partial(_sums, active_DK, **params)
   vjp = jax.vjp(function, x, weights_DK, params_DP)[1]
-  dx, *others = vjp(g[-len(active_DK) :])
-  return [g.at[at].add(dx), *others] if inside else [g, dx, *others]
+  dx, dweights, dparams = vjp(g[-len(active_DK) :])
+  own = [g.at[at].add(dx)] if inside else [g, dx]
+  return [*own, dweights, *([dparams] if all_weights else [])]
+
+
+def _parts_vjp_jvp(x, at, active_DK, weights_DK, params_DP, g, *dots, **params):
+  """(arguments of `_parts_vjp`, their tangents) -> its results' tangents."""
+
+  def function(x, weights_DK, params_DP, g):
+    return _parts_vjp(x, at, active_DK, weights_DK, params_DP, g, **params)
+
+  return jax.jvp(function, (x, weights_DK, params_DP, g), dots)[1]
 
 
 def _shapes(states, source, active_DK, weights_DK, params_DP, **params):
@@ -251,10 +263,11 @@ def _jvp_shapes(x, at, active_DK, weights_DK, params_DP, states_dot, *_, **__):
 
 
 def _vjp_shapes(
-  x, at, active_DK, weights_DK, params_DP, g, *, inside, **params
+  x, at, active_DK, weights_DK, params_DP, g, *_, inside, all_weights, **__
 ):
-  del at, active_DK, params
-  arrays = [g, *([] if inside else [x]), weights_DK, params_DP]
+  del at, active_DK
+  arrays = [g, *([] if inside else [x]), weights_DK]
+  arrays += [params_DP] if all_weights else []
   return [ShapedArray(a.shape, a.dtype) for a in arrays]
 
 
@@ -284,30 +297,56 @@ def _native(states, *args, names, stride, inside):
   )[:2]
 
 
-def _native_vjp(
-  x, at, active_DK, weights_DK, params_DP, g, *, names, stride, inside
+def _native_jvp(
+  x, at, active_DK, weights_DK, params_DP, states_dot, *dots, inside, **params
 ):
+  kinds = _kinds(**params)
+  if inside:
+    dots = (jnp.zeros(0, x.dtype), *dots)
+  slots = 1 + sum(kind.shared for kind in kinds)
+  scratch = ShapedArray((2, slots, *states_dot.shape[1:]), x.dtype)
+  return native.call(
+    'mixture_jvp',
+    [ShapedArray(states_dot.shape, x.dtype), scratch],
+    *(x, at, active_DK, weights_DK, params_DP, states_dot, *dots),
+    aliases={5: 0},
+    **_attributes(kinds, params['stride']),
+  )[:1]
+
+
+def _native_vjp(*args, names, stride, inside, all_weights):
+  """Of `_parts_vjp`, or with tangents after the arguments, of its tangents."""
+  x, _, _, weights_DK, params_DP, g, *dots = args
   kinds = _kinds(names, stride)
   norms = max(kind.norms for kind in kinds)
-  own = (0,) if inside else x.shape
-  scratch = (norms, *g.shape[1:])
-  shapes = (g.shape, weights_DK.shape, params_DP.shape, own, scratch)
+  shapes = (
+    g.shape,
+    weights_DK.shape,
+    params_DP.shape if all_weights else (0,),
+    (0,) if inside else x.shape,
+    (2 if dots else 1, norms, *g.shape[1:]),
+  )
   dstates, dweights, dparams, dx, _ = native.call(
-    'mixture_grad',
+    'mixture_grad_jvp' if dots else 'mixture_grad',
     [ShapedArray(shape, g.dtype) for shape in shapes],
-    *(x, at, active_DK, weights_DK, params_DP, g),
-    aliases={5: 0},
+    *args,
+    # The states' cotangent, or its tangent.
+    aliases={len(args) - 1: 0},
     **_attributes(kinds, stride),
   )
-  return [dstates, *([] if inside else [dx]), dweights, dparams]
+  own = [dstates] if inside else [dstates, dx]
+  return [*own, dweights, *([dparams] if all_weights else [])]
 
 
 _mixture_p = define_primitive('edge_mixture', None, _shapes, _native)
 _jvp_p = define_primitive(
-  'edge_mixture_jvp', _parts_jvp, _jvp_shapes, _parts_jvp
+  'edge_mixture_jvp', _parts_jvp, _jvp_shapes, _native_jvp
 )
 _vjp_p = define_primitive(
   'edge_mixture_vjp', _parts_vjp, _vjp_shapes, _native_vjp
+)
+_vjp_jvp_p = define_primitive(
+  'edge_mixture_vjp_jvp', _parts_vjp_jvp, _vjp_shapes, _native_vjp
 )
 
 
@@ -327,10 +366,32 @@ def _mixture_jvp(primals, tangents, **params):
 
 def _transpose(cotangents, *args, **params):
   g = ad.instantiate_zeros(cotangents[0])
-  grads = _vjp_p.bind(*args[:5], g, **params)
-  linear = map(ad.is_undefined_primal, args[5:])
+  linear = list(map(ad.is_undefined_primal, args[5:]))
+  grads = _vjp_p.bind(*args[:5], g, all_weights=linear[-1], **params)
+  grads += [None] * (len(linear) - len(grads))
   return [*[None] * 5, *[g if by else None for g, by in zip(grads, linear)]]
+
+
+def _vjp_jvp(primals, tangents, **params):
+  x_dot, _, _, *others = tangents
+  dots = map(ad.instantiate_zeros, [x_dot, *others])
+  results = _vjp_p.bind(*primals, **params)
+  return results, _vjp_jvp_p.bind(*primals, *dots, **params)
+
+
+def _vjp_jvp_transpose(cotangents, *args, **params):
+  """By the parts: a second backward pass, which no search takes."""
+  linear = list(map(ad.is_undefined_primal, args[6:]))
+  x, _, _, *others = args[:6]
+  dots = map(jnp.zeros_like, [x, *others])
+  function = functools.partial(_parts_vjp_jvp, *args[:6], **params)
+  grads = jax.vjp(function, *dots)[1](
+    list(map(ad.instantiate_zeros, cotangents))
+  )
+  return [*[None] * 6, *[g if by else None for g, by in zip(grads, linear)]]
 
 
 ad.primitive_jvps[_mixture_p] = _mixture_jvp
 ad.primitive_transposes[_jvp_p] = _transpose
+ad.primitive_jvps[_vjp_p] = _vjp_jvp
+ad.primitive_transposes[_vjp_jvp_p] = _vjp_jvp_transpose

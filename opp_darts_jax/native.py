@@ -30,7 +30,9 @@ TARGETS = (
   'separable',
   'separable_grad',
   'mixture',
+  'mixture_jvp',
   'mixture_grad',
+  'mixture_grad_jvp',
 )
 DTYPES = ('float32', 'float64')
 _FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC')

@@ -138,9 +138,11 @@ def test_states_statistics_and_gradients(channels, size, stride):
   assert not got[2][~np.asarray(active)].any()
 
 
-@pytest.mark.parametrize('stride', [1, 2])
-def test_derivatives_of_gradients(stride):
-  args = arrays(3, 5, stride)
+@pytest.mark.parametrize(
+  ('channels', 'size', 'stride'), [(3, 5, 1), (9, 4, 2), (12, 9, 1), (4, 40, 1)]
+)
+def test_derivatives_of_gradients(channels, size, stride):
+  args = arrays(channels, size, stride)
   along = jax.tree.map(jnp.cos, args)
 
   def product(function):
@@ -149,6 +151,47 @@ def test_derivatives_of_gradients(stride):
 
   chex.assert_trees_all_close(
     product(mixed), product(parts), rtol=1e-9, atol=1e-9
+  )
+
+
+def product_of_weights(function, args, along, stride):
+  """The gradient of the edges' weights, along a direction of the others."""
+  *others, params = args
+  states, source, weights = others
+
+  def gradient(states, source, params):
+    total = functools.partial(loss, function, stride, states, source)
+    return jax.grad(total)(weights, params)
+
+  direction = [along[i] for i in (0, 1, 3)]
+  return jax.jvp(gradient, (states, source, params), tuple(direction))[1]
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+def test_the_product_that_second_order_takes(stride):
+  args = arrays(9, 6, stride)
+  along = jax.tree.map(jnp.cos, args)
+  got, want = (
+    jax.jit(functools.partial(product_of_weights, function, stride=stride))(
+      args, along
+    )
+    for function in (mixed, parts)
+  )
+  chex.assert_trees_all_close(got, want, rtol=1e-9, atol=1e-9)
+
+
+def test_a_second_backward_pass():
+  args = arrays(3, 5, 1)
+
+  def second(function):
+    def slope(*args):
+      grads = jax.grad(functools.partial(loss, function, 1), range(4))(*args)
+      return sum(jnp.sin(g).sum() for g in jax.tree.leaves(grads))
+
+    return jax.jit(jax.grad(slope, range(4)))(*args)
+
+  chex.assert_trees_all_close(
+    second(mixed), second(parts), rtol=1e-9, atol=1e-9
   )
 
 
@@ -199,12 +242,22 @@ def test_vmap_is_a_loop():
   chex.assert_trees_all_close(got, want, rtol=1e-10, atol=1e-10)
 
 
-def test_one_kernel_forward_and_one_backward():
+def test_kernels_of_a_gradient_and_of_second_order():
   args = arrays(3, 5, 1)
   gradient = jax.grad(functools.partial(loss, mixed, 1), (0, 2, 3))
-  text = jax.jit(gradient).lower(*args).as_text()
-  assert text.count('custom_call @mixture_float64') == 1
-  assert text.count('custom_call @mixture_grad_float64') == 1
+  second = functools.partial(product_of_weights, mixed, stride=1)
+  counts = [
+    [
+      text.count(f'custom_call @mixture{kernel}_float64')
+      for kernel in ('', '_jvp', '_grad', '_grad_jvp')
+    ]
+    for text in (
+      jax.jit(gradient).lower(*args).as_text(),
+      jax.jit(second).lower(args, args).as_text(),
+    )
+  ]
+  # Of a product, nobody asks for the gradient itself.
+  assert counts == [[1, 0, 1, 0], [1, 1, 0, 1]]
 
 
 def test_which_operations_the_kernels_know():

@@ -18,22 +18,12 @@
 #include <mutex>
 #include <vector>
 
+#include "dual.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
 
 namespace opp_darts {
-
-template <typename T>
-struct VectorOf {
-  typedef T Type __attribute__((vector_size(32)));
-  // The same in an array, at any number.
-  typedef T InArray __attribute__((vector_size(32), aligned(sizeof(T)), may_alias));
-};
-template <typename T>
-using Vector = typename VectorOf<T>::Type;
-template <typename T>
-constexpr int kLanes = 32 / sizeof(T);
 
 template <typename T>
 int64_t NumBlocks(int64_t channels) {
@@ -120,26 +110,6 @@ void Parallel(ffi::ThreadPool pool, int64_t count, int64_t products,
   progress->all_done.wait(lock, [&] { return progress->done == count; });
 }
 
-// Copies up to a vector's lanes of an array.
-template <typename T>
-Vector<T> Load(const T* from, int64_t lanes) {
-  using InArray = typename VectorOf<T>::InArray;
-  if (lanes >= kLanes<T>) return *reinterpret_cast<const InArray*>(from);
-  Vector<T> v = {};
-  for (int64_t i = 0; i < lanes; ++i) v[i] = from[i];
-  return v;
-}
-
-template <typename T>
-void Store(const Vector<T>& v, T* to, int64_t lanes) {
-  using InArray = typename VectorOf<T>::InArray;
-  if (lanes >= kLanes<T>) {
-    *reinterpret_cast<InArray*>(to) = v;
-  } else {
-    for (int64_t i = 0; i < lanes; ++i) to[i] = v[i];
-  }
-}
-
 // The sum of value(i) for i < count, by several sums at a time.
 template <typename T, typename Value>
 Vector<T> Sum(int64_t count, Value value) {
@@ -157,12 +127,12 @@ Vector<T> Sum(int64_t count, Value value) {
 template <typename T>
 struct Spread {
   Vector<T> mean = {}, squares = {};
-  T count = 0;
+  Plain<T> count = 0;
 
   void Add(const Vector<T>& part_mean, const Vector<T>& part_squares,
-           T part_count) {
+           Plain<T> part_count) {
     const Vector<T> away = part_mean - mean;
-    const T total = count + part_count;
+    const Plain<T> total = count + part_count;
     mean += away * (part_count / total);
     squares += part_squares + away * away * (count * part_count / total);
     count = total;
@@ -171,7 +141,7 @@ struct Spread {
   // Values of `rows` rows of `width`, `row` apart.
   void AddRows(const Vector<T>* values, int64_t rows, int64_t width,
                int64_t row) {
-    const T n = rows * width;
+    const Plain<T> n = rows * width;
     Vector<T> sum = {}, part_squares = {};
     for (int64_t i = 0; i < rows; ++i) {
       const Vector<T>* of = values + i * row;
@@ -197,13 +167,14 @@ void MergeMoments(const std::vector<Spread<T>>& spreads, int64_t images,
   const int64_t blocks = NumBlocks<T>(channels);
   for (int64_t c = 0; c < channels; ++c) {
     const int64_t block = c / kLanes<T>, lane = c % kLanes<T>;
-    auto of = [&](int64_t i) { return spreads[i * blocks + block]; };
-    double sum = 0, squares = 0;
-    for (int64_t i = 0; i < images; ++i) sum += of(i).mean[lane];
-    const double centre = sum / images;
+    auto of = [&](int64_t i) { return &spreads[i * blocks + block]; };
+    using Wide = decltype(T{} * 1.0);
+    Wide sum = {}, squares = {};
+    for (int64_t i = 0; i < images; ++i) sum += Lane(&of(i)->mean, lane) * 1.0;
+    const Wide centre = sum / images;
     for (int64_t i = 0; i < images; ++i) {
-      const double away = of(i).mean[lane] - centre;
-      squares += of(i).squares[lane] / double(of(i).count) + away * away;
+      const Wide away = Lane(&of(i)->mean, lane) * 1.0 - centre;
+      squares += Lane(&of(i)->squares, lane) * 1.0 / of(i)->count + away * away;
     }
     mean[c] = centre;
     var[c] = squares / images;
@@ -227,11 +198,11 @@ std::unique_ptr<Vector<T>[]> LoadMatrix(const T* matrix, int64_t rows,
 
 // out(row, column) = map(one block of channels of image(row, column)).
 template <typename T, typename Map>
-void LoadBlock(const T* image, int64_t height, int64_t width, int64_t channels,
+void LoadBlock(Array<T> image, int64_t height, int64_t width, int64_t channels,
                int64_t block, int64_t out_row, Vector<T>* out, Map map) {
   int64_t first = block * kLanes<T>;
   for (int64_t row = 0; row < height; ++row) {
-    const T* from = image + row * width * channels + first;
+    const Array<T> from = image + (row * width * channels + first);
     Vector<T>* to = out + row * out_row;
     for (int64_t i = 0; i < width; ++i) {
       to[i] = map(Load(from + i * channels, channels - first));
@@ -240,18 +211,18 @@ void LoadBlock(const T* image, int64_t height, int64_t width, int64_t channels,
 }
 
 template <typename T>
-void LoadBlock(const T* image, int64_t height, int64_t width, int64_t channels,
+void LoadBlock(Array<T> image, int64_t height, int64_t width, int64_t channels,
                int64_t block, int64_t out_row, Vector<T>* out) {
-  LoadBlock(image, height, width, channels, block, out_row, out,
-            [](Vector<T> v) { return v; });
+  LoadBlock<T>(image, height, width, channels, block, out_row, out,
+               [](const Vector<T>& v) { return v; });
 }
 
-template <typename T>
+template <typename T, typename To>
 void StoreBlock(const Vector<T>* block, int64_t block_row, int64_t height,
-                int64_t width, int64_t channels, int64_t index, T* image) {
+                int64_t width, int64_t channels, int64_t index, To image) {
   int64_t first = index * kLanes<T>;
   for (int64_t row = 0; row < height; ++row) {
-    T* to = image + row * width * channels + first;
+    const To to = image + (row * width * channels + first);
     for (int64_t i = 0; i < width; ++i) {
       Store(block[row * block_row + i], to + i * channels, channels - first);
     }
@@ -259,12 +230,12 @@ void StoreBlock(const Vector<T>* block, int64_t block_row, int64_t height,
 }
 
 // Adds a block to its channels of an image.
-template <typename T>
+template <typename T, typename To>
 void AddBlock(const Vector<T>* block, int64_t block_row, int64_t height,
-              int64_t width, int64_t channels, int64_t index, T* image) {
+              int64_t width, int64_t channels, int64_t index, To image) {
   int64_t first = index * kLanes<T>, lanes = channels - first;
   for (int64_t row = 0; row < height; ++row) {
-    T* to = image + row * width * channels + first;
+    To to = image + (row * width * channels + first);
     for (int64_t i = 0; i < width; ++i, to += channels) {
       Store(block[row * block_row + i] + Load(to, lanes), to, lanes);
     }
@@ -292,7 +263,7 @@ template <typename T, int kSize, int kStride, int kDilation, int kPixels>
       const Vector<T> tap = kernel[i * size + j];
 #pragma GCC unroll 8
       for (int u = 0; u < kPixels; ++u) {
-        sums[u] += x[u * stride + j * dilation] * tap;
+        AddProduct(sums[u], x[u * stride + j * dilation], tap);
       }
     }
   }
@@ -309,8 +280,9 @@ void ConvRowsOf(const Window& w, const Vector<T>* block,
   for (int64_t row = first * stride; row < last * stride; row += stride) {
     const Vector<T>* x = block + row * x_row;
     int64_t column = 0;
-    for (; column + 8 <= columns; column += 8) {
-      ConvPixels<T, kSize, kStride, kDilation, 8>(
+    constexpr int kPixels = Types<T>::kPixels;
+    for (; column + kPixels <= columns; column += kPixels) {
+      ConvPixels<T, kSize, kStride, kDilation, kPixels>(
           w, x_row, x + column * stride, kernel, row, out + column);
     }
     if (column < columns) {
@@ -365,8 +337,8 @@ void KernelGradTaps(const Window& w, const Vector<T>* block,
       const Vector<T> gradient = *from;
 #pragma GCC unroll 15
       for (int tap = 0; tap < kRows * kTaps; ++tap) {
-        sums[tap] +=
-            x[dilation * (tap / kTaps * x_row + tap % kTaps)] * gradient;
+        const int64_t at = dilation * (tap / kTaps * x_row + tap % kTaps);
+        AddProduct(sums[tap], x[at], gradient);
       }
       x += stride;
       from += g_step;

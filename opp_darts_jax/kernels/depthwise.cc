@@ -7,7 +7,7 @@ namespace {
 
 template <typename T>
 void Conv(ffi::ThreadPool pool, const Window& w, int64_t batch,
-          int64_t channels, const T* x, const T* kernel, T* out) {
+          int64_t channels, T* x, const T* kernel, T* out) {
   auto kernels = LoadMatrix(kernel, w.size * w.size, channels);
   int64_t products =
       batch * w.out_pixels() * channels * w.size * w.size;
@@ -16,12 +16,12 @@ void Conv(ffi::ThreadPool pool, const Window& w, int64_t batch,
     return [&, block = Zeros<T>(w.padded_pixels()),
             y = Scratch<T>(w.out_pixels())](int64_t image) {
       for (int64_t b = 0; b < NumBlocks<T>(channels); ++b) {
-        LoadBlock(x + image * w.height * w.width * channels, w.height, w.width,
+        LoadBlock<T>(x + image * w.height * w.width * channels, w.height, w.width,
                   channels, b, w.padded_row(),
                   block.get() + w.pad() * (w.padded_row() + 1));
         ConvBlock<T>(w, block.get(), kernels.get() + b * w.size * w.size,
                      y.get());
-        StoreBlock(y.get(), w.out_row(), w.out_height, w.out_width, channels,
+        StoreBlock<T>(y.get(), w.out_row(), w.out_height, w.out_width, channels,
                    b, out + image * w.out_height * w.out_width * channels);
       }
     };
@@ -30,7 +30,7 @@ void Conv(ffi::ThreadPool pool, const Window& w, int64_t batch,
 
 template <typename T>
 void KernelGrad(ffi::ThreadPool pool, const Window& w, int64_t batch,
-                int64_t channels, const T* x, const T* g, T* out) {
+                int64_t channels, T* x, T* g, T* out) {
   int64_t taps = w.size * w.size, weights = taps * channels;
   // One sum for each image: the result does not depend on the threads.
   std::vector<T> grads(batch * weights);
@@ -40,15 +40,15 @@ void KernelGrad(ffi::ThreadPool pool, const Window& w, int64_t batch,
             g_block = Scratch<T>(w.out_pixels()),
             grad = Scratch<T>(taps)](int64_t image) {
       for (int64_t b = 0; b < NumBlocks<T>(channels); ++b) {
-        LoadBlock(x + image * w.height * w.width * channels, w.height, w.width,
+        LoadBlock<T>(x + image * w.height * w.width * channels, w.height, w.width,
                   channels, b, w.padded_row(),
                   block.get() + w.pad() * (w.padded_row() + 1));
-        LoadBlock(g + image * w.out_height * w.out_width * channels,
+        LoadBlock<T>(g + image * w.out_height * w.out_width * channels,
                   w.out_height, w.out_width, channels, b, w.out_row(),
                   g_block.get());
         KernelGradBlock<T>(w, block.get(), g_block.get(), w.out_row(), 1,
                            grad.get());
-        StoreBlock(grad.get(), taps, 1, taps, channels, b,
+        StoreBlock<T>(grad.get(), taps, 1, taps, channels, b,
                    grads.data() + image * weights);
       }
     };

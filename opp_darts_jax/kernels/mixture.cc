@@ -7,7 +7,8 @@
 // same on all of them. The gradients compute all of it anew: nothing but the
 // node is kept.
 
-#include <cmath>
+#include <type_traits>
+#include <utility>
 
 #include "pool.h"
 #include "unit.h"
@@ -34,7 +35,7 @@ struct Operation {
 // An edge on which an operation is active.
 template <typename T>
 struct Edge {
-  const T* g;  // What reaches the node that it feeds.
+  Array<T> g;  // What reaches the node that it feeds.
   T weight;
   T* dweight;
 };
@@ -44,8 +45,8 @@ struct Edge {
 template <typename T>
 struct Pass {
   std::vector<Unit<T>> units;
-  std::vector<T*> units_y;
-  const T* y;
+  std::vector<Array<T>> units_y;
+  Array<T> y;
   std::vector<T> mean, var;     // (norms, C) each.
   std::vector<T> shift, scale;  // (norms + 1, C) each.
 
@@ -56,7 +57,7 @@ template <typename T>
 struct Mixture {
   ffi::ThreadPool pool;
   int64_t batch, height, width, channels, stride;
-  const T* x;
+  Array<T> x;
 
   int64_t out_height() const { return (height + stride - 1) / stride; }
   int64_t out_width() const { return (width + stride - 1) / stride; }
@@ -70,18 +71,18 @@ struct Mixture {
 
   // Runs an operation; what its i-th norm takes goes to `to` + i * step. With
   // no step, only the last is left.
-  Pass<T> Run(const Operation<T>& o, T* to, int64_t step) const {
+  Pass<T> Run(const Operation<T>& o, Array<T> to, int64_t step) const {
     const int64_t c = channels;
     const int64_t norms = Norms(o.kind, o.repeats);
     Pass<T> pass;
     pass.y = x;
     pass.mean.resize(norms * c);
     pass.var.resize(norms * c);
-    pass.shift.assign((norms + 1) * c, T(0));
-    pass.scale.assign((norms + 1) * c, T(1));
+    pass.shift.assign((norms + 1) * c, T{});
+    pass.scale.assign((norms + 1) * c, T{1});
     for (int64_t i = 0; i < norms; ++i) {
-      T *y = to + i * step, *mean = pass.mean.data() + i * c,
-        *var = pass.var.data() + i * c;
+      const Array<T> y = to + i * step;
+      T *mean = pass.mean.data() + i * c, *var = pass.var.data() + i * c;
       if (o.kind == kSeparable) {
         const Window w =
             i ? Window{out_height(), out_width(), out_height(), out_width(),
@@ -101,7 +102,7 @@ struct Mixture {
       pass.y = y;
       for (int64_t j = 0; j < c; ++j) {
         pass.shift[(i + 1) * c + j] = mean[j];
-        pass.scale[(i + 1) * c + j] = 1 / std::sqrt(var[j] + kEpsilon);
+        pass.scale[(i + 1) * c + j] = InverseRoot(var[j], kEpsilon);
       }
     }
     return pass;
@@ -119,10 +120,10 @@ struct Mixture {
 
   // Adds the weighted sum of what operations give; memory is read once.
   void AddSum(const std::vector<std::pair<const Pass<T>*, T>>& passes,
-              T* sum) const {
+              Results<T> sum) const {
     if (passes.empty()) return;
     struct Term {
-      const T* y;
+      Array<T> y;
       Vector<T> shift, factor;
     };
     ForImages([&](int64_t, int64_t first) {
@@ -132,15 +133,16 @@ struct Mixture {
         terms.clear();
         for (auto [pass, weight] : passes) {
           const int64_t last = pass->last() + c;
-          terms.push_back({pass->y + first + c,
+          terms.push_back({pass->y + (first + c),
                            Load(pass->shift.data() + last, lanes),
                            Load(pass->scale.data() + last, lanes) * weight});
         }
-        T* to = sum + first + c;
+        const Results<T> to = sum + (first + c);
         for (int64_t i = 0; i < out_pixels() * channels; i += channels) {
           Vector<T> total = Load(to + i, lanes);
           for (const Term& term : terms) {
-            total += (Load(term.y + i, lanes) - term.shift) * term.factor;
+            AddProduct(total, Load(term.y + i, lanes) - term.shift,
+                       term.factor);
           }
           Store(total, to + i, lanes);
         }
@@ -149,10 +151,11 @@ struct Mixture {
   }
 
   // Adds to the gradients of x and of the edges' weights, and fills those of a
-  // separable operation's, which has one edge. `scratch` holds an output for
-  // each norm.
+  // separable operation's, which has one edge, if they are asked for. `scratch`
+  // holds an output for each norm.
   void Backward(const Operation<T>& o, const std::vector<Edge<T>>& edges,
-                T* dx, T* ddepthwise, T* dpointwise, T* scratch) const {
+                Results<T> dx, T* ddepthwise, T* dpointwise,
+                Array<T> scratch) const {
     const int64_t c = channels;
     const Pass<T> pass = Run(o, scratch, out_size());
     // Of the last norm's shift and scale.
@@ -163,7 +166,7 @@ struct Mixture {
           OutputSums(edge.g, pass.y, pass.shift.data() + pass.last());
       for (int64_t j = 0; j < c; ++j) {
         *edge.dweight += scale[j] * sums[c + j];
-        dshift[j] -= edge.weight * scale[j] * sums[j];
+        dshift[j] += -edge.weight * scale[j] * sums[j];
         dscale[j] += edge.weight * sums[c + j];
       }
     }
@@ -173,43 +176,50 @@ struct Mixture {
     }
     std::vector<T> factor(c), gmean(c), gvar(c);
     for (int64_t j = 0; j < c; ++j) factor[j] = edges[0].weight * scale[j];
-    const T* above = edges[0].g;
+    Array<T> above = edges[0].g;
     for (int64_t i = o.repeats - 1; i >= 0; --i) {
       const T* of = pass.scale.data() + (i + 1) * c;
       for (int64_t j = 0; j < c; ++j) {
         gmean[j] = dshift[j];
         gvar[j] = VarianceGradient(of[j], dscale[j]);
       }
-      pass.units[i].Backward(
-          pass.mean.data() + i * c,
-          {above, factor.data(), gmean.data(), gvar.data(), pass.units_y[i]},
-          // What reaches a unit's input takes the place of its output.
-          {i > 0 ? pass.units_y[i] : dx, dshift.data(), dscale.data(),
-           ddepthwise + i * o.size * o.size * c, dpointwise + i * c * c,
-           i == 0});
-      std::fill(factor.begin(), factor.end(), T(1));
+      auto backward = [&](auto to) {
+        pass.units[i].template Backward<decltype(to)>(
+            pass.mean.data() + i * c,
+            {above, factor.data(), gmean.data(), gvar.data(), pass.units_y[i]},
+            {to, dshift.data(), dscale.data(),
+             ddepthwise ? ddepthwise + i * o.size * o.size * c : nullptr,
+             dpointwise ? dpointwise + i * c * c : nullptr, i == 0});
+      };
+      if (i == 0) {
+        backward(dx);
+      } else {
+        // What reaches a unit's input takes the place of its output.
+        backward(pass.units_y[i]);
+      }
+      std::fill(factor.begin(), factor.end(), T{1});
       above = pass.units_y[i];
     }
   }
 
   // That of scale, 1 / sqrt(variance + epsilon), as the variance's.
   static T VarianceGradient(T scale, T dscale) {
-    return T(-0.5) * scale * scale * scale * dscale;
+    return scale * scale * scale * dscale * Plain<T>(-0.5);
   }
 
   // Adds a pool's or an identity's gradients of all edges to that of x.
   void SharedBackward(const Operation<T>& o, const Pass<T>& pass,
                       const std::vector<Edge<T>>& edges,
                       const std::vector<T>& dshift,
-                      const std::vector<T>& dscale, T* dx) const {
+                      const std::vector<T>& dscale, Results<T> dx) const {
     const T *shift = pass.shift.data() + pass.last(),
             *scale = pass.scale.data() + pass.last();
     std::vector<T> constant(channels), slope(channels);
     if (o.kind != kIdentity) {
-      const T each = T(1) / (batch * out_pixels());
+      const Plain<T> each = Plain<T>(1) / (batch * out_pixels());
       for (int64_t j = 0; j < channels; ++j) {
         constant[j] = dshift[j] * each;
-        slope[j] = 2 * each * VarianceGradient(scale[j], dscale[j]);
+        slope[j] = VarianceGradient(scale[j], dscale[j]) * (2 * each);
       }
     }
     const int64_t out_row = MakePool(o.kind).w.out_row();
@@ -219,16 +229,19 @@ struct Mixture {
       const Vector<T> centre = Load(shift + first, lanes);
       const Vector<T> own = Load(slope.data() + first, lanes);
       const Vector<T> all = Load(constant.data() + first, lanes);
-      LoadBlock(pass.y + at, out_height(), out_width(), channels, block,
-                out_row, g,
-                [&](Vector<T> y) { return all + own * (y - centre); });
+      LoadBlock<T>(pass.y + at, out_height(), out_width(), channels, block,
+                   out_row, g, [&](const Vector<T>& y) {
+                     Vector<T> total = all;
+                     AddProduct(total, own, y - centre);
+                     return total;
+                   });
       for (const Edge<T>& edge : edges) {
         const Vector<T> factor = Load(scale + first, lanes) * edge.weight;
-        const T* from = edge.g + at + first;
+        Array<T> from = edge.g + (at + first);
         for (int64_t row = 0; row < out_height(); ++row) {
           Vector<T>* to = g + row * out_row;
           for (int64_t i = 0; i < out_width(); ++i, from += channels) {
-            to[i] += factor * Load(from, lanes);
+            AddProduct(to[i], factor, Load(from, lanes));
           }
         }
       }
@@ -241,21 +254,21 @@ struct Mixture {
       return [&, g = Scratch<T>(out_height() * out_row)](int64_t image) {
         for (int64_t b = 0; b < NumBlocks<T>(channels); ++b) {
           gradient(image, b, g.get());
-          AddBlock(g.get(), out_row, height, width, channels, b,
-                   dx + image * out_pixels() * channels);
+          AddBlock<T>(g.get(), out_row, height, width, channels, b,
+                      dx + image * out_pixels() * channels);
         }
       };
     });
   }
 
   // Per channel, the sum of g and that of g * (y - shift).
-  std::vector<T> OutputSums(const T* g, const T* y, const T* shift) const {
+  std::vector<T> OutputSums(Array<T> g, Array<T> y, const T* shift) const {
     std::vector<T> each(batch * 2 * channels);
     ForImages([&](int64_t image, int64_t first) {
       for (int64_t c = 0; c < channels; c += kLanes<T>) {
         const int64_t lanes = channels - c;
         const Vector<T> centre = Load(shift + c, lanes);
-        const T *of_g = g + first + c, *of_y = y + first + c;
+        const Array<T> of_g = g + (first + c), of_y = y + (first + c);
         auto gradient = [&](int64_t i) {
           return Load(of_g + i * channels, lanes);
         };
@@ -311,12 +324,118 @@ struct Operations {
   }
 };
 
-// Of images x, the last four of these dimensions.
+// Edges that leave a node, D of them: active (D, K), weights (D, K), params (D,
+// all the operations' weights).
 template <typename T>
-Mixture<T> MakeMixture(ffi::ThreadPool pool, ffi::Span<const int64_t> dimensions,
-                       const T* x, int64_t stride) {
-  const int64_t* shape = dimensions.end() - 4;
-  return {pool, shape[0], shape[1], shape[2], shape[3], stride, x};
+struct Edges {
+  Mixture<T> mixture;
+  Operations all;
+  int64_t count;
+  const bool* active;
+  const T *weights, *params;
+  int64_t edge_params;
+
+  int64_t size() const { return mixture.out_size(); }
+  bool used(int64_t d, int64_t k) const {
+    return active[d * all.count() + k];
+  }
+  Operation<T> operation(int64_t d, int64_t k) const {
+    return all.Get(k, params + d * edge_params);
+  }
+
+  // Adds what they carry to the nodes that they feed, (D, B, H, W, C). Moments
+  // (D, edge_moments) of all the operations' norms, where they are asked for:
+  // those of what the edges share at the first one. `scratch` holds an output,
+  // and one more for each operation that is shared.
+  void Forward(Results<T> nodes, T* moments, int64_t edge_moments,
+               Array<T> scratch) const {
+    auto run = [&](int64_t d, int64_t k, Array<T> y) {
+      auto pass = mixture.Run(operation(d, k), y, 0);
+      if (moments) {
+        T* to = moments + d * edge_moments + all.moments[k];
+        to = std::copy(pass.mean.begin(), pass.mean.end(), to);
+        std::copy(pass.var.begin(), pass.var.end(), to);
+      }
+      return pass;
+    };
+    // What an edge has alone is added while it is in the caches, from one
+    // place; what all of them share is kept.
+    Array<T> kept = scratch;
+    std::vector<Pass<T>> shared(all.count());
+    for (int64_t k = 0; k < all.count(); ++k) {
+      bool anywhere = false;
+      for (int64_t d = 0; d < count; ++d) anywhere |= used(d, k);
+      if (all.shared(k) && anywhere) shared[k] = run(0, k, kept += size());
+    }
+    for (int64_t d = 0; d < count; ++d) {
+      const Results<T> sum = nodes + d * size();
+      const T* weight = weights + d * all.count();
+      std::vector<std::pair<const Pass<T>*, T>> terms;
+      for (int64_t k = 0; k < all.count(); ++k) {
+        if (all.shared(k) && used(d, k)) {
+          terms.push_back({&shared[k], weight[k]});
+        }
+      }
+      mixture.AddSum(terms, sum);
+      for (int64_t k = 0; k < all.count(); ++k) {
+        if (all.shared(k) || !used(d, k)) continue;
+        const auto pass = run(d, k, scratch);
+        mixture.AddSum({{&pass, weight[k]}}, sum);
+      }
+    }
+  }
+
+  // Of g, what reaches the nodes that they feed: adds what reaches the source to
+  // dx, and adds to dweights and, where they are asked for, dparams. `scratch`
+  // holds an output for each norm of an operation.
+  void Backward(Array<T> g, Results<T> dx, T* dweights, T* dparams,
+                Array<T> scratch) const {
+    for (int64_t k = 0; k < all.count(); ++k) {
+      std::vector<Edge<T>> sharing;
+      for (int64_t d = 0; d < count; ++d) {
+        const int64_t i = d * all.count() + k;
+        if (!used(d, k)) continue;
+        const Edge<T> edge{g + d * size(), weights[i], dweights + i};
+        if (all.shared(k)) {
+          sharing.push_back(edge);
+          continue;
+        }
+        T* own = dparams ? dparams + d * edge_params + all.params[k] : nullptr;
+        mixture.Backward(operation(d, k), {edge}, dx, own,
+                         own ? own + all.depthwise(k) : nullptr, scratch);
+      }
+      if (!sharing.empty()) {
+        mixture.Backward(operation(0, k), sharing, dx, nullptr, nullptr,
+                         scratch);
+      }
+    }
+  }
+};
+
+// The operations, as attributes of a call.
+struct Attributes {
+  int64_t stride;
+  ffi::Span<const int64_t> kinds, repeats, sizes, dilations;
+
+  Operations operations(int64_t channels) const {
+    return {kinds, repeats, sizes, dilations, channels};
+  }
+};
+
+// The edges of a call, x their source (B, H', W', C).
+template <typename T, typename Active>
+Edges<T> MakeEdges(ffi::ThreadPool pool, const Attributes& attributes,
+                   ffi::Span<const int64_t> x_shape, Array<T> x,
+                   const Active& active, const T* weights, const T* params,
+                   int64_t edge_params) {
+  const int64_t* shape = x_shape.end() - 4;
+  return {{pool, shape[0], shape[1], shape[2], shape[3], attributes.stride, x},
+          attributes.operations(shape[3]),
+          active.dimensions()[0],
+          active.typed_data(),
+          weights,
+          params,
+          edge_params};
 }
 
 template <typename Buffer>
@@ -324,13 +443,21 @@ void Clear(Buffer& buffer) {
   std::fill_n(buffer->typed_data(), buffer->element_count(), 0);
 }
 
-// Of D edges with K operations: states (N, B, H, W, C), the last D of which are
-// what the edges feed; source, a number among the states or an own node
-// (B, H * stride, W * stride, C); active and weights (D, K), params (D, all the
-// operations' weights), moments (D, mean and variance of all the operations'
-// norms; those of what the edges share at the first one). The states that come
-// in are those that go out. What is computed between lies in `scratch`, which
-// XLA keeps from call to call: (1 + shared operations, B, H, W, C).
+// Two arrays of numbers as one of dual numbers.
+template <typename Buffer, typename T = std::decay_t<
+                               decltype(*std::declval<Buffer>().typed_data())>>
+std::vector<Dual<T>> Pairs(const Buffer& values, const Buffer& tangents) {
+  std::vector<Dual<T>> pairs(values.element_count());
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    pairs[i] = {values.typed_data()[i], tangents.typed_data()[i]};
+  }
+  return pairs;
+}
+
+// Of a node that is a state or one of its own: states (N, B, H, W, C), the last
+// D of which are what the edges feed; source, a number among the states or the
+// node (B, H', W', C). The states that come in are those that go out. What is
+// computed between lies in `scratch`, which XLA keeps from call to call.
 template <ffi::DataType type>
 ffi::Error ForwardHandler(
     ffi::ThreadPool pool, ffi::Buffer<type> states, ffi::AnyBuffer source,
@@ -342,57 +469,55 @@ ffi::Error ForwardHandler(
     ffi::Span<const int64_t> dilations) {
   using T = ffi::NativeType<type>;
   const auto shape = states.dimensions();
-  const int64_t edges = active.dimensions()[0];
-  const int64_t size = states.element_count() / shape[0];
-  const Operations all(kinds, repeats, sizes, dilations, shape.back());
   const bool inside = source.element_type() == ffi::S32;
-  const T* x = inside ? to->typed_data() +
-                            *static_cast<int32_t*>(source.untyped_data()) * size
-                      : static_cast<T*>(source.untyped_data());
-  const auto mixture = MakeMixture<T>(
-      pool, inside ? shape : source.dimensions(), x, stride);
+  const int64_t size = states.element_count() / shape[0];
+  T* x = inside ? to->typed_data() +
+                      *static_cast<int32_t*>(source.untyped_data()) * size
+                : static_cast<T*>(source.untyped_data());
+  const auto edges = MakeEdges<T>(
+      pool, {stride, kinds, repeats, sizes, dilations},
+      inside ? shape : source.dimensions(), x, active, weights.typed_data(),
+      params.typed_data(), params.dimensions()[1]);
   Clear(moments);
-  auto run = [&](int64_t d, int64_t k, T* y) {
-    const auto o = all.Get(k, params.typed_data() + d * params.dimensions()[1]);
-    auto pass = mixture.Run(o, y, 0);
-    T* to_moments = moments->typed_data() + d * moments->dimensions()[1];
-    to_moments = std::copy(pass.mean.begin(), pass.mean.end(),
-                           to_moments + all.moments[k]);
-    std::copy(pass.var.begin(), pass.var.end(), to_moments);
-    return pass;
-  };
-  // What an edge has alone is added while it is in the caches, from one place;
-  // what all of them share is kept.
-  T *own = scratch->typed_data(), *kept = own;
-  std::vector<Pass<T>> shared(all.count());
-  auto used = [&](int64_t d, int64_t k) {
-    return active.typed_data()[d * all.count() + k];
-  };
-  for (int64_t k = 0; k < all.count(); ++k) {
-    bool anywhere = false;
-    for (int64_t d = 0; d < edges; ++d) anywhere |= used(d, k);
-    if (all.shared(k) && anywhere) shared[k] = run(0, k, kept += size);
-  }
-  for (int64_t d = 0; d < edges; ++d) {
-    T* sum = to->typed_data() + (shape[0] - edges + d) * size;
-    const T* weight = weights.typed_data() + d * all.count();
-    std::vector<std::pair<const Pass<T>*, T>> terms;
-    for (int64_t k = 0; k < all.count(); ++k) {
-      if (all.shared(k) && used(d, k)) terms.push_back({&shared[k], weight[k]});
-    }
-    mixture.AddSum(terms, sum);
-    for (int64_t k = 0; k < all.count(); ++k) {
-      if (all.shared(k) || !used(d, k)) continue;
-      const auto pass = run(d, k, own);
-      mixture.AddSum({{&pass, weight[k]}}, sum);
-    }
-  }
+  edges.Forward(to->typed_data() + (shape[0] - edges.count) * size,
+                moments->typed_data(), moments->dimensions()[1],
+                scratch->typed_data());
   return ffi::Error::Success();
 }
 
-// Of the same, x the source: g and dstates (N, B, H, W, C), what reaches the
-// states that go out and those that come in; dx what reaches the source if it
-// is an own node, else it is added to dstates at the number `at`.
+// The derivative of the same along x_dot and so on, x the source; x_dot is empty
+// if it is the state of number `at`. `scratch` is (2, as above).
+template <ffi::DataType type>
+ffi::Error ForwardTangentHandler(
+    ffi::ThreadPool pool, ffi::Buffer<type> x, ffi::Buffer<ffi::S32> at,
+    ffi::Buffer<ffi::PRED> active, ffi::Buffer<type> weights,
+    ffi::Buffer<type> params, ffi::Buffer<type> states_dot,
+    ffi::Buffer<type> x_dot, ffi::Buffer<type> weights_dot,
+    ffi::Buffer<type> params_dot, ffi::ResultBuffer<type> to_dot,
+    ffi::ResultBuffer<type> scratch, int64_t stride,
+    ffi::Span<const int64_t> kinds, ffi::Span<const int64_t> repeats,
+    ffi::Span<const int64_t> sizes, ffi::Span<const int64_t> dilations) {
+  using T = ffi::NativeType<type>;
+  const auto shape = states_dot.dimensions();
+  const int64_t size = states_dot.element_count() / shape[0];
+  T* source_dot = x_dot.element_count() > 0
+                      ? x_dot.typed_data()
+                      : to_dot->typed_data() + *at.typed_data() * size;
+  const auto all_weights = Pairs(weights, weights_dot);
+  const auto all_params = Pairs(params, params_dot);
+  const auto edges = MakeEdges<Dual<T>>(
+      pool, {stride, kinds, repeats, sizes, dilations}, x.dimensions(),
+      {x.typed_data(), source_dot}, active, all_weights.data(),
+      all_params.data(), params.dimensions()[1]);
+  T* own = scratch->typed_data();
+  edges.Forward({to_dot->typed_data() + (shape[0] - edges.count) * size},
+                nullptr, 0, {own, own + scratch->element_count() / 2});
+  return ffi::Error::Success();
+}
+
+// g and dstates (N, B, H, W, C), what reaches the states that go out and those
+// that come in; dx what reaches the source if it is an own node, else it is
+// empty, and that is added to dstates at the number `at`. dparams may be empty.
 template <ffi::DataType type>
 ffi::Error BackwardHandler(
     ffi::ThreadPool pool, ffi::Buffer<type> x, ffi::Buffer<ffi::S32> at,
@@ -405,82 +530,111 @@ ffi::Error BackwardHandler(
     ffi::Span<const int64_t> sizes, ffi::Span<const int64_t> dilations) {
   using T = ffi::NativeType<type>;
   const auto shape = g.dimensions();
-  const int64_t edges = active.dimensions()[0];
   const int64_t size = g.element_count() / shape[0];
-  const Operations all(kinds, repeats, sizes, dilations, shape.back());
-  const auto mixture =
-      MakeMixture<T>(pool, x.dimensions(), x.typed_data(), stride);
+  const auto edges = MakeEdges<T>(
+      pool, {stride, kinds, repeats, sizes, dilations}, x.dimensions(),
+      x.typed_data(), active, weights.typed_data(), params.typed_data(),
+      params.dimensions()[1]);
   Clear(dx);
   Clear(dweights);
   Clear(dparams);
-  T* to = dx->element_count() > 0
-              ? dx->typed_data()
-              : dstates->typed_data() + *at.typed_data() * size;
-  for (int64_t k = 0; k < all.count(); ++k) {
-    std::vector<Edge<T>> used;
-    for (int64_t d = 0; d < edges; ++d) {
-      const int64_t i = d * all.count() + k;
-      if (!active.typed_data()[i]) continue;
-      const Edge<T> edge{
-          dstates->typed_data() + (shape[0] - edges + d) * size,
-          weights.typed_data()[i], dweights->typed_data() + i};
-      if (all.shared(k)) {
-        used.push_back(edge);
-        continue;
-      }
-      const int64_t own = d * params.dimensions()[1];
-      T* dparam = dparams->typed_data() + own + all.params[k];
-      mixture.Backward(all.Get(k, params.typed_data() + own), {edge}, to,
-                       dparam, dparam + all.depthwise(k),
-                       scratch->typed_data());
-    }
-    if (!used.empty()) {
-      mixture.Backward(all.Get(k, params.typed_data()), used, to, nullptr,
-                       nullptr, scratch->typed_data());
-    }
-  }
+  T* states = dstates->typed_data();
+  edges.Backward(
+      states + (shape[0] - edges.count) * size,
+      dx->element_count() > 0 ? dx->typed_data()
+                              : states + *at.typed_data() * size,
+      dweights->typed_data(),
+      dparams->element_count() > 0 ? dparams->typed_data() : nullptr,
+      scratch->typed_data());
   return ffi::Error::Success();
+}
+
+// The derivative of these gradients along x_dot and so on; dstates_dot begins as
+// g_dot.
+template <ffi::DataType type>
+ffi::Error BackwardTangentHandler(
+    ffi::ThreadPool pool, ffi::Buffer<type> x, ffi::Buffer<ffi::S32> at,
+    ffi::Buffer<ffi::PRED> active, ffi::Buffer<type> weights,
+    ffi::Buffer<type> params, ffi::Buffer<type> g, ffi::Buffer<type> x_dot,
+    ffi::Buffer<type> weights_dot, ffi::Buffer<type> params_dot,
+    ffi::Buffer<type> g_dot, ffi::ResultBuffer<type> dstates_dot,
+    ffi::ResultBuffer<type> dweights_dot, ffi::ResultBuffer<type> dparams_dot,
+    ffi::ResultBuffer<type> dx_dot, ffi::ResultBuffer<type> scratch,
+    int64_t stride, ffi::Span<const int64_t> kinds,
+    ffi::Span<const int64_t> repeats, ffi::Span<const int64_t> sizes,
+    ffi::Span<const int64_t> dilations) {
+  using T = ffi::NativeType<type>;
+  const auto shape = g.dimensions();
+  const int64_t size = g.element_count() / shape[0];
+  const auto all_weights = Pairs(weights, weights_dot);
+  const auto all_params = Pairs(params, params_dot);
+  const auto edges = MakeEdges<Dual<T>>(
+      pool, {stride, kinds, repeats, sizes, dilations}, x.dimensions(),
+      {x.typed_data(), x_dot.typed_data()}, active, all_weights.data(),
+      all_params.data(), params.dimensions()[1]);
+  Clear(dx_dot);
+  std::vector<Dual<T>> dweights(all_weights.size());
+  std::vector<Dual<T>> dparams(dparams_dot->element_count());
+  const int64_t fed = (shape[0] - edges.count) * size;
+  T *states_dot = dstates_dot->typed_data(), *own = scratch->typed_data();
+  edges.Backward({g.typed_data() + fed, states_dot + fed},
+                 {dx_dot->element_count() > 0
+                      ? dx_dot->typed_data()
+                      : states_dot + *at.typed_data() * size},
+                 dweights.data(), dparams.empty() ? nullptr : dparams.data(),
+                 {own, own + scratch->element_count() / 2});
+  auto tangent = [](const Dual<T>& number) { return number.tangent; };
+  std::transform(dweights.begin(), dweights.end(), dweights_dot->typed_data(),
+                 tangent);
+  std::transform(dparams.begin(), dparams.end(), dparams_dot->typed_data(),
+                 tangent);
+  return ffi::Error::Success();
+}
+
+// With so many results after the arguments.
+template <ffi::DataType type, int kResults, typename Binding>
+auto WithResults(Binding&& binding) {
+  if constexpr (kResults > 0) {
+    return WithResults<type, kResults - 1>(
+        std::move(binding).template Ret<ffi::Buffer<type>>());
+  } else {
+    return std::move(binding)
+        .template Attr<int64_t>("stride")
+        .template Attr<ffi::Span<const int64_t>>("kinds")
+        .template Attr<ffi::Span<const int64_t>>("repeats")
+        .template Attr<ffi::Span<const int64_t>>("sizes")
+        .template Attr<ffi::Span<const int64_t>>("dilations");
+  }
+}
+
+// Of a source and `active`, then so many arguments and results.
+template <ffi::DataType type, int kArgs, int kResults, typename Binding>
+auto WithArgs(Binding&& binding) {
+  if constexpr (kArgs > 0) {
+    return WithArgs<type, kArgs - 1, kResults>(
+        std::move(binding).template Arg<ffi::Buffer<type>>());
+  } else {
+    return WithResults<type, kResults>(std::move(binding));
+  }
 }
 
 template <ffi::DataType type>
 auto ForwardBinding() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .template Arg<ffi::Buffer<type>>()
-      .template Arg<ffi::AnyBuffer>()
-      .template Arg<ffi::Buffer<ffi::PRED>>()
-      .template Arg<ffi::Buffer<type>>()
-      .template Arg<ffi::Buffer<type>>()
-      .template Ret<ffi::Buffer<type>>()
-      .template Ret<ffi::Buffer<type>>()
-      .template Ret<ffi::Buffer<type>>()
-      .template Attr<int64_t>("stride")
-      .template Attr<ffi::Span<const int64_t>>("kinds")
-      .template Attr<ffi::Span<const int64_t>>("repeats")
-      .template Attr<ffi::Span<const int64_t>>("sizes")
-      .template Attr<ffi::Span<const int64_t>>("dilations");
+  return WithArgs<type, 2, 3>(ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .template Arg<ffi::Buffer<type>>()
+                                  .template Arg<ffi::AnyBuffer>()
+                                  .template Arg<ffi::Buffer<ffi::PRED>>());
 }
 
-template <ffi::DataType type>
-auto BackwardBinding() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .template Arg<ffi::Buffer<type>>()
-      .template Arg<ffi::Buffer<ffi::S32>>()
-      .template Arg<ffi::Buffer<ffi::PRED>>()
-      .template Arg<ffi::Buffer<type>>()
-      .template Arg<ffi::Buffer<type>>()
-      .template Arg<ffi::Buffer<type>>()
-      .template Ret<ffi::Buffer<type>>()
-      .template Ret<ffi::Buffer<type>>()
-      .template Ret<ffi::Buffer<type>>()
-      .template Ret<ffi::Buffer<type>>()
-      .template Ret<ffi::Buffer<type>>()
-      .template Attr<int64_t>("stride")
-      .template Attr<ffi::Span<const int64_t>>("kinds")
-      .template Attr<ffi::Span<const int64_t>>("repeats")
-      .template Attr<ffi::Span<const int64_t>>("sizes")
-      .template Attr<ffi::Span<const int64_t>>("dilations");
+template <ffi::DataType type, int kArgs, int kResults>
+auto SourceBinding() {
+  return WithArgs<type, kArgs, kResults>(
+      ffi::Ffi::Bind()
+          .Ctx<ffi::ThreadPool>()
+          .template Arg<ffi::Buffer<type>>()
+          .template Arg<ffi::Buffer<ffi::S32>>()
+          .template Arg<ffi::Buffer<ffi::PRED>>());
 }
 
 }  // namespace
@@ -489,9 +643,21 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_float32, ForwardHandler<ffi::F32>,
                               ForwardBinding<ffi::F32>());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_float64, ForwardHandler<ffi::F64>,
                               ForwardBinding<ffi::F64>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_jvp_float32,
+                              ForwardTangentHandler<ffi::F32>,
+                              (SourceBinding<ffi::F32, 6, 2>()));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_jvp_float64,
+                              ForwardTangentHandler<ffi::F64>,
+                              (SourceBinding<ffi::F64, 6, 2>()));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_grad_float32, BackwardHandler<ffi::F32>,
-                              BackwardBinding<ffi::F32>());
+                              (SourceBinding<ffi::F32, 3, 5>()));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_grad_float64, BackwardHandler<ffi::F64>,
-                              BackwardBinding<ffi::F64>());
+                              (SourceBinding<ffi::F64, 3, 5>()));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_grad_jvp_float32,
+                              BackwardTangentHandler<ffi::F32>,
+                              (SourceBinding<ffi::F32, 7, 5>()));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_grad_jvp_float64,
+                              BackwardTangentHandler<ffi::F64>,
+                              (SourceBinding<ffi::F64, 7, 5>()));
 
 }  // namespace opp_darts

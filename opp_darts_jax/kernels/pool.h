@@ -15,7 +15,7 @@ struct Pool {
   Window w;  // Of size 3.
   int64_t batch, channels;
   bool largest;  // The largest pixel, or the mean without the padding.
-  const T* x;
+  Array<T> x;
 
   int64_t blocks() const { return NumBlocks<T>(channels); }
   int64_t products() const { return 9 * batch * w.out_pixels() * channels; }
@@ -24,7 +24,7 @@ struct Pool {
   }
 
   // Pixels of the window around one of the result, but for the padding.
-  T Pixels(int64_t row, int64_t column) const {
+  Plain<T> Pixels(int64_t row, int64_t column) const {
     auto of = [](int64_t middle, int64_t size) {
       return std::min(middle + 2, size) - std::max<int64_t>(middle - 1, 0);
     };
@@ -33,14 +33,14 @@ struct Pool {
 
   // A block of an image of x, as the padding wants it.
   void LoadX(int64_t index, int64_t block, Vector<T>* padded) const {
-    LoadBlock(x + index * w.height * w.width * channels, w.height, w.width,
-              channels, block, w.padded_row(),
-              padded + w.pad() * (w.padded_row() + 1));
+    LoadBlock<T>(x + index * w.height * w.width * channels, w.height, w.width,
+                 channels, block, w.padded_row(),
+                 padded + w.pad() * (w.padded_row() + 1));
   }
   std::unique_ptr<Vector<T>[]> Padded() const {
     auto padded = Zeros<T>(w.padded_pixels());
     if (largest) {
-      const Vector<T> least = Vector<T>{} - std::numeric_limits<T>::infinity();
+      const Vector<T> least = Vector<T>{} - std::numeric_limits<Plain<T>>::infinity();
       std::fill_n(padded.get(), w.padded_pixels(), least);
     }
     return padded;
@@ -52,7 +52,7 @@ struct Pool {
     for (int64_t tap = 1; tap < 9; ++tap) {
       const Vector<T> v = window[tap / 3 * w.padded_row() + tap % 3];
       if (largest) {
-        result = v > result ? v : result;
+        result = Select(Value(v) > Value(result), v, result);
       } else {
         result += v;
       }
@@ -60,7 +60,7 @@ struct Pool {
     return largest ? result : result / Pixels(row, column);
   }
 
-  void Forward(T* y, T* mean, T* var) const {
+  void Forward(Array<T> y, T* mean, T* var) const {
     std::vector<Spread<T>> spreads(batch * blocks());
     Parallel(pool, batch, products(), [&] {
       return [&, padded = Padded(),
@@ -76,8 +76,8 @@ struct Pool {
           }
           spreads[index * blocks() + b].AddRows(out.get(), w.out_height,
                                                 w.out_width, w.out_row());
-          StoreBlock(out.get(), w.out_row(), w.out_height, w.out_width,
-                     channels, b, y + out_image(index));
+          StoreBlock<T>(out.get(), w.out_row(), w.out_height, w.out_width,
+                        channels, b, y + out_image(index));
         }
       };
     });
@@ -87,11 +87,11 @@ struct Pool {
   // Adds to dx what passes through the pool. gradient(image, block, g) fills g
   // (out_height, out_row), what reaches the result.
   template <typename Gradient>
-  void Backward(Gradient gradient, T* dx) const {
+  void Backward(Gradient gradient, Results<T> dx) const {
     Parallel(pool, batch, 3 * products(), [&] {
       return [&, padded = Padded(), g = Scratch<T>(w.out_pixels()),
               grad = Scratch<T>(w.padded_pixels())](int64_t index) {
-        T* to = dx + index * w.height * w.width * channels;
+        const Results<T> to = dx + index * w.height * w.width * channels;
         for (int64_t b = 0; b < blocks(); ++b) {
           gradient(index, b, g.get());
           if (largest) LoadX(index, b, padded.get());
@@ -103,8 +103,8 @@ struct Pool {
                    grad.get() + at);
             }
           }
-          AddBlock(grad.get() + w.pad() * (w.padded_row() + 1), w.padded_row(),
-                   w.height, w.width, channels, b, to);
+          AddBlock<T>(grad.get() + w.pad() * (w.padded_row() + 1),
+                      w.padded_row(), w.height, w.width, channels, b, to);
         }
       };
     });
@@ -115,7 +115,7 @@ struct Pool {
   void Give(const Vector<T>* window, int64_t row, int64_t column, Vector<T> g,
             Vector<T>* grad) const {
     if (!largest) {
-      g /= Pixels(row, column);
+      g = g / Pixels(row, column);
       for (int64_t tap = 0; tap < 9; ++tap) {
         grad[tap / 3 * w.padded_row() + tap % 3] += g;
       }
@@ -124,9 +124,9 @@ struct Pool {
     const Vector<T> best = At(window, row, column), zero = {};
     for (int64_t tap = 0; tap < 9; ++tap) {
       const int64_t at = tap / 3 * w.padded_row() + tap % 3;
-      const auto taken = window[at] == best;
-      grad[at] += taken ? g : zero;
-      g = taken ? zero : g;
+      const auto taken = Value(window[at]) == Value(best);
+      grad[at] += Select(taken, g, zero);
+      g = Select(taken, zero, g);
     }
   }
 };

@@ -46,11 +46,12 @@ ffi::Error BackwardHandler(
   auto unit = MakeUnit<type>(pool, x, shift, scale, kernel, pointwise, stride,
                              dilation);
   std::vector<ffi::NativeType<type>> ones(unit.out_channels, 1);
-  unit.Backward(mean.typed_data(),
-                {gy.typed_data(), ones.data(), gmean.typed_data(),
-                 gvar.typed_data()},
-                {dx->typed_data(), dshift->typed_data(), dscale->typed_data(),
-                 dkernel->typed_data(), dpointwise->typed_data()});
+  using T = ffi::NativeType<type>;
+  unit.template Backward<T*>(
+      mean.typed_data(),
+      {gy.typed_data(), ones.data(), gmean.typed_data(), gvar.typed_data()},
+      {dx->typed_data(), dshift->typed_data(), dscale->typed_data(),
+       dkernel->typed_data(), dpointwise->typed_data()});
   return ffi::Error::Success();
 }
 

@@ -25,13 +25,12 @@ template <typename T, int kPixels>
 #pragma GCC unroll 8
   for (int u = 0; u < kPixels; ++u) sums[u] = Vector<T>{};
   for (int64_t first = 0; first < channels; first += kLanes<T>) {
-    const T* x = reinterpret_cast<const T*>(in);
     const int64_t lanes = std::min<int64_t>(kLanes<T>, channels - first);
     for (int64_t lane = 0; lane < lanes; ++lane) {
       const Vector<T> row = matrix[first + lane];
 #pragma GCC unroll 8
       for (int u = 0; u < kPixels; ++u) {
-        sums[u] += x[u * kLanes<T> + lane] * row;
+        AddProduct(sums[u], Lane(in + u, lane), row);
       }
     }
     in += pixels;
@@ -45,8 +44,9 @@ void MatMul(const Vector<T>* in, int64_t channels, int64_t pixels,
             const Vector<T>* matrix, int64_t out_channels, Vector<T>* out) {
   for (int64_t b = 0; b < NumBlocks<T>(out_channels); ++b) {
     int64_t at = 0;
-    for (; at + 8 <= pixels; at += 8) {
-      MatMulPixels<T, 8>(in + at, channels, pixels, matrix, out + at);
+    constexpr int kPixels = Types<T>::kPixels;
+    for (; at + kPixels <= pixels; at += kPixels) {
+      MatMulPixels<T, kPixels>(in + at, channels, pixels, matrix, out + at);
     }
     if (at < pixels) {
       MatMulPixels<T, 4>(in + at, channels, pixels, matrix, out + at);
@@ -63,11 +63,10 @@ void OuterProducts(const Vector<T>* x, const Vector<T>* g, int64_t pixels,
   Vector<T> totals[kLanes<T>];
 #pragma GCC unroll 8
   for (int lane = 0; lane < kLanes<T>; ++lane) totals[lane] = Vector<T>{};
-  const T* value = reinterpret_cast<const T*>(x);
-  for (int64_t i = 0; i < pixels; ++i, value += kLanes<T>) {
+  for (int64_t i = 0; i < pixels; ++i) {
 #pragma GCC unroll 8
     for (int lane = 0; lane < kLanes<T>; ++lane) {
-      totals[lane] += value[lane] * g[i];
+      AddProduct(totals[lane], Lane(x + i, lane), g[i]);
     }
   }
 #pragma GCC unroll 8
@@ -79,7 +78,8 @@ struct Unit {
   ffi::ThreadPool pool;
   Window w;
   int64_t batch, channels, out_channels;
-  const T *x, *shift, *scale, *kernel, *pointwise;
+  Array<T> x;
+  const T *shift, *scale, *kernel, *pointwise;
 
   int64_t in_blocks() const { return NumBlocks<T>(channels); }
   int64_t out_blocks() const { return NumBlocks<T>(out_channels); }
@@ -88,8 +88,8 @@ struct Unit {
   int64_t products() const {
     return count() * channels * (taps() + out_channels);
   }
-  const T* image(const T* images, int64_t index) const {
-    return images + index * w.height * w.width * channels;
+  int64_t image(int64_t index) const {
+    return index * w.height * w.width * channels;
   }
   int64_t out_image(int64_t index) const {
     return index * w.out_height * w.out_width * out_channels;
@@ -102,12 +102,13 @@ struct Unit {
       int64_t first = b * kLanes<T>;
       const Vector<T> m = Load(shift + first, channels - first);
       const Vector<T> r = Load(scale + first, channels - first);
-      LoadBlock(image(x, index), w.height, w.width, channels, b,
-                w.padded_row(), u + w.pad() * (w.padded_row() + 1),
-                [&](Vector<T> v) {
-                  v = (v - m) * r;
-                  return v < zero ? zero : v;  // NaN stays.
-                });
+      LoadBlock<T>(x + image(index), w.height, w.width, channels, b,
+                   w.padded_row(), u + w.pad() * (w.padded_row() + 1),
+                   [&](Vector<T> v) {
+                     v = (v - m) * r;
+                     // NaN stays.
+                     return Select(Value(v) <= Value(zero), zero, v);
+                   });
     }
   }
 
@@ -125,7 +126,7 @@ struct Unit {
     return std::max<int64_t>(1, 64 / w.out_row());
   }
 
-  void Forward(T* y, T* mean, T* var) const {
+  void Forward(Array<T> y, T* mean, T* var) const {
     auto kernels = LoadMatrix(kernel, taps(), channels);
     auto matrix = LoadMatrix(pointwise, channels, out_channels);
     std::vector<Spread<T>> spreads(batch * out_blocks());
@@ -144,9 +145,10 @@ struct Unit {
             const Vector<T>* block = out.get() + b * rows * w.out_row();
             spreads[index * out_blocks() + b].AddRows(block, rows, w.out_width,
                                                       w.out_row());
-            StoreBlock(block, w.out_row(), rows, w.out_width, out_channels, b,
-                       y + out_image(index) +
-                           first * w.out_width * out_channels);
+            StoreBlock<T>(block, w.out_row(), rows, w.out_width, out_channels,
+                          b,
+                          y + (out_image(index) +
+                               first * w.out_width * out_channels));
           }
         }
       };
@@ -157,15 +159,21 @@ struct Unit {
   // What reaches y directly is y * factor, channel by channel. What the unit
   // gave, if it was kept, saves computing it anew.
   struct OutputGradients {
-    const T *y, *factor, *mean, *var;
-    const T* given = nullptr;
+    Array<T> y;
+    const T *factor, *mean, *var;
+    Array<T> given = {};
   };
+  // The weights' may be left out.
+  template <typename To>
   struct Gradients {
-    T *x, *shift, *scale, *kernel, *pointwise;
+    To x;
+    T *shift, *scale, *kernel, *pointwise;
     bool add_to_x = false;
   };
 
-  void Backward(const T* mean, OutputGradients g_out, Gradients out) const {
+  template <typename To>
+  void Backward(const T* mean, OutputGradients g_out,
+                Gradients<To> out) const {
     auto kernels = LoadMatrix(kernel, taps(), channels);
     std::vector<T> flipped(taps() * channels);
     for (int64_t i = 0; i < taps(); ++i) {
@@ -201,8 +209,10 @@ struct Unit {
           Depthwise(u.get(), kernels.get(), first, first + rows, d.get());
           OutputGradient(index, first, rows, d.get(), matrix.get(), mean, g_out,
                          y.get(), g.get());
-          AddPointwiseGradient(d.get(), g.get(), pixels,
-                               to + taps() * channels);
+          if (out.pointwise) {
+            AddPointwiseGradient(d.get(), g.get(), pixels,
+                                 to + taps() * channels);
+          }
           MatMul<T>(g.get(), out_channels, pixels, back_matrix.get(), channels,
                     gd.get());
           for (int64_t b = 0; b < in_blocks(); ++b) {
@@ -213,10 +223,13 @@ struct Unit {
         for (int64_t b = 0; b < in_blocks(); ++b) {
           const Vector<T>* ub = u.get() + b * w.padded_pixels();
           const Vector<T>* gb = spread.get() + b * back.padded_pixels();
-          KernelGradBlock<T>(w, ub, gb + back.pad() * (back.padded_row() + 1),
-                             w.stride * back.padded_row(), w.stride,
-                             kernel_grad.get());
-          StoreBlock(kernel_grad.get(), taps(), 1, taps(), channels, b, to);
+          if (out.kernel) {
+            KernelGradBlock<T>(w, ub, gb + back.pad() * (back.padded_row() + 1),
+                               w.stride * back.padded_row(), w.stride,
+                               kernel_grad.get());
+            StoreBlock<T>(kernel_grad.get(), taps(), 1, taps(), channels, b,
+                          to);
+          }
           InputGradient(index, b, ub, gb, back,
                         back_kernels.get() + b * taps(), du.get(), out.x,
                         out.add_to_x, to + (taps() + out_channels) * channels);
@@ -234,7 +247,7 @@ struct Unit {
                             std::pair(out.pointwise, out_channels),
                             std::pair(out.shift, int64_t{1}),
                             std::pair(out.scale, int64_t{1})}) {
-      std::copy(from, from + size * channels, to);
+      if (to) std::copy(from, from + size * channels, to);
       from += size * channels;
     }
   }
@@ -245,7 +258,7 @@ struct Unit {
                       const Vector<T>* d, const Vector<T>* matrix,
                       const T* mean, const OutputGradients& g_out, Vector<T>* y,
                       Vector<T>* g) const {
-    const T each = T(1) / count();
+    const Plain<T> each = Plain<T>(1) / count();
     const int64_t at =
         out_image(index) + first_row * w.out_width * out_channels;
     for (int64_t b = 0; b < out_blocks(); ++b, g += rows * w.out_row()) {
@@ -255,7 +268,7 @@ struct Unit {
       const Vector<T> constant = Load(g_out.mean + first, lanes) * each;
       const Vector<T> slope = Load(g_out.var + first, lanes) * (2 * each);
       auto fill = [&](auto y_of) {
-        const T* from = g_out.y + at + first;
+        Array<T> from = g_out.y + (at + first);
         for (int64_t row = 0; row < rows; ++row) {
           Vector<T>* to = g + row * w.out_row();
           for (int64_t i = 0; i < w.out_width; ++i, from += out_channels) {
@@ -266,7 +279,7 @@ struct Unit {
         }
       };
       if (g_out.given) {
-        const T* given = g_out.given + at + first;
+        const Array<T> given = g_out.given + (at + first);
         fill([&](int64_t row, int64_t i) {
           return Load(given + (row * w.out_width + i) * out_channels, lanes);
         });
@@ -313,15 +326,16 @@ struct Unit {
 
   // Of a block, from the spread gradient through the convolution, the ReLU, the
   // scale and the shift; ends in their two sums. `du` is scratch for some rows.
+  template <typename To>
   void InputGradient(int64_t index, int64_t b, const Vector<T>* u,
                      const Vector<T>* spread, const Window& back,
-                     const Vector<T>* back_kernel, Vector<T>* du, T* dx,
+                     const Vector<T>* back_kernel, Vector<T>* du, To dx,
                      bool add, T* sums) const {
     int64_t channel = b * kLanes<T>, lanes = channels - channel;
     const Vector<T> r = Load(scale + channel, lanes);
     const Vector<T> zero = {};
     Vector<T> sums_g[4] = {}, sums_gu[4] = {};
-    auto put = add ? AddBlock<T> : StoreBlock<T>;
+    auto put = add ? AddBlock<T, To> : StoreBlock<T, To>;
     for (int64_t first = 0; first < w.height; first += back_strip()) {
       const int64_t rows = std::min(back_strip(), w.height - first);
       ConvRows<T>(back, spread, back_kernel, first, first + rows, du);
@@ -333,22 +347,24 @@ struct Unit {
         for (int64_t i = 0; i < back.out_row(); i += 4) {
 #pragma GCC unroll 4
           for (int64_t j = 0; j < 4; ++j) {
-            const Vector<T> v = value[i + j], passed = v > zero ? g[i + j] : zero;
+            const Vector<T> v = value[i + j];
+            const Vector<T> passed =
+                Select(Value(v) > Value(zero), g[i + j], zero);
             sums_g[j] += passed;
-            sums_gu[j] += passed * v;
+            AddProduct(sums_gu[j], passed, v);
             g[i + j] = passed * r;
           }
         }
       }
       put(du, back.out_row(), rows, w.width, channels, b,
-          dx + (index * w.height + first) * w.width * channels);
+          dx + (image(index) + first * w.width * channels));
     }
     const Vector<T> sum = (sums_g[0] + sums_g[1]) + (sums_g[2] + sums_g[3]);
     const Vector<T> product =
         (sums_gu[0] + sums_gu[1]) + (sums_gu[2] + sums_gu[3]);
-    Store<T>(-sum * r, sums + channel, lanes);
+    Store(-sum * r, sums + channel, lanes);
     // Where the gradient passes, x - shift is u / scale.
-    Store<T>(r != zero ? product / r : zero, sums + channels + channel, lanes);
+    Store(Quotient(product, r), sums + channels + channel, lanes);
   }
 };
 
