@@ -8,6 +8,7 @@ import jax
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.norm import BatchNorm, wide_type
 from opp_darts_jax.primitives import conv, factorized_reduce, uniform
+from opp_darts_jax.separable import pointwise_unit
 
 # PyTorch's default for kernels: uniform, bound 1 / sqrt(fan in).
 kernel_init = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
@@ -42,6 +43,26 @@ class ConvNorm(nn.Module):
     if not self.norm:
       return x
     return BatchNorm(self.affine, name='norm')(x, train)
+
+
+class ReluConvNorm(nn.Module):
+  """ReLU, a 1x1 convolution without bias, and batch normalisation.
+
+  Attributes:
+    channels: of the output.
+    affine: whether the normalisation has a scale and a bias.
+  """
+
+  channels: int
+  affine: bool = True
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """(B, H, W, C) -> (B, H, W, channels)."""
+    kernel = (1, 1, x.shape[-1], self.channels)
+    weights = self.param('kernel', kernel_init, kernel).astype(x.dtype)
+    measured = pointwise_unit(x, weights[0, 0])
+    return BatchNorm(self.affine, name='norm')(measured, train)
 
 
 class FactorizedReduce(nn.Module):
@@ -89,12 +110,8 @@ class Preprocess(nn.Module):
         s0, train
       )
     else:
-      s0 = ConvNorm(self.channels, affine=self.affine, name='input0')(
-        nn.relu(s0), train
-      )
-    s1 = ConvNorm(self.channels, affine=self.affine, name='input1')(
-      nn.relu(s1), train
-    )
+      s0 = ReluConvNorm(self.channels, self.affine, name='input0')(s0, train)
+    s1 = ReluConvNorm(self.channels, self.affine, name='input1')(s1, train)
     return s0, s1
 
 

@@ -11,6 +11,7 @@ and what lies beyond is taken from the parts.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -51,9 +52,26 @@ def separable_unit(
   return _parts(*args, **params)
 
 
+def pointwise_unit(x: jax.Array, pointwise: jax.Array) -> Measured:
+  """The ReLU of x (B, H, W, C), times `pointwise` (C, D), and its moments."""
+  if jax.default_backend() == 'cpu' and native.supports(x, pointwise):
+    ones = jnp.ones((1, 1, x.shape[-1]), x.dtype)
+    return separable_unit(Normalised.unchanged(x), ones, pointwise)
+  return measure(_product(jax.nn.relu(x), pointwise))
+
+
+def _product(x, matrix):
+  # As matrices, or the matrix's gradient transposed all of x first.
+  flat = x.reshape(-1, x.shape[-1]) @ matrix
+  return flat.reshape(*x.shape[:-1], -1)
+
+
 def _parts(x, shift, scale, depthwise, pointwise, *, stride, dilation):
   u = jax.nn.relu(Normalised(x, shift, scale).value)
-  return measure(depthwise_conv(u, depthwise, stride, dilation) @ pointwise)
+  if depthwise.shape[:2] == (1, 1) and stride == 1:
+    return measure(_product(u * depthwise[0, 0], pointwise))
+  d = depthwise_conv(u, depthwise, stride, dilation)
+  return measure(_product(d, pointwise))
 
 
 def _parts_jvp(*args, **params):
@@ -62,17 +80,29 @@ def _parts_jvp(*args, **params):
   return jax.jvp(functools.partial(_parts, **params), primals, tangents)[1]
 
 
-def _parts_vjp(*args, **params):
+def _parts_vjp(*args, depthwise_too, **params):
   """(arguments, mean, the results' cotangents) -> the arguments'."""
   vjp = jax.vjp(functools.partial(_parts, **params), *args[:5])[1]
-  return vjp(Measured(*args[6:]))
+  return _asked_for(vjp(Measured(*args[6:])), depthwise_too)
 
 
-def _native(name: str, shapes: Any) -> Any:
-  def call(*args, **params):
-    return native.call(name, shapes(*args, **params), *args, **params)
+def _asked_for(gradients: Sequence[Any], depthwise_too: bool) -> list[Any]:
+  """Of those of all arguments, those but the depthwise kernel's or all."""
+  return [g for i, g in enumerate(gradients) if depthwise_too or i != 3]
 
-  return call
+
+def _native(*args, **params):
+  return native.call(
+    'separable', _unit_shapes(*args, **params), *args, **params
+  )
+
+
+def _native_vjp(*args, depthwise_too, **params):
+  shapes = [ShapedArray(a.shape, a.dtype) for a in args[:5]]
+  if not depthwise_too:
+    shapes[3] = ShapedArray((0,), shapes[3].dtype)
+  results = native.call('separable_grad', shapes, *args, **params)
+  return _asked_for(results, depthwise_too)
 
 
 def _unit_shapes(x, shift, scale, depthwise, pointwise, *, stride, dilation):
@@ -87,9 +117,10 @@ def _jvp_shapes(*args, **params):
   return _unit_shapes(*args[:5], **params)
 
 
-def _vjp_shapes(*args, **params):
+def _vjp_shapes(*args, depthwise_too, **params):
   del params
-  return [ShapedArray(a.shape, a.dtype) for a in args[:5]]
+  shapes = [ShapedArray(a.shape, a.dtype) for a in args[:5]]
+  return _asked_for(shapes, depthwise_too)
 
 
 def define_primitive(
@@ -137,16 +168,13 @@ def define_primitive(
 
 
 _unit_p = define_primitive(
-  'separable_unit', _parts, _unit_shapes, _native('separable', _unit_shapes)
+  'separable_unit', _parts, _unit_shapes, _native
 )
 _jvp_p = define_primitive(
   'separable_unit_jvp', _parts_jvp, _jvp_shapes, _parts_jvp
 )
 _vjp_p = define_primitive(
-  'separable_unit_vjp',
-  _parts_vjp,
-  _vjp_shapes,
-  _native('separable_grad', _vjp_shapes),
+  'separable_unit_vjp', _parts_vjp, _vjp_shapes, _native_vjp
 )
 
 
@@ -159,8 +187,12 @@ def _unit_jvp(primals, tangents, **params):
 def _transpose(cotangents, *args, **params):
   primals, mean = args[:5], args[10]
   cotangents = map(ad.instantiate_zeros, cotangents)
-  grads = _vjp_p.bind(*primals, mean, *cotangents, **params)
   linear = [ad.is_undefined_primal(a) for a in args[5:10]]
+  grads = _vjp_p.bind(
+    *primals, mean, *cotangents, depthwise_too=linear[3], **params
+  )
+  if not linear[3]:
+    grads.insert(3, None)
   return [
     *[None] * 5,
     *[g if by else None for g, by in zip(grads, linear)],

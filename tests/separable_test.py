@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from opp_darts_jax import native, separable
-from opp_darts_jax.norm import Normalised
+from opp_darts_jax.norm import Normalised, measure
 from opp_darts_jax.separable import separable_unit
 
 
@@ -55,6 +55,29 @@ def test_kernels_are_their_parts(shape, out_channels, size, stride, dilation):
     want = results_and_gradients(separable._parts, stride, dilation, args)
     assert got[0].x.dtype == jnp.float64
   chex.assert_trees_all_close(got, want, rtol=1e-11, atol=1e-11)
+
+
+def test_a_product_without_a_depthwise_convolution():
+  with jax.enable_x64(True):
+    x, _, _, _, pointwise = arrays((2, 7, 9, 20), 5, 1)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def results_gradients_and_their_derivatives(function, *args):
+      def loss(*args):
+        y, mean, var = function(*args)
+        return jnp.sin(y).sum() + (jnp.cos(mean) * var).sum()
+
+      gradient = jax.value_and_grad(loss, (0, 1))
+      return jax.jvp(gradient, args, jax.tree.map(jnp.cos, args))
+
+    def parts(x, pointwise):
+      return measure(jnp.einsum('bhwc,cd->bhwd', jax.nn.relu(x), pointwise))
+
+    got, want = (
+      results_gradients_and_their_derivatives(function, x, pointwise)
+      for function in (separable.pointwise_unit, parts)
+    )
+  chex.assert_trees_all_close(got, want, rtol=1e-10, atol=1e-10)
 
 
 def test_what_is_not_a_number_stays_so():

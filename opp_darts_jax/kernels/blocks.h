@@ -301,6 +301,7 @@ void ConvRows(const Window& w, const Vector<T>* block, const Vector<T>* kernel,
   auto conv = ConvRowsOf<T, 0, 0, 0>;
   if (w.size < 10 && w.dilation < 10) {
     switch (w.stride * 100 + w.size * 10 + w.dilation) {
+      case 111: conv = ConvRowsOf<T, 1, 1, 1>; break;
       case 131: conv = ConvRowsOf<T, 3, 1, 1>; break;
       case 132: conv = ConvRowsOf<T, 3, 1, 2>; break;
       case 151: conv = ConvRowsOf<T, 5, 1, 1>; break;

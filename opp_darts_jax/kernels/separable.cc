@@ -34,6 +34,7 @@ ffi::Error ForwardHandler(ffi::ThreadPool pool, ffi::Buffer<type> x,
   return ffi::Error::Success();
 }
 
+// dkernel may be empty.
 template <ffi::DataType type>
 ffi::Error BackwardHandler(
     ffi::ThreadPool pool, ffi::Buffer<type> x, ffi::Buffer<type> shift,
@@ -51,7 +52,8 @@ ffi::Error BackwardHandler(
       mean.typed_data(),
       {gy.typed_data(), ones.data(), gmean.typed_data(), gvar.typed_data()},
       {dx->typed_data(), dshift->typed_data(), dscale->typed_data(),
-       dkernel->typed_data(), dpointwise->typed_data()});
+       dkernel->element_count() > 0 ? dkernel->typed_data() : nullptr,
+       dpointwise->typed_data()});
   return ffi::Error::Success();
 }
 
