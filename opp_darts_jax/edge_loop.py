@@ -71,6 +71,7 @@ def _run_phase(
   exists_SD = phase.edges_SD >= 0
   edges_SD = np.maximum(phase.edges_SD, 0)
   members = _members(cell, phase, states)
+  mixed = tuple(o.name for o in members.mixed)
   mixed_columns = np.array([o.column for o in members.mixed])
 
   def source_body(states, xs):
@@ -82,7 +83,7 @@ def _run_phase(
       states = mixture.add_to_last(states, sums)
     if members.mixed:
       states, statistics['mixed'] = mixture.add_edges(
-        [o.name for o in members.mixed],
+        mixed,
         states,
         source,
         xs['active'][:, mixed_columns],
@@ -110,13 +111,21 @@ def _run_phase(
   keys = cell.keys(edges_SD.ravel())
   if keys is not None:
     xs['key'] = keys.reshape(edges_SD.shape)
-  states, statistics = lax.scan(source_body, states, xs)
+  if members.alone or inputs is not None:
+    states, statistics = lax.scan(source_body, states, xs)
+  else:
+    states, moments = mixture.add_sources(
+      mixed,
+      states,
+      xs['state'],
+      xs['active'][..., mixed_columns],
+      xs['weights'][..., mixed_columns],
+      xs['mixed'],
+    )
+    statistics = {'mixed': moments}
   if members.mixed:
     batches = mixture.statistics(
-      [o.name for o in members.mixed],
-      phase.stride,
-      statistics.pop('mixed'),
-      states,
+      mixed, phase.stride, statistics.pop('mixed'), states
     )
     statistics |= {o.name: b for o, b in zip(members.mixed, batches)}
   return states, {

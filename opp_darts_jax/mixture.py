@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.core import ShapedArray
+from jax.custom_derivatives import SymbolicZero
 from jax.interpreters import ad
 
 from opp_darts_jax import native
@@ -123,6 +124,78 @@ def add_edges(
       inside=inside,
     )
   )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def add_sources(
+  names: tuple[str, ...],
+  states: jax.Array,
+  sources_S: jax.Array,
+  active_SDK: jax.Array,
+  weights_SDK: jax.Array,
+  params_SDP: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  """`add_edges` of one source after another, all of them among the states.
+
+  What a source is when its edges start it still is in the end, if no later
+  one feeds it: the gradient keeps nothing but the states that are returned.
+
+  Args:
+    names: of the K operations.
+    states: (N, B, H, W, C).
+    sources_S: their numbers; a later source must not feed an earlier one.
+    active_SDK: which operations are active.
+    weights_SDK: of each operation.
+    params_SDP: `pack`ed.
+
+  Returns:
+    The new states, and the moments (S, D, M).
+  """
+  args = sources_S, active_SDK, weights_SDK, params_SDP
+  return _add_sources(names, states, *args)
+
+
+def _add_sources(names, states, *args):
+  def add(states, xs):
+    source, active_DK, weights_DK, params_DP = xs
+    return add_edges(names, states, source, active_DK, weights_DK, params_DP, 1)
+
+  return lax.scan(add, states, args)
+
+
+def _add_sources_fwd(names, *args):
+  # Not `add_sources`, which has no forward derivative, as second order takes.
+  results = _add_sources(names, *(a.value for a in args))
+  # What is static must be in the structure of what is kept.
+  wanted = () if args[-1].perturbed else None
+  return results, (results[0], *(a.value for a in args[1:]), wanted)
+
+
+def _add_sources_bwd(names, kept, cotangents):
+  states, *xs, wanted = kept
+  g = cotangents[0]
+  if isinstance(g, SymbolicZero):
+    g = jnp.zeros(g.shape, g.dtype)
+
+  def subtract(g, xs):
+    source, *others = xs
+    g, *grads = _vjp_p.bind(
+      states[source],
+      source.astype(jnp.int32),
+      *others,
+      g,
+      names=names,
+      stride=1,
+      inside=True,
+      all_weights=wanted is not None,
+    )
+    return g, grads
+
+  g, grads = lax.scan(subtract, g, tuple(xs), reverse=True)
+  return g, None, None, *grads, *[None] * (2 - len(grads))
+
+
+add_sources.defvjp(_add_sources_fwd, _add_sources_bwd, symbolic_zeros=True)
 
 
 def add_to_last(states: jax.Array, sums: jax.Array) -> jax.Array:

@@ -167,9 +167,7 @@ def define_primitive(
   return primitive
 
 
-_unit_p = define_primitive(
-  'separable_unit', _parts, _unit_shapes, _native
-)
+_unit_p = define_primitive('separable_unit', _parts, _unit_shapes, _native)
 _jvp_p = define_primitive(
   'separable_unit_jvp', _parts_jvp, _jvp_shapes, _parts_jvp
 )

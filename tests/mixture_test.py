@@ -267,3 +267,41 @@ def test_which_operations_the_kernels_know():
   }
   assert known[1] - known[2] == {'skip_connect'}
   assert {*PRIMITIVES} - known[1] == {'none', 'conv_7x1_1x7', 'noise'}
+
+
+def test_sources_one_after_another():
+  _, _, weights, params = arrays(3, 5, 1)
+  names, active = operations(1)
+  rng = np.random.default_rng(1)
+  states = jnp.asarray(rng.standard_normal((5, 2, 4, 5, 3)))
+  packed = mixture.pack([p for p in params if p], (2,))
+  active, weights, packed = (
+    jnp.stack([t, t[::-1], t]) for t in (active, weights, packed)
+  )
+  # They feed nodes 3 and 4; node 3, when it has been fed, feeds the last one.
+  sources = jnp.array([0, 1, 3])
+  active = active.at[2, 0].set(False)
+
+  def by_edges(states, weights, packed):
+    for source, *xs in zip(sources, active, weights, packed):
+      states, _ = mixture.add_edges(names, states, source, *xs, 1)
+    return states
+
+  def at_once(states, weights, packed):
+    return mixture.add_sources(names, states, sources, active, weights, packed)[
+      0
+    ]
+
+  def products(function):
+    def loss(states, weights, packed):
+      return jnp.sin(function(states, weights, packed)).sum()
+
+    args = states, weights, packed
+    along = jax.tree.map(jnp.cos, args)
+    both = jax.value_and_grad(loss, (0, 1, 2))
+    alone = jax.grad(loss, 1)
+    return jax.jit(lambda: (jax.jvp(both, args, along), alone(*args)))()
+
+  chex.assert_trees_all_close(
+    products(at_once), products(by_edges), rtol=1e-9, atol=1e-9
+  )
