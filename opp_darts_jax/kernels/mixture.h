@@ -1,0 +1,486 @@
+// Weighted sums of operations on the edges that leave a node, added to the
+// nodes that they feed, and their gradients.
+//
+// What an operation gives is normalised by its own moments; one that is not
+// active costs nothing. Separable operations, units of unit.h one after the
+// other, have weights of their own on every edge; pools and identities are the
+// same on all of them. The gradients compute all of it anew: nothing but the
+// node is kept.
+
+#ifndef OPP_DARTS_JAX_KERNELS_MIXTURE_H_
+#define OPP_DARTS_JAX_KERNELS_MIXTURE_H_
+
+#include <utility>
+
+#include "pool.h"
+#include "unit.h"
+
+namespace opp_darts {
+
+constexpr double kEpsilon = 1e-5;  // As in norm.py.
+
+enum Kind : int64_t { kSeparable, kMaxPool, kAvgPool, kIdentity };
+
+int64_t Norms(int64_t kind, int64_t repeats) {
+  return kind == kSeparable ? repeats : kind != kIdentity;
+}
+
+// Kind and geometry of an operation, and the weights of a separable one:
+// depthwise (repeats, k, k, C), pointwise (repeats, C, C).
+template <typename T>
+struct Operation {
+  int64_t kind, repeats, size, dilation;
+  const T *depthwise, *pointwise;
+};
+
+// An edge on which an operation is active.
+template <typename T>
+struct Edge {
+  Array<T> g;  // What reaches the node that it feeds.
+  T weight;
+  T* dweight;
+};
+
+// What an operation gives, before its weight: (y - shift) * scale, the last of
+// its norms' shifts and scales. The first ones, 0 and 1, are of the input.
+template <typename T>
+struct Pass {
+  std::vector<Unit<T>> units;
+  std::vector<Array<T>> units_y;
+  Array<T> y;
+  std::vector<T> mean, var;     // (norms, C) each.
+  std::vector<T> shift, scale;  // (norms + 1, C) each.
+
+  int64_t last() const { return mean.size(); }
+};
+
+template <typename T>
+struct Mixture {
+  ffi::ThreadPool pool;
+  int64_t batch, height, width, channels, stride;
+  Array<T> x;
+
+  int64_t out_height() const { return (height + stride - 1) / stride; }
+  int64_t out_width() const { return (width + stride - 1) / stride; }
+  int64_t out_pixels() const { return out_height() * out_width(); }
+  int64_t out_size() const { return batch * out_pixels() * channels; }
+
+  Pool<T> MakePool(int64_t kind) const {
+    const Window w{height, width, out_height(), out_width(), 3, stride, 1};
+    return {pool, w, batch, channels, kind == kMaxPool, x};
+  }
+
+  // Runs an operation; what its i-th norm takes goes to `to` + i * step. With
+  // no step, only the last is left.
+  Pass<T> Run(const Operation<T>& o, Array<T> to, int64_t step) const {
+    const int64_t c = channels;
+    const int64_t norms = Norms(o.kind, o.repeats);
+    Pass<T> pass;
+    pass.y = x;
+    pass.mean.resize(norms * c);
+    pass.var.resize(norms * c);
+    pass.shift.assign((norms + 1) * c, T{});
+    pass.scale.assign((norms + 1) * c, T{1});
+    for (int64_t i = 0; i < norms; ++i) {
+      const Array<T> y = to + i * step;
+      T *mean = pass.mean.data() + i * c, *var = pass.var.data() + i * c;
+      if (o.kind == kSeparable) {
+        const Window w =
+            i ? Window{out_height(), out_width(), out_height(), out_width(),
+                       o.size, 1, o.dilation}
+              : Window{height, width, out_height(), out_width(), o.size, stride,
+                       o.dilation};
+        pass.units.push_back({pool, w, batch, c, c, pass.y,
+                              pass.shift.data() + i * c,
+                              pass.scale.data() + i * c,
+                              o.depthwise + i * o.size * o.size * c,
+                              o.pointwise + i * c * c});
+        pass.units_y.push_back(y);
+        pass.units[i].Forward(y, mean, var);
+      } else {
+        MakePool(o.kind).Forward(y, mean, var);
+      }
+      pass.y = y;
+      for (int64_t j = 0; j < c; ++j) {
+        pass.shift[(i + 1) * c + j] = mean[j];
+        pass.scale[(i + 1) * c + j] = InverseRoot(var[j], kEpsilon);
+      }
+    }
+    return pass;
+  }
+
+  // Calls visit(image, where its pixels begin) on all threads.
+  template <typename Visit>
+  void ForImages(Visit visit) const {
+    Parallel(pool, batch, 4 * out_size(), [&] {
+      return [&](int64_t image) {
+        visit(image, image * out_pixels() * channels);
+      };
+    });
+  }
+
+  // Adds the weighted sum of what operations give; memory is read once.
+  void AddSum(const std::vector<std::pair<const Pass<T>*, T>>& passes,
+              Results<T> sum) const {
+    if (passes.empty()) return;
+    struct Term {
+      Array<T> y;
+      Vector<T> shift, factor;
+    };
+    ForImages([&](int64_t, int64_t first) {
+      std::vector<Term> terms;
+      for (int64_t c = 0; c < channels; c += kLanes<T>) {
+        const int64_t lanes = channels - c;
+        terms.clear();
+        for (auto [pass, weight] : passes) {
+          const int64_t last = pass->last() + c;
+          terms.push_back({pass->y + (first + c),
+                           Load(pass->shift.data() + last, lanes),
+                           Load(pass->scale.data() + last, lanes) * weight});
+        }
+        const Results<T> to = sum + (first + c);
+        for (int64_t i = 0; i < out_pixels() * channels; i += channels) {
+          Vector<T> total = Load(to + i, lanes);
+          for (const Term& term : terms) {
+            AddProduct(total, Load(term.y + i, lanes) - term.shift,
+                       term.factor);
+          }
+          Store(total, to + i, lanes);
+        }
+      }
+    });
+  }
+
+  // Adds to the gradients of x and of the edges' weights, and fills those of a
+  // separable operation's, which has one edge, if they are asked for. `scratch`
+  // holds an output for each norm.
+  void Backward(const Operation<T>& o, const std::vector<Edge<T>>& edges,
+                Results<T> dx, T* ddepthwise, T* dpointwise,
+                Array<T> scratch) const {
+    const int64_t c = channels;
+    const Pass<T> pass = Run(o, scratch, out_size());
+    // Of the last norm's shift and scale.
+    const T* scale = pass.scale.data() + pass.last();
+    std::vector<T> dshift(c), dscale(c);
+    for (const Edge<T>& edge : edges) {
+      const std::vector<T> sums =
+          OutputSums(edge.g, pass.y, pass.shift.data() + pass.last());
+      for (int64_t j = 0; j < c; ++j) {
+        *edge.dweight += scale[j] * sums[c + j];
+        dshift[j] += -edge.weight * scale[j] * sums[j];
+        dscale[j] += edge.weight * sums[c + j];
+      }
+    }
+    if (o.kind != kSeparable) {
+      SharedBackward(o, pass, edges, dshift, dscale, dx);
+      return;
+    }
+    std::vector<T> factor(c), gmean(c), gvar(c);
+    for (int64_t j = 0; j < c; ++j) factor[j] = edges[0].weight * scale[j];
+    Array<T> above = edges[0].g;
+    for (int64_t i = o.repeats - 1; i >= 0; --i) {
+      const T* of = pass.scale.data() + (i + 1) * c;
+      for (int64_t j = 0; j < c; ++j) {
+        gmean[j] = dshift[j];
+        gvar[j] = VarianceGradient(of[j], dscale[j]);
+      }
+      auto backward = [&](auto to) {
+        pass.units[i].template Backward<decltype(to)>(
+            pass.mean.data() + i * c,
+            {above, factor.data(), gmean.data(), gvar.data(), pass.units_y[i]},
+            {to, dshift.data(), dscale.data(),
+             ddepthwise ? ddepthwise + i * o.size * o.size * c : nullptr,
+             dpointwise ? dpointwise + i * c * c : nullptr, i == 0});
+      };
+      if (i == 0) {
+        backward(dx);
+      } else {
+        // What reaches a unit's input takes the place of its output.
+        backward(pass.units_y[i]);
+      }
+      std::fill(factor.begin(), factor.end(), T{1});
+      above = pass.units_y[i];
+    }
+  }
+
+  // That of scale, 1 / sqrt(variance + epsilon), as the variance's.
+  static T VarianceGradient(T scale, T dscale) {
+    return scale * scale * scale * dscale * Plain<T>(-0.5);
+  }
+
+  // Adds a pool's or an identity's gradients of all edges to that of x.
+  void SharedBackward(const Operation<T>& o, const Pass<T>& pass,
+                      const std::vector<Edge<T>>& edges,
+                      const std::vector<T>& dshift,
+                      const std::vector<T>& dscale, Results<T> dx) const {
+    const T *shift = pass.shift.data() + pass.last(),
+            *scale = pass.scale.data() + pass.last();
+    std::vector<T> constant(channels), slope(channels);
+    if (o.kind != kIdentity) {
+      const Plain<T> each = Plain<T>(1) / (batch * out_pixels());
+      for (int64_t j = 0; j < channels; ++j) {
+        constant[j] = dshift[j] * each;
+        slope[j] = VarianceGradient(scale[j], dscale[j]) * (2 * each);
+      }
+    }
+    const int64_t out_row = MakePool(o.kind).w.out_row();
+    auto gradient = [&](int64_t image, int64_t block, Vector<T>* g) {
+      const int64_t first = block * kLanes<T>, lanes = channels - first;
+      const int64_t at = image * out_pixels() * channels;
+      const Vector<T> centre = Load(shift + first, lanes);
+      const Vector<T> own = Load(slope.data() + first, lanes);
+      const Vector<T> all = Load(constant.data() + first, lanes);
+      LoadBlock<T>(pass.y + at, out_height(), out_width(), channels, block,
+                   out_row, g, [&](const Vector<T>& y) {
+                     Vector<T> total = all;
+                     AddProduct(total, own, y - centre);
+                     return total;
+                   });
+      for (const Edge<T>& edge : edges) {
+        const Vector<T> factor = Load(scale + first, lanes) * edge.weight;
+        Array<T> from = edge.g + (at + first);
+        for (int64_t row = 0; row < out_height(); ++row) {
+          Vector<T>* to = g + row * out_row;
+          for (int64_t i = 0; i < out_width(); ++i, from += channels) {
+            AddProduct(to[i], factor, Load(from, lanes));
+          }
+        }
+      }
+    };
+    if (o.kind != kIdentity) {
+      MakePool(o.kind).Backward(gradient, dx);
+      return;
+    }
+    Parallel(pool, batch, 4 * out_size(), [&] {
+      return [&, g = Scratch<T>(out_height() * out_row)](int64_t image) {
+        for (int64_t b = 0; b < NumBlocks<T>(channels); ++b) {
+          gradient(image, b, g.get());
+          AddBlock<T>(g.get(), out_row, height, width, channels, b,
+                      dx + image * out_pixels() * channels);
+        }
+      };
+    });
+  }
+
+  // Per channel, the sum of g and that of g * (y - shift).
+  std::vector<T> OutputSums(Array<T> g, Array<T> y, const T* shift) const {
+    std::vector<T> each(batch * 2 * channels);
+    ForImages([&](int64_t image, int64_t first) {
+      for (int64_t c = 0; c < channels; c += kLanes<T>) {
+        const int64_t lanes = channels - c;
+        const Vector<T> centre = Load(shift + c, lanes);
+        const Array<T> of_g = g + (first + c), of_y = y + (first + c);
+        auto gradient = [&](int64_t i) {
+          return Load(of_g + i * channels, lanes);
+        };
+        T* to = each.data() + image * 2 * channels + c;
+        Store(opp_darts::Sum<T>(out_pixels(), gradient), to, lanes);
+        auto product = [&](int64_t i) {
+          return gradient(i) * (Load(of_y + i * channels, lanes) - centre);
+        };
+        Store(opp_darts::Sum<T>(out_pixels(), product), to + channels, lanes);
+      }
+    });
+    std::vector<T> sums(2 * channels);
+    for (int64_t i = 0; i < batch; ++i) {
+      for (int64_t j = 0; j < 2 * channels; ++j) {
+        sums[j] += each[i * 2 * channels + j];
+      }
+    }
+    return sums;
+  }
+};
+
+// The K operations of every edge, and where among an edge's weights and moments
+// those of each begin.
+struct Operations {
+  ffi::Span<const int64_t> kinds, repeats, sizes, dilations;
+  int64_t channels;
+  std::vector<int64_t> params, moments;
+
+  Operations(ffi::Span<const int64_t> kinds, ffi::Span<const int64_t> repeats,
+             ffi::Span<const int64_t> sizes,
+             ffi::Span<const int64_t> dilations, int64_t channels)
+      : kinds(kinds), repeats(repeats), sizes(sizes), dilations(dilations),
+        channels(channels) {
+    int64_t param = 0, moment = 0;
+    for (int64_t k = 0; k < count(); ++k) {
+      params.push_back(param);
+      moments.push_back(moment);
+      param += depthwise(k) + repeats[k] * channels * channels;
+      moment += 2 * channels * Norms(kinds[k], repeats[k]);
+    }
+  }
+
+  int64_t count() const { return kinds.size(); }
+  bool shared(int64_t k) const { return kinds[k] != kSeparable; }
+  int64_t depthwise(int64_t k) const {
+    return repeats[k] * sizes[k] * sizes[k] * channels;
+  }
+  template <typename T>
+  Operation<T> Get(int64_t k, const T* edge_params) const {
+    const T* own = edge_params + params[k];
+    return {kinds[k], repeats[k], sizes[k], dilations[k], own,
+            own + depthwise(k)};
+  }
+};
+
+// Edges that leave a node, D of them: active (D, K), weights (D, K), params (D,
+// all the operations' weights).
+template <typename T>
+struct Edges {
+  Mixture<T> mixture;
+  Operations all;
+  int64_t count;
+  const bool* active;
+  const T *weights, *params;
+  int64_t edge_params;
+
+  int64_t size() const { return mixture.out_size(); }
+  bool used(int64_t d, int64_t k) const {
+    return active[d * all.count() + k];
+  }
+  Operation<T> operation(int64_t d, int64_t k) const {
+    return all.Get(k, params + d * edge_params);
+  }
+
+  // Adds what they carry to the nodes that they feed, (D, B, H, W, C). Moments
+  // (D, edge_moments) of all the operations' norms, where they are asked for:
+  // those of what the edges share at the first one. `scratch` holds an output,
+  // and one more for each operation that is shared.
+  void Forward(Results<T> nodes, T* moments, int64_t edge_moments,
+               Array<T> scratch) const {
+    auto run = [&](int64_t d, int64_t k, Array<T> y) {
+      auto pass = mixture.Run(operation(d, k), y, 0);
+      if (moments) {
+        T* to = moments + d * edge_moments + all.moments[k];
+        to = std::copy(pass.mean.begin(), pass.mean.end(), to);
+        std::copy(pass.var.begin(), pass.var.end(), to);
+      }
+      return pass;
+    };
+    // What an edge has alone is added while it is in the caches, from one
+    // place; what all of them share is kept.
+    Array<T> kept = scratch;
+    std::vector<Pass<T>> shared(all.count());
+    for (int64_t k = 0; k < all.count(); ++k) {
+      bool anywhere = false;
+      for (int64_t d = 0; d < count; ++d) anywhere |= used(d, k);
+      if (all.shared(k) && anywhere) shared[k] = run(0, k, kept += size());
+    }
+    for (int64_t d = 0; d < count; ++d) {
+      const Results<T> sum = nodes + d * size();
+      const T* weight = weights + d * all.count();
+      std::vector<std::pair<const Pass<T>*, T>> terms;
+      for (int64_t k = 0; k < all.count(); ++k) {
+        if (all.shared(k) && used(d, k)) {
+          terms.push_back({&shared[k], weight[k]});
+        }
+      }
+      mixture.AddSum(terms, sum);
+      for (int64_t k = 0; k < all.count(); ++k) {
+        if (all.shared(k) || !used(d, k)) continue;
+        const auto pass = run(d, k, scratch);
+        mixture.AddSum({{&pass, weight[k]}}, sum);
+      }
+    }
+  }
+
+  // Of g, what reaches the nodes that they feed: adds what reaches the source to
+  // dx, and adds to dweights and, where they are asked for, dparams. `scratch`
+  // holds an output for each norm of an operation.
+  void Backward(Array<T> g, Results<T> dx, T* dweights, T* dparams,
+                Array<T> scratch) const {
+    for (int64_t k = 0; k < all.count(); ++k) {
+      std::vector<Edge<T>> sharing;
+      for (int64_t d = 0; d < count; ++d) {
+        const int64_t i = d * all.count() + k;
+        if (!used(d, k)) continue;
+        const Edge<T> edge{g + d * size(), weights[i], dweights + i};
+        if (all.shared(k)) {
+          sharing.push_back(edge);
+          continue;
+        }
+        T* own = dparams ? dparams + d * edge_params + all.params[k] : nullptr;
+        mixture.Backward(operation(d, k), {edge}, dx, own,
+                         own ? own + all.depthwise(k) : nullptr, scratch);
+      }
+      if (!sharing.empty()) {
+        mixture.Backward(operation(0, k), sharing, dx, nullptr, nullptr,
+                         scratch);
+      }
+    }
+  }
+};
+
+// The operations, as attributes of a call.
+struct Attributes {
+  int64_t stride;
+  ffi::Span<const int64_t> kinds, repeats, sizes, dilations;
+
+  Operations operations(int64_t channels) const {
+    return {kinds, repeats, sizes, dilations, channels};
+  }
+};
+
+// The edges of a call, x their source (B, H', W', C).
+template <typename T, typename Active>
+Edges<T> MakeEdges(ffi::ThreadPool pool, const Attributes& attributes,
+                   ffi::Span<const int64_t> x_shape, Array<T> x,
+                   const Active& active, const T* weights, const T* params,
+                   int64_t edge_params) {
+  const int64_t* shape = x_shape.end() - 4;
+  return {{pool, shape[0], shape[1], shape[2], shape[3], attributes.stride, x},
+          attributes.operations(shape[3]),
+          active.dimensions()[0],
+          active.typed_data(),
+          weights,
+          params,
+          edge_params};
+}
+
+template <typename Buffer>
+void Clear(Buffer& buffer) {
+  std::fill_n(buffer->typed_data(), buffer->element_count(), 0);
+}
+
+// With so many results after the arguments.
+template <ffi::DataType type, int kResults, typename Binding>
+auto WithResults(Binding&& binding) {
+  if constexpr (kResults > 0) {
+    return WithResults<type, kResults - 1>(
+        std::move(binding).template Ret<ffi::Buffer<type>>());
+  } else {
+    return std::move(binding)
+        .template Attr<int64_t>("stride")
+        .template Attr<ffi::Span<const int64_t>>("kinds")
+        .template Attr<ffi::Span<const int64_t>>("repeats")
+        .template Attr<ffi::Span<const int64_t>>("sizes")
+        .template Attr<ffi::Span<const int64_t>>("dilations");
+  }
+}
+
+// Of a source and `active`, then so many arguments and results.
+template <ffi::DataType type, int kArgs, int kResults, typename Binding>
+auto WithArgs(Binding&& binding) {
+  if constexpr (kArgs > 0) {
+    return WithArgs<type, kArgs - 1, kResults>(
+        std::move(binding).template Arg<ffi::Buffer<type>>());
+  } else {
+    return WithResults<type, kResults>(std::move(binding));
+  }
+}
+
+template <ffi::DataType type, int kArgs, int kResults>
+auto SourceBinding() {
+  return WithArgs<type, kArgs, kResults>(
+      ffi::Ffi::Bind()
+          .Ctx<ffi::ThreadPool>()
+          .template Arg<ffi::Buffer<type>>()
+          .template Arg<ffi::Buffer<ffi::S32>>()
+          .template Arg<ffi::Buffer<ffi::PRED>>());
+}
+
+}  // namespace opp_darts
+
+#endif  // OPP_DARTS_JAX_KERNELS_MIXTURE_H_
