@@ -177,7 +177,7 @@ def _add_sources_bwd(names, kept, cotangents):
   if isinstance(g, SymbolicZero):
     g = jnp.zeros(g.shape, g.dtype)
 
-  def subtract(g, xs):
+  def back(g, xs):
     source, *others = xs
     g, *grads = _vjp_p.bind(
       states[source],
@@ -191,7 +191,7 @@ def _add_sources_bwd(names, kept, cotangents):
     )
     return g, grads
 
-  g, grads = lax.scan(subtract, g, tuple(xs), reverse=True)
+  g, grads = lax.scan(back, g, tuple(xs), reverse=True)
   return g, None, None, *grads, *[None] * (2 - len(grads))
 
 
