@@ -6,8 +6,9 @@ active operations of a node's edges, normalised and weighted, and adds them to
 the nodes that the edges feed, in place; another computes all their gradients
 (native.py). What is not active costs nothing.
 
-Like separable.py's, the kernels are primitives whose further derivatives are
-those of their parts: operations behind conditions.
+They are primitives, and so are their derivatives along a direction, which the
+same kernels compute on dual numbers, as second order takes them. Derivatives
+beyond are those of their parts: operations behind conditions.
 
 Axes: N nodes, D edges, K operations, P weights of them all, M moments of all
 their norms; B batch, H W C.
