@@ -21,7 +21,7 @@ constexpr double kEpsilon = 1e-5;  // As in norm.py.
 
 enum Kind : int64_t { kSeparable, kMaxPool, kAvgPool, kIdentity };
 
-int64_t Norms(int64_t kind, int64_t repeats) {
+inline int64_t Norms(int64_t kind, int64_t repeats) {
   return kind == kSeparable ? repeats : kind != kIdentity;
 }
 
