@@ -253,7 +253,7 @@ template <typename T, int kSize, int kStride, int kDilation, int kPixels>
   const int64_t stride = kStride ? kStride : w.stride;
   const int64_t dilation = kDilation ? kDilation : w.dilation;
   Vector<T> sums[kPixels];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int u = 0; u < kPixels; ++u) sums[u] = Vector<T>{};
 #pragma GCC unroll 5
   for (int64_t i = 0; i < size; ++i, x += dilation * x_row) {
@@ -261,13 +261,13 @@ template <typename T, int kSize, int kStride, int kDilation, int kPixels>
 #pragma GCC unroll 5
     for (int64_t j = 0; j < size; ++j) {
       const Vector<T> tap = kernel[i * size + j];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int u = 0; u < kPixels; ++u) {
         AddProduct(sums[u], x[u * stride + j * dilation], tap);
       }
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int u = 0; u < kPixels; ++u) out[u] = sums[u];
 }
 

@@ -124,15 +124,25 @@ struct Tangents {
   Tangents& operator+=(int64_t n) { return *this = *this + n; }
 };
 
+// Of a vector.
+#ifdef __AVX512F__
+constexpr int kBytes = 64;
+#else
+constexpr int kBytes = 32;
+#endif
+
 // What goes with a number T: the plain number; a vector of it; an array of it,
 // and one of results; and how many pixels at a time keep the registers full.
 template <typename T>
 struct Types {
   using Plain = T;
-  typedef T Vector __attribute__((vector_size(32)));
+  typedef T Vector __attribute__((vector_size(kBytes)));
   // The same in an array, at any number.
   typedef T InArray
-      __attribute__((vector_size(32), aligned(sizeof(T)), may_alias));
+      __attribute__((vector_size(kBytes), aligned(sizeof(T)), may_alias));
+  typedef T Half __attribute__((vector_size(kBytes/2)));
+  typedef T HalfInArray
+      __attribute__((vector_size(kBytes/2), aligned(sizeof(T)), may_alias));
   using Array = T*;
   using Results = T*;
   static constexpr int kPixels = 8;
@@ -155,13 +165,25 @@ using Array = typename Types<T>::Array;
 template <typename T>
 using Results = typename Types<T>::Results;
 template <typename T>
-constexpr int kLanes = 32 / sizeof(Plain<T>);
+constexpr int kLanes = kBytes / sizeof(Plain<T>);
 
 // Copies up to a vector's lanes of an array.
 template <typename T>
 Vector<T> Load(const T* from, int64_t lanes) {
   using InArray = typename Types<T>::InArray;
   if (lanes >= kLanes<T>) return *reinterpret_cast<const InArray*>(from);
+#ifdef __AVX512F__
+  if (lanes == kLanes<T> / 2) {
+    using Half = typename Types<T>::Half;
+    using HalfInArray = typename Types<T>::HalfInArray;
+    Half h = *reinterpret_cast<const HalfInArray*>(from);
+    if constexpr (kLanes<T> == 16) {
+      return __builtin_shufflevector(h, Half{}, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    } else {
+      return __builtin_shufflevector(h, Half{}, 0, 1, 2, 3, 4, 5, 6, 7);
+    }
+  }
+#endif
   Vector<T> v = {};
   for (int64_t i = 0; i < lanes; ++i) v[i] = from[i];
   return v;
@@ -189,6 +211,15 @@ void Store(const Vector<T>& v, T* to, int64_t lanes) {
   using InArray = typename Types<T>::InArray;
   if (lanes >= kLanes<T>) {
     *reinterpret_cast<InArray*>(to) = v;
+#ifdef __AVX512F__
+  } else if (lanes == kLanes<T> / 2) {
+    using HalfInArray = typename Types<T>::HalfInArray;
+    if constexpr (kLanes<T> == 16) {
+      *reinterpret_cast<HalfInArray*>(to) = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7);
+    } else {
+      *reinterpret_cast<HalfInArray*>(to) = __builtin_shufflevector(v, v, 0, 1, 2, 3);
+    }
+#endif
   } else {
     for (int64_t i = 0; i < lanes; ++i) to[i] = v[i];
   }

@@ -22,20 +22,20 @@ template <typename T, int kPixels>
                                                 const Vector<T>* matrix,
                                                 Vector<T>* out) {
   Vector<T> sums[kPixels];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int u = 0; u < kPixels; ++u) sums[u] = Vector<T>{};
   for (int64_t first = 0; first < channels; first += kLanes<T>) {
     const int64_t lanes = std::min<int64_t>(kLanes<T>, channels - first);
     for (int64_t lane = 0; lane < lanes; ++lane) {
       const Vector<T> row = matrix[first + lane];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
       for (int u = 0; u < kPixels; ++u) {
         AddProduct(sums[u], Lane(in + u, lane), row);
       }
     }
     in += pixels;
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int u = 0; u < kPixels; ++u) out[u] = sums[u];
 }
 
@@ -61,15 +61,15 @@ template <typename T>
 void OuterProducts(const Vector<T>* x, const Vector<T>* g, int64_t pixels,
                    Vector<T>* sums) {
   Vector<T> totals[kLanes<T>];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int lane = 0; lane < kLanes<T>; ++lane) totals[lane] = Vector<T>{};
   for (int64_t i = 0; i < pixels; ++i) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int lane = 0; lane < kLanes<T>; ++lane) {
       AddProduct(totals[lane], Lane(x + i, lane), g[i]);
     }
   }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
   for (int lane = 0; lane < kLanes<T>; ++lane) sums[lane] = totals[lane];
 }
 
