@@ -1,7 +1,7 @@
 """The C++ kernels of the folder kernels, built where there is a compiler.
 
-The library is built when a program for CPU first asks for it, for the machine
-at hand, and kept beside the compilation cache: the next process loads it. The
+They are built when a program for CPU first asks for them, for the machine at
+hand, and kept beside the compilation cache: the next process loads them. The
 compiler is asked each time whether what was built still fits.
 """
 
@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import tempfile
 from concurrent import futures
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jaxlib
@@ -24,18 +24,38 @@ import numpy as np
 from absl import logging
 
 SOURCES = pathlib.Path(__file__).with_name('kernels')
-TARGETS = (
-  'depthwise_conv',
-  'depthwise_kernel_grad',
-  'separable',
-  'separable_grad',
-  'mixture',
-  'mixture_jvp',
-  'mixture_grad',
-  'mixture_grad_jvp',
-)
-DTYPES = ('float32', 'float64')
+DTYPES = {'float32': 'F32', 'float64': 'F64'}  # XLA's names.
 _FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC')
+
+
+class Library(NamedTuple):
+  """Kernels that are built together, for each type when it is asked for.
+
+  Attributes:
+    units: their files.
+    targets: what can be called.
+  """
+
+  units: tuple[str, ...]
+  targets: tuple[str, ...]
+
+
+LIBRARIES = {
+  'first_order': Library(
+    ('depthwise', 'separable', 'mixture'),
+    (
+      'depthwise_conv',
+      'depthwise_kernel_grad',
+      'separable',
+      'separable_grad',
+      'mixture',
+      'mixture_grad',
+    ),
+  ),
+  'second_order': Library(
+    ('mixture_jvp',), ('mixture_jvp', 'mixture_grad_jvp')
+  ),
+}
 
 
 def cache_dir() -> pathlib.Path:
@@ -47,29 +67,35 @@ def cache_dir() -> pathlib.Path:
 def supports(*arrays: jax.Array) -> bool:
   """Whether the kernels can be called on these arrays, here."""
   dtypes = {array.dtype.name for array in arrays}
-  return len(dtypes) == 1 and dtypes <= set(DTYPES) and available()
+  return len(dtypes) == 1 and dtypes <= set(DTYPES) and available(*dtypes)
 
 
 @functools.cache
-def available() -> bool:
-  """Whether the kernels are built and registered; tries to, once.
+def available(dtype: str = 'float32') -> bool:
+  """Whether the kernels can be called on arrays of a type; builds them, once.
 
   They serve a single device: XLA cannot divide their work among several.
   """
   if jax.device_count() > 1:
     return False
+  if compiler() is None:
+    logging.info('There is no C++ compiler for the kernels.')
+    return False
   try:
-    library = ctypes.cdll.LoadLibrary(str(_build()))
+    load('first_order', dtype)
   except (OSError, subprocess.CalledProcessError) as error:
     reason = getattr(error, 'stderr', b'').decode(errors='replace')
-    logging.info('No C++ kernels: %s %s', error, reason)
+    logging.warning('The C++ kernels were not built: %s %s', error, reason)
     return False
-  for target in TARGETS:
-    for dtype in DTYPES:
-      name = f'{target}_{dtype}'
-      capsule = jax.ffi.pycapsule(getattr(library, name))
-      jax.ffi.register_ffi_target(name, capsule, platform='cpu')
   return True
+
+
+def compiler() -> list[str] | None:
+  """The C++ compiler's command: `$CXX` or the system's, if there is one."""
+  command = shlex.split(os.environ.get('CXX', '')) or [
+    'c++' if shutil.which('c++') else 'g++'
+  ]
+  return command if shutil.which(command[0]) else None
 
 
 def call(
@@ -82,14 +108,18 @@ def call(
   """Calls a kernel of `TARGETS`.
 
   Args:
-    target: the kernel's name, without its type.
+    target: of `LIBRARIES`.
     results: shape and dtype of the result, or a list of them.
     args: arrays; the last one's dtype is the kernel's.
     aliases: {argument: the result that is the same memory}.
     params: the kernel's parameters, whole numbers or lists of them.
   """
+  dtype = args[-1].dtype.name
+  for name, library in LIBRARIES.items():
+    if target in library.targets:
+      load(name, dtype)
   kernel = jax.ffi.ffi_call(
-    f'{target}_{args[-1].dtype.name}',
+    f'{target}_{dtype}',
     jax.tree.map(lambda r: jax.ShapeDtypeStruct(r.shape, r.dtype), results),
     input_output_aliases=aliases,
   )
@@ -98,26 +128,35 @@ def call(
   )
 
 
-def _build() -> pathlib.Path:
-  """The path of the library, compiled unless an earlier process has.
+@functools.cache
+def load(name: str, dtype: str) -> None:
+  """Makes a library's targets known to XLA."""
+  library = ctypes.cdll.LoadLibrary(str(_build(name, dtype)))
+  for target in LIBRARIES[name].targets:
+    capsule = jax.ffi.pycapsule(getattr(library, target))
+    jax.ffi.register_ffi_target(f'{target}_{dtype}', capsule, platform='cpu')
+
+
+def _build(name: str, dtype: str) -> pathlib.Path:
+  """The path of a library, compiled unless an earlier process has.
 
   Raises:
     OSError: if there is no compiler, or the cache cannot be written.
     subprocess.CalledProcessError: if the compiler fails.
   """
-  named = shlex.split(os.environ.get('CXX', ''))
-  compiler = named or [shutil.which('c++') or shutil.which('g++') or 'c++']
+  command = compiler() or ['c++']
+  flags = [*_FLAGS, f'-DOPP_DARTS_TYPE={DTYPES[dtype]}']
   # What the compiler says of itself and of the machine's instructions.
-  macros = _run([*compiler, *_FLAGS, '-dM', '-E', '-x', 'c++', os.devnull])
-  units = sorted(SOURCES.glob('*.cc'))
+  macros = _run([*command, *flags, '-dM', '-E', '-x', 'c++', os.devnull])
+  units = [SOURCES / f'{unit}.cc' for unit in LIBRARIES[name].units]
   key = hashlib.sha256(macros + f'{_FLAGS} {jaxlib.__version__}'.encode())
   for file in (*sorted(SOURCES.glob('*.h')), *units):
     key.update(file.read_bytes())
-  path = cache_dir() / f'kernels-{key.hexdigest()[:16]}.so'
+  path = cache_dir() / f'{name}-{dtype}-{key.hexdigest()[:16]}.so'
   if path.exists():
     return path
   path.parent.mkdir(parents=True, exist_ok=True)
-  compile_one = [*compiler, *_FLAGS, '-isystem', jax.ffi.include_dir(), '-c']
+  compile_one = [*command, *flags, '-isystem', jax.ffi.include_dir(), '-c']
   with tempfile.TemporaryDirectory(dir=path.parent) as folder:
     objects = [pathlib.Path(folder, f'{unit.stem}.o') for unit in units]
     with futures.ThreadPoolExecutor() as pool:
@@ -128,7 +167,7 @@ def _build() -> pathlib.Path:
     for job in jobs:
       job.result()
     built = pathlib.Path(folder) / path.name
-    _run([*compiler, '-shared', *objects, '-o', built])
+    _run([*command, '-shared', *objects, '-o', built])
     # Whole or not at all; whoever else built it meanwhile may use it already.
     with contextlib.suppress(FileExistsError):
       os.link(built, path)

@@ -29,7 +29,7 @@ ACTIVE = np.array(
 )
 
 pytestmark = pytest.mark.skipif(
-  not native.available(), reason='there is no C++ compiler'
+  native.compiler() is None, reason='there is no C++ compiler'
 )
 
 

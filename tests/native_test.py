@@ -11,24 +11,32 @@ from opp_darts_jax import depthwise, native
 def cache(monkeypatch, tmp_path):
   """An empty cache, and nothing remembered of an earlier build."""
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-  monkeypatch.setattr(native, 'available', native.available.__wrapped__)
+  for name in ('available', 'load'):
+    monkeypatch.setattr(native, name, getattr(native, name).__wrapped__)
   return tmp_path
 
 
-@pytest.mark.skipif(not native.available(), reason='there is no C++ compiler')
-def test_the_library_is_built_once(cache):
-  path = native._build()
-  assert path.parent == cache / 'opp_darts_jax'
-  assert list(path.parent.iterdir()) == [path]
+@pytest.mark.skipif(native.compiler() is None, reason='there is no compiler')
+def test_a_library_is_built_once(cache):
+  path = native._build('first_order', 'float32')
+  assert list((cache / 'opp_darts_jax').iterdir()) == [path]
   built = path.stat().st_mtime_ns
-  assert native._build() == path
+  assert native._build('first_order', 'float32') == path
   assert path.stat().st_mtime_ns == built
 
 
 @pytest.mark.parametrize('compiler', ['false', 'no-such-compiler'])
-def test_without_a_compiler_xla_computes_the_same(cache, monkeypatch, compiler):
+def test_without_a_compiler_xla_computes_the_same(
+  cache, monkeypatch, caplog, compiler
+):
   monkeypatch.setenv('CXX', compiler)
+  assert (native.compiler() is None) == (compiler == 'no-such-compiler')
   assert not native.available()
+  # A compiler that fails is worth a warning; none at all is not.
+  warned = [r.getMessage() for r in caplog.records if r.levelname == 'WARNING']
+  assert ['were not built' in w for w in warned] == [True] * (
+    compiler == 'false'
+  )
   assert not native.supports(jnp.zeros(2))
   rng = np.random.default_rng(0)
   x = jnp.float32(rng.standard_normal((2, 5, 6, 3)))

@@ -208,7 +208,8 @@ def main(argv: list[str]) -> None:
   del argv
   model, initial, train, val = start(_SIZE.value, len(ENTRY), _LAYOUT.value)
   jax.config.update('jax_enable_compilation_cache', False)
-  native.available()  # Built once a machine, not once a program.
+  if native.available():  # Built once a machine, not once a program.
+    native.load('second_order', 'float32')
   programs = {
     mode: build_ours(mode, model, initial, train, val) for mode in _MODES.value
   }

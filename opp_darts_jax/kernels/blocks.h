@@ -9,19 +9,13 @@
 #define OPP_DARTS_JAX_KERNELS_BLOCKS_H_
 
 #include <algorithm>
-#include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "dual.h"
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
+#include "team.h"
 
 namespace opp_darts {
 
@@ -64,51 +58,6 @@ struct Window {
     return {height, width, height, width, size, 1, dilation, stride};
   }
 };
-
-// Whether a thread's next loop over images begins with the last one.
-inline thread_local bool from_last = false;
-
-// Calls work(i) for i < count on the pool's threads and on this one, which does
-// whatever no other thread has begun: it never waits for a busy pool. Each
-// thread makes a work of its own, with the scratch that it needs. Less than some
-// number of products is not worth waking others for. Every other loop runs
-// backwards: what the one before left in the caches is what it begins with.
-template <typename Make>
-void Parallel(ffi::ThreadPool pool, int64_t count, int64_t products,
-              Make make) {
-  const bool backwards = from_last;
-  from_last = !backwards;
-  auto at = [=](int64_t i) { return backwards ? count - 1 - i : i; };
-  int64_t helpers = std::min(pool.num_threads(), count) - 1;
-  if (helpers <= 0 || products < 1 << 17) {
-    auto work = make();
-    for (int64_t i = 0; i < count; ++i) work(at(i));
-    return;
-  }
-  struct Progress {
-    std::atomic<int64_t> next{0};
-    int64_t done = 0;
-    std::mutex mutex;
-    std::condition_variable all_done;
-  };
-  auto progress = std::make_shared<Progress>();
-  // A helper that comes late finds nothing to do, and makes no work.
-  auto run = [progress, count, at, &make]() noexcept {
-    int64_t i = progress->next++, done = 0;
-    if (i >= count) return;
-    auto work = make();
-    for (; i < count; i = progress->next++, ++done) work(at(i));
-    std::lock_guard<std::mutex> lock(progress->mutex);
-    progress->done += done;
-    if (progress->done == count) progress->all_done.notify_all();
-  };
-  for (int64_t i = 0; i < helpers; ++i) {
-    pool.Schedule(std::function<void()>(run));
-  }
-  run();
-  std::unique_lock<std::mutex> lock(progress->mutex);
-  progress->all_done.wait(lock, [&] { return progress->done == count; });
-}
 
 // The sum of value(i) for i < count, by several sums at a time.
 template <typename T, typename Value>

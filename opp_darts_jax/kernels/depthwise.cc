@@ -1,17 +1,18 @@
 // The depthwise convolution and its kernel's gradient, for XLA's FFI on CPU.
 
 #include "blocks.h"
+#include "call.h"
 
 namespace opp_darts {
 namespace {
 
 template <typename T>
-void Conv(ffi::ThreadPool pool, const Window& w, int64_t batch,
+void Conv(Team& team, const Window& w, int64_t batch,
           int64_t channels, T* x, const T* kernel, T* out) {
   auto kernels = LoadMatrix(kernel, w.size * w.size, channels);
   int64_t products =
       batch * w.out_pixels() * channels * w.size * w.size;
-  Parallel(pool, batch, products, [&] {
+  team.Run(batch, products, [&] {
     // Only the middle is written again: what surrounds it stays zero.
     return [&, block = Zeros<T>(w.padded_pixels()),
             y = Scratch<T>(w.out_pixels())](int64_t image) {
@@ -29,13 +30,13 @@ void Conv(ffi::ThreadPool pool, const Window& w, int64_t batch,
 }
 
 template <typename T>
-void KernelGrad(ffi::ThreadPool pool, const Window& w, int64_t batch,
+void KernelGrad(Team& team, const Window& w, int64_t batch,
                 int64_t channels, T* x, T* g, T* out) {
   int64_t taps = w.size * w.size, weights = taps * channels;
   // One sum for each image: the result does not depend on the threads.
   std::vector<T> grads(batch * weights);
   int64_t products = batch * w.out_pixels() * weights;
-  Parallel(pool, batch, products, [&] {
+  team.Run(batch, products, [&] {
     return [&, block = Zeros<T>(w.padded_pixels()),
             g_block = Scratch<T>(w.out_pixels()),
             grad = Scratch<T>(taps)](int64_t image) {
@@ -59,52 +60,40 @@ void KernelGrad(ffi::ThreadPool pool, const Window& w, int64_t batch,
   }
 }
 
-template <ffi::DataType type>
-ffi::Error ConvHandler(ffi::ThreadPool pool, ffi::Buffer<type> x,
-                       ffi::Buffer<type> kernel, ffi::ResultBuffer<type> out,
+ffi::Error ConvHandler(ffi::ThreadPool pool, Buffer x,
+                       Buffer kernel, ResultBuffer out,
                        int64_t stride, int64_t dilation) {
   auto in = x.dimensions(), to = out->dimensions();
   Window w{in[1], in[2], to[1], to[2], kernel.dimensions()[0],
            stride, dilation};
-  Conv(pool, w, in[0], in[3], x.typed_data(), kernel.typed_data(),
+  Team team(pool);
+  Conv(team, w, in[0], in[3], x.typed_data(), kernel.typed_data(),
        out->typed_data());
   return ffi::Error::Success();
 }
 
-template <ffi::DataType type>
-ffi::Error KernelGradHandler(ffi::ThreadPool pool, ffi::Buffer<type> x,
-                             ffi::Buffer<type> g, ffi::ResultBuffer<type> out,
+ffi::Error KernelGradHandler(ffi::ThreadPool pool, Buffer x,
+                             Buffer g, ResultBuffer out,
                              int64_t stride, int64_t dilation) {
   auto in = x.dimensions(), to = g.dimensions();
   Window w{in[1], in[2], to[1], to[2], out->dimensions()[0],
            stride, dilation};
-  KernelGrad(pool, w, in[0], in[3], x.typed_data(), g.typed_data(),
+  Team team(pool);
+  KernelGrad(team, w, in[0], in[3], x.typed_data(), g.typed_data(),
              out->typed_data());
   return ffi::Error::Success();
 }
 
-template <ffi::DataType type>
 auto Binding() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .template Arg<ffi::Buffer<type>>()
-      .template Arg<ffi::Buffer<type>>()
-      .template Ret<ffi::Buffer<type>>()
-      .template Attr<int64_t>("stride")
-      .template Attr<int64_t>("dilation");
+  return WithResults<1>(WithArgs<2>(Call()))
+      .Attr<int64_t>("stride")
+      .Attr<int64_t>("dilation");
 }
 
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_conv_float32, ConvHandler<ffi::F32>,
-                              Binding<ffi::F32>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_conv_float64, ConvHandler<ffi::F64>,
-                              Binding<ffi::F64>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_kernel_grad_float32,
-                              KernelGradHandler<ffi::F32>,
-                              Binding<ffi::F32>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_kernel_grad_float64,
-                              KernelGradHandler<ffi::F64>,
-                              Binding<ffi::F64>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_conv, ConvHandler, Binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_kernel_grad, KernelGradHandler,
+                              Binding());
 
 }  // namespace opp_darts

@@ -56,7 +56,7 @@ struct Pass {
 
 template <typename T>
 struct Mixture {
-  ffi::ThreadPool pool;
+  Team& team;
   int64_t batch, height, width, channels, stride;
   Array<T> x;
 
@@ -67,7 +67,7 @@ struct Mixture {
 
   Pool<T> MakePool(int64_t kind) const {
     const Window w{height, width, out_height(), out_width(), 3, stride, 1};
-    return {pool, w, batch, channels, kind == kMaxPool, x};
+    return {team, w, batch, channels, kind == kMaxPool, x};
   }
 
   // Runs an operation; what its i-th norm takes goes to `to` + i * step. With
@@ -90,7 +90,7 @@ struct Mixture {
                        o.size, 1, o.dilation}
               : Window{height, width, out_height(), out_width(), o.size, stride,
                        o.dilation};
-        pass.units.push_back({pool, w, batch, c, c, pass.y,
+        pass.units.push_back({team, w, batch, c, c, pass.y,
                               pass.shift.data() + i * c,
                               pass.scale.data() + i * c,
                               o.depthwise + i * o.size * o.size * c,
@@ -112,7 +112,7 @@ struct Mixture {
   // Calls visit(image, where its pixels begin) on all threads.
   template <typename Visit>
   void ForImages(Visit visit) const {
-    Parallel(pool, batch, 4 * out_size(), [&] {
+    team.Run(batch, 4 * out_size(), [&] {
       return [&](int64_t image) {
         visit(image, image * out_pixels() * channels);
       };
@@ -251,7 +251,7 @@ struct Mixture {
       MakePool(o.kind).Backward(gradient, dx);
       return;
     }
-    Parallel(pool, batch, 4 * out_size(), [&] {
+    team.Run(batch, 4 * out_size(), [&] {
       return [&, g = Scratch<T>(out_height() * out_row)](int64_t image) {
         for (int64_t b = 0; b < NumBlocks<T>(channels); ++b) {
           gradient(image, b, g.get());
@@ -412,74 +412,6 @@ struct Edges {
     }
   }
 };
-
-// The operations, as attributes of a call.
-struct Attributes {
-  int64_t stride;
-  ffi::Span<const int64_t> kinds, repeats, sizes, dilations;
-
-  Operations operations(int64_t channels) const {
-    return {kinds, repeats, sizes, dilations, channels};
-  }
-};
-
-// The edges of a call, x their source (B, H', W', C).
-template <typename T, typename Active>
-Edges<T> MakeEdges(ffi::ThreadPool pool, const Attributes& attributes,
-                   ffi::Span<const int64_t> x_shape, Array<T> x,
-                   const Active& active, const T* weights, const T* params,
-                   int64_t edge_params) {
-  const int64_t* shape = x_shape.end() - 4;
-  return {{pool, shape[0], shape[1], shape[2], shape[3], attributes.stride, x},
-          attributes.operations(shape[3]),
-          active.dimensions()[0],
-          active.typed_data(),
-          weights,
-          params,
-          edge_params};
-}
-
-template <typename Buffer>
-void Clear(Buffer& buffer) {
-  std::fill_n(buffer->typed_data(), buffer->element_count(), 0);
-}
-
-// With so many results after the arguments.
-template <ffi::DataType type, int kResults, typename Binding>
-auto WithResults(Binding&& binding) {
-  if constexpr (kResults > 0) {
-    return WithResults<type, kResults - 1>(
-        std::move(binding).template Ret<ffi::Buffer<type>>());
-  } else {
-    return std::move(binding)
-        .template Attr<int64_t>("stride")
-        .template Attr<ffi::Span<const int64_t>>("kinds")
-        .template Attr<ffi::Span<const int64_t>>("repeats")
-        .template Attr<ffi::Span<const int64_t>>("sizes")
-        .template Attr<ffi::Span<const int64_t>>("dilations");
-  }
-}
-
-// Of a source and `active`, then so many arguments and results.
-template <ffi::DataType type, int kArgs, int kResults, typename Binding>
-auto WithArgs(Binding&& binding) {
-  if constexpr (kArgs > 0) {
-    return WithArgs<type, kArgs - 1, kResults>(
-        std::move(binding).template Arg<ffi::Buffer<type>>());
-  } else {
-    return WithResults<type, kResults>(std::move(binding));
-  }
-}
-
-template <ffi::DataType type, int kArgs, int kResults>
-auto SourceBinding() {
-  return WithArgs<type, kArgs, kResults>(
-      ffi::Ffi::Bind()
-          .Ctx<ffi::ThreadPool>()
-          .template Arg<ffi::Buffer<type>>()
-          .template Arg<ffi::Buffer<ffi::S32>>()
-          .template Arg<ffi::Buffer<ffi::PRED>>());
-}
 
 }  // namespace opp_darts
 

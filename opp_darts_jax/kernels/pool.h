@@ -11,7 +11,7 @@ namespace opp_darts {
 
 template <typename T>
 struct Pool {
-  ffi::ThreadPool pool;
+  Team& team;
   Window w;  // Of size 3.
   int64_t batch, channels;
   bool largest;  // The largest pixel, or the mean without the padding.
@@ -62,7 +62,7 @@ struct Pool {
 
   void Forward(Array<T> y, T* mean, T* var) const {
     std::vector<Spread<T>> spreads(batch * blocks());
-    Parallel(pool, batch, products(), [&] {
+    team.Run(batch, products(), [&] {
       return [&, padded = Padded(),
               out = Scratch<T>(w.out_pixels())](int64_t index) {
         for (int64_t b = 0; b < blocks(); ++b) {
@@ -88,7 +88,7 @@ struct Pool {
   // (out_height, out_row), what reaches the result.
   template <typename Gradient>
   void Backward(Gradient gradient, Results<T> dx) const {
-    Parallel(pool, batch, 3 * products(), [&] {
+    team.Run(batch, 3 * products(), [&] {
       return [&, padded = Padded(), g = Scratch<T>(w.out_pixels()),
               grad = Scratch<T>(w.padded_pixels())](int64_t index) {
         const Results<T> to = dx + index * w.height * w.width * channels;

@@ -75,7 +75,7 @@ void OuterProducts(const Vector<T>* x, const Vector<T>* g, int64_t pixels,
 
 template <typename T>
 struct Unit {
-  ffi::ThreadPool pool;
+  Team& team;
   Window w;
   int64_t batch, channels, out_channels;
   Array<T> x;
@@ -130,7 +130,7 @@ struct Unit {
     auto kernels = LoadMatrix(kernel, taps(), channels);
     auto matrix = LoadMatrix(pointwise, channels, out_channels);
     std::vector<Spread<T>> spreads(batch * out_blocks());
-    Parallel(pool, batch, products(), [&] {
+    team.Run(batch, products(), [&] {
       return [&, u = Zeros<T>(in_blocks() * w.padded_pixels()),
               d = Scratch<T>(in_blocks() * strip() * w.out_row()),
               out = Scratch<T>(out_blocks() * strip() * w.out_row())](
@@ -193,7 +193,7 @@ struct Unit {
     const int64_t weights = (taps() + out_channels + 2) * channels;
     const int64_t size = strip() * w.out_row();
     std::vector<T> grads(batch * weights);
-    Parallel(pool, batch, 3 * products(), [&] {
+    team.Run(batch, 3 * products(), [&] {
       return [&, u = Zeros<T>(in_blocks() * w.padded_pixels()),
               d = Scratch<T>(in_blocks() * size),
               g = Scratch<T>(out_blocks() * size), y = Scratch<T>(size),
