@@ -1,7 +1,9 @@
 """The supernet's steps that the benchmarks time and profile."""
 
 import os
+import pathlib
 import platform
+import re
 from typing import Any
 
 import jax
@@ -30,6 +32,17 @@ SIZES = {'small': (8, 5, 32), 'full': (16, 8, 64)}
 MODES = ('forward', 'weight', 'first', 'second', 'second_fd')
 
 
+def processor() -> str:
+  """What steps run on: a CPU by its name, where Linux tells it."""
+  device = jax.devices()[0]
+  info = pathlib.Path('/proc/cpuinfo')
+  if device.platform == 'cpu' and info.exists():
+    name = re.search(r'model name\s*: (.+)', info.read_text())
+    if name:
+      return name[1]
+  return device.device_kind
+
+
 def environment(**others: str) -> dict[str, str]:
   """What a row of results says of the machine and of versions, others' too."""
   versions = {
@@ -38,7 +51,7 @@ def environment(**others: str) -> dict[str, str]:
     'Python': platform.python_version(),
   }
   return {
-    'machine': f'{jax.devices()[0].device_kind}, {os.cpu_count()} cores',
+    'machine': f'{processor()}, {os.cpu_count()} cores',
     'versions': ', '.join(' '.join(pair) for pair in versions.items()),
   }
 
