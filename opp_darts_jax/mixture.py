@@ -39,7 +39,7 @@ def available(*arrays: jax.Array) -> bool:
   return jax.default_backend() == 'cpu' and native.supports(*arrays)
 
 
-# As in kernels/mixture.cc.
+# As in kernels/mixture.h.
 _SEPARABLE, _MAX_POOL, _AVG_POOL, _IDENTITY = range(4)
 
 
@@ -412,15 +412,31 @@ def _native_vjp(*args, names, stride, inside, all_weights):
   return [*own, dweights, *([dparams] if all_weights else [])]
 
 
+def _second_order(kernels, parts):
+  """Lowers to the kernels of second order, or where there are none to parts."""
+
+  def lowered(x, *args, **params):
+    built = native.supports(x, library='second_order')
+    return (kernels if built else parts)(x, *args, **params)
+
+  return lowered
+
+
 _mixture_p = define_primitive('edge_mixture', None, _shapes, _native)
 _jvp_p = define_primitive(
-  'edge_mixture_jvp', _parts_jvp, _jvp_shapes, _native_jvp
+  'edge_mixture_jvp',
+  _parts_jvp,
+  _jvp_shapes,
+  _second_order(_native_jvp, _parts_jvp),
 )
 _vjp_p = define_primitive(
   'edge_mixture_vjp', _parts_vjp, _vjp_shapes, _native_vjp
 )
 _vjp_jvp_p = define_primitive(
-  'edge_mixture_vjp_jvp', _parts_vjp_jvp, _vjp_shapes, _native_vjp
+  'edge_mixture_vjp_jvp',
+  _parts_vjp_jvp,
+  _vjp_shapes,
+  _second_order(_native_vjp, _parts_vjp_jvp),
 )
 
 

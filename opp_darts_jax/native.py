@@ -64,17 +64,23 @@ def cache_dir() -> pathlib.Path:
   return pathlib.Path(home) / 'opp_darts_jax'
 
 
-def supports(*arrays: jax.Array) -> bool:
-  """Whether the kernels can be called on these arrays, here."""
+def supports(*arrays: jax.Array, library: str = 'first_order') -> bool:
+  """Whether a library's kernels can be called on these arrays, here."""
   dtypes = {array.dtype.name for array in arrays}
-  return len(dtypes) == 1 and dtypes <= set(DTYPES) and available(*dtypes)
+  return (
+    len(dtypes) == 1 and dtypes <= set(DTYPES) and available(library, *dtypes)
+  )
 
 
 @functools.cache
-def available(dtype: str = 'float32') -> bool:
-  """Whether the kernels can be called on arrays of a type; builds them, once.
+def available(name: str, dtype: str) -> bool:
+  """Whether a library can be called on arrays of a type; builds it, once.
 
   They serve a single device: XLA cannot divide their work among several.
+
+  Args:
+    name: of `LIBRARIES`.
+    dtype: of `DTYPES`.
   """
   if jax.device_count() > 1:
     return False
@@ -82,11 +88,14 @@ def available(dtype: str = 'float32') -> bool:
     logging.info('There is no C++ compiler for the kernels.')
     return False
   try:
-    load('first_order', dtype)
+    library = ctypes.cdll.LoadLibrary(str(_build(name, dtype)))
   except (OSError, subprocess.CalledProcessError) as error:
     reason = getattr(error, 'stderr', b'').decode(errors='replace')
     logging.warning('The C++ kernels were not built: %s %s', error, reason)
     return False
+  for target in LIBRARIES[name].targets:
+    capsule = jax.ffi.pycapsule(getattr(library, target))
+    jax.ffi.register_ffi_target(f'{target}_{dtype}', capsule, platform='cpu')
   return True
 
 
@@ -105,36 +114,26 @@ def call(
   aliases: Any = None,
   **params: Any,
 ) -> Any:
-  """Calls a kernel of `TARGETS`.
+  """Calls a kernel.
 
   Args:
-    target: of `LIBRARIES`.
-    results: shape and dtype of the result, or a list of them.
-    args: arrays; the last one's dtype is the kernel's.
+    target: of a library that is available.
+    results: shape and dtype of the result, or a list of them; the kernel's
+      type is theirs.
+    args: arrays.
     aliases: {argument: the result that is the same memory}.
     params: the kernel's parameters, whole numbers or lists of them.
   """
-  dtype = args[-1].dtype.name
-  for name, library in LIBRARIES.items():
-    if target in library.targets:
-      load(name, dtype)
+  shapes = jax.tree.map(
+    lambda r: jax.ShapeDtypeStruct(r.shape, r.dtype), results
+  )
+  dtype = jax.tree.leaves(shapes)[0].dtype.name
   kernel = jax.ffi.ffi_call(
-    f'{target}_{dtype}',
-    jax.tree.map(lambda r: jax.ShapeDtypeStruct(r.shape, r.dtype), results),
-    input_output_aliases=aliases,
+    f'{target}_{dtype}', shapes, input_output_aliases=aliases
   )
   return kernel(
     *args, **{k: np.array(v, np.int64)[()] for k, v in params.items()}
   )
-
-
-@functools.cache
-def load(name: str, dtype: str) -> None:
-  """Makes a library's targets known to XLA."""
-  library = ctypes.cdll.LoadLibrary(str(_build(name, dtype)))
-  for target in LIBRARIES[name].targets:
-    capsule = jax.ffi.pycapsule(getattr(library, target))
-    jax.ffi.register_ffi_target(f'{target}_{dtype}', capsule, platform='cpu')
 
 
 def _build(name: str, dtype: str) -> pathlib.Path:

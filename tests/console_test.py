@@ -94,7 +94,7 @@ def test_genotype_lines():
   [(True, 'C++ kernels'), (False, "XLA's kernels: no C++ compiler")],
 )
 def test_the_device_says_whose_kernels_it_calls(monkeypatch, available, words):
-  monkeypatch.setattr(console.native, 'available', lambda: available)
+  monkeypatch.setattr(console.native, 'available', lambda *_: available)
   device = jax.devices()[0]
   line = console.device()
   assert line.startswith(f'{device.device_kind} ({device.platform})')

@@ -196,7 +196,7 @@ def test_a_second_backward_pass():
 
 
 def test_ties_and_what_is_not_a_number():
-  states = jnp.zeros((4, 1, 4, 4, 2)).at[1, 0, 2, 2, 0].set(jnp.nan)
+  states = jnp.zeros((4, 1, 4, 4, 2)).at[1, 0, 3, 3, 0].set(jnp.nan)
   run = functools.partial(
     mixture.add_edges,
     ['max_pool_3x3'],
@@ -258,6 +258,27 @@ def test_kernels_of_a_gradient_and_of_second_order():
   ]
   # Of a product, nobody asks for the gradient itself.
   assert counts == [[1, 0, 1, 0], [1, 1, 0, 1]]
+
+
+def test_without_the_kernels_of_second_order(monkeypatch):
+  """They are built by themselves, and may fail to be by themselves."""
+  args = arrays(3, 5, 1)
+
+  def product(args):
+    return product_of_weights(mixed, args, args, 1)
+
+  want = jax.jit(product)(args)
+  build = native.available
+  monkeypatch.setattr(
+    native,
+    'available',
+    lambda library, dtype: library == 'first_order' and build(library, dtype),
+  )
+  program = jax.jit(lambda args: product(args)).lower(args)
+  assert '@mixture_float64' in program.as_text()
+  assert '@mixture_grad_jvp_float64' not in program.as_text()
+  got = program.compile()(args)
+  chex.assert_trees_all_close(got, want, rtol=1e-9, atol=1e-9)
 
 
 def test_which_operations_the_kernels_know():

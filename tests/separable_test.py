@@ -138,7 +138,7 @@ def test_vmap_is_a_loop():
 
 
 def test_without_the_kernels_xla_gets_the_parts(monkeypatch):
-  monkeypatch.setattr(native, 'available', lambda dtype: False)
+  monkeypatch.setattr(native, 'available', lambda *_: False)
   args = jax.tree.map(jnp.float32, arrays((2, 4, 5, 3), 3, 3))
   text = jax.jit(unit).lower(*args).as_text()
   assert 'custom_call' not in text

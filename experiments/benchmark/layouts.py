@@ -15,7 +15,7 @@ import re
 from typing import NamedTuple
 
 # No compiler: the program is to be what a machine without the kernels has.
-os.environ['CXX'] = 'false'
+os.environ['CXX'] = 'none'
 
 from absl import app, flags
 from steps import MODES, SIZES, build_steps, start

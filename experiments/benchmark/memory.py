@@ -14,9 +14,8 @@ import time
 
 import jax
 from absl import app, flags
-from steps import MODES, SIZES, build_steps, environment, start
+from steps import MODES, SIZES, build_kernels, build_steps, environment, start
 
-from opp_darts_jax import native
 from opp_darts_jax.cell import LAYOUTS
 
 _SIZE = flags.DEFINE_enum('size', 'small', list(SIZES), 'of the supernet')
@@ -30,7 +29,7 @@ def main(argv: list[str]) -> None:
   """Prints and writes a row for each way to take a step."""
   del argv
   jax.config.update('jax_enable_compilation_cache', False)
-  native.available()  # Built once a machine, not once a program.
+  build_kernels()
   rows = []
   supernet, state, train, val = start(_SIZE.value, 8)
   for layout, remat, parts in itertools.product(

@@ -15,9 +15,9 @@ import time
 import jax
 import numpy as np
 from absl import app, flags
-from steps import environment
+from steps import build_kernels, environment
 
-from opp_darts_jax import native, training
+from opp_darts_jax import training
 from opp_darts_jax.augment import Augmentation
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.published import load_genotype
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
   """Compiles, then runs."""
   del argv
   jax.config.update('jax_enable_compilation_cache', False)
-  native.available()  # Built once a machine, not once a program.
+  build_kernels()
   config = TrainConfig(
     layers=_LAYERS.value,
     channels=_CHANNELS.value,

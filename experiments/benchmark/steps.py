@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from opp_darts_jax import bilevel
+from opp_darts_jax import bilevel, native
 from opp_darts_jax.bilevel import Batch, SearchState
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.space import SPACES
@@ -41,6 +41,12 @@ def processor() -> str:
     if name:
       return name[1]
   return device.device_kind
+
+
+def build_kernels() -> None:
+  """Builds what is built once a machine: it is no program's compiling."""
+  for library in native.LIBRARIES:
+    native.available(library, 'float32')
 
 
 def environment(**others: str) -> dict[str, str]:

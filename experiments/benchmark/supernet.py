@@ -36,6 +36,7 @@ from steps import (
   MODES,
   SIZES,
   SPACE,
+  build_kernels,
   build_steps,
   environment,
   masked,
@@ -44,7 +45,6 @@ from steps import (
 from torch_supernet import Search as PeerSearch
 from torch_supernet import Supernet as Peer
 
-from opp_darts_jax import native
 from opp_darts_jax.bilevel import Batch, SearchState
 from opp_darts_jax.cell import LAYOUTS
 from opp_darts_jax.supernet import Supernet
@@ -208,8 +208,7 @@ def main(argv: list[str]) -> None:
   del argv
   model, initial, train, val = start(_SIZE.value, len(ENTRY), _LAYOUT.value)
   jax.config.update('jax_enable_compilation_cache', False)
-  if native.available():  # Built once a machine, not once a program.
-    native.load('second_order', 'float32')
+  build_kernels()
   programs = {
     mode: build_ours(mode, model, initial, train, val) for mode in _MODES.value
   }

@@ -48,7 +48,7 @@ struct Window {
   int64_t out_pixels() const { return out_height * out_row(); }
   int64_t padded_row() const {
     int64_t read = (out_row() - 1) * stride + (size - 1) * dilation + 1;
-    return std::max(width + 2 * pad(), read);
+    return std::max({width + 2 * pad(), read, (width + 3) / 4 * 4 + pad()});
   }
   int64_t padded_pixels() const {
     return (height + 2 * pad()) * padded_row();

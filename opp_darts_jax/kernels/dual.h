@@ -11,6 +11,10 @@
 #include <cstdint>
 #include <type_traits>
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 namespace opp_darts {
 
 template <typename V>
@@ -124,7 +128,7 @@ struct Tangents {
   Tangents& operator+=(int64_t n) { return *this = *this + n; }
 };
 
-// Of a vector.
+// The size of a vector.
 #ifdef __AVX512F__
 constexpr int kBytes = 64;
 #else
@@ -140,9 +144,6 @@ struct Types {
   // The same in an array, at any number.
   typedef T InArray
       __attribute__((vector_size(kBytes), aligned(sizeof(T)), may_alias));
-  typedef T Half __attribute__((vector_size(kBytes/2)));
-  typedef T HalfInArray
-      __attribute__((vector_size(kBytes/2), aligned(sizeof(T)), may_alias));
   using Array = T*;
   using Results = T*;
   static constexpr int kPixels = 8;
@@ -167,26 +168,39 @@ using Results = typename Types<T>::Results;
 template <typename T>
 constexpr int kLanes = kBytes / sizeof(Plain<T>);
 
+// Fewer numbers than a vector's lanes, from and to an array.
+#ifdef __AVX512F__
+inline Vector<float> LoadPart(const float* from, int64_t lanes) {
+  return _mm512_maskz_loadu_ps((1 << lanes) - 1, from);
+}
+inline Vector<double> LoadPart(const double* from, int64_t lanes) {
+  return _mm512_maskz_loadu_pd((1 << lanes) - 1, from);
+}
+inline void StorePart(const Vector<float>& v, float* to, int64_t lanes) {
+  _mm512_mask_storeu_ps(to, (1 << lanes) - 1, v);
+}
+inline void StorePart(const Vector<double>& v, double* to, int64_t lanes) {
+  _mm512_mask_storeu_pd(to, (1 << lanes) - 1, v);
+}
+#else
+template <typename T>
+Vector<T> LoadPart(const T* from, int64_t lanes) {
+  Vector<T> v = {};
+  for (int64_t i = 0; i < lanes; ++i) v[i] = from[i];
+  return v;
+}
+template <typename T>
+void StorePart(const Vector<T>& v, T* to, int64_t lanes) {
+  for (int64_t i = 0; i < lanes; ++i) to[i] = v[i];
+}
+#endif
+
 // Copies up to a vector's lanes of an array.
 template <typename T>
 Vector<T> Load(const T* from, int64_t lanes) {
   using InArray = typename Types<T>::InArray;
   if (lanes >= kLanes<T>) return *reinterpret_cast<const InArray*>(from);
-#ifdef __AVX512F__
-  if (lanes == kLanes<T> / 2) {
-    using Half = typename Types<T>::Half;
-    using HalfInArray = typename Types<T>::HalfInArray;
-    Half h = *reinterpret_cast<const HalfInArray*>(from);
-    if constexpr (kLanes<T> == 16) {
-      return __builtin_shufflevector(h, Half{}, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    } else {
-      return __builtin_shufflevector(h, Half{}, 0, 1, 2, 3, 4, 5, 6, 7);
-    }
-  }
-#endif
-  Vector<T> v = {};
-  for (int64_t i = 0; i < lanes; ++i) v[i] = from[i];
-  return v;
+  return LoadPart(from, lanes);
 }
 template <typename T>
 Vector<Dual<T>> Load(const Dual<T>* from, int64_t lanes) {
@@ -211,17 +225,8 @@ void Store(const Vector<T>& v, T* to, int64_t lanes) {
   using InArray = typename Types<T>::InArray;
   if (lanes >= kLanes<T>) {
     *reinterpret_cast<InArray*>(to) = v;
-#ifdef __AVX512F__
-  } else if (lanes == kLanes<T> / 2) {
-    using HalfInArray = typename Types<T>::HalfInArray;
-    if constexpr (kLanes<T> == 16) {
-      *reinterpret_cast<HalfInArray*>(to) = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7);
-    } else {
-      *reinterpret_cast<HalfInArray*>(to) = __builtin_shufflevector(v, v, 0, 1, 2, 3);
-    }
-#endif
   } else {
-    for (int64_t i = 0; i < lanes; ++i) to[i] = v[i];
+    StorePart(v, to, lanes);
   }
 }
 template <typename T>

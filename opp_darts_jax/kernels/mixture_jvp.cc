@@ -1,7 +1,7 @@
 // The derivatives of what mixture.cc computes, along a direction, for XLA's FFI
 // on CPU: the same on dual numbers.
 
-#include <type_traits>
+#include <algorithm>
 
 #include "mixture_call.h"
 
@@ -18,7 +18,7 @@ std::vector<Dual<Number>> Pairs(const Buffer& values, const Buffer& tangents) {
 }
 
 // The derivative of the nodes along x_dot and so on, x the source; x_dot is empty
-// if it is the state of number `at`. `scratch` is (2, as above).
+// if it is the state of number `at`. `scratch` is (2, as mixture.h has it).
 ffi::Error ForwardTangentHandler(
     ffi::ThreadPool pool, Buffer x, ffi::Buffer<ffi::S32> at,
     ffi::Buffer<ffi::PRED> active, Buffer weights,

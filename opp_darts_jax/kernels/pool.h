@@ -52,7 +52,9 @@ struct Pool {
     for (int64_t tap = 1; tap < 9; ++tap) {
       const Vector<T> v = window[tap / 3 * w.padded_row() + tap % 3];
       if (largest) {
-        result = Select(Value(v) > Value(result), v, result);
+        // NaN stays.
+        const auto larger = Value(v) > Value(result);
+        result = Select(larger | (Value(v) != Value(v)), v, result);
       } else {
         result += v;
       }

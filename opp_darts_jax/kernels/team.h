@@ -32,7 +32,7 @@ inline void Pause() {
 class Team {
  public:
   explicit Team(ffi::ThreadPool pool)
-      : pool_(pool), helpers_(pool.num_threads() - 1) {}
+      : pool_(pool), helpers_(std::max<int64_t>(pool.num_threads(), 1) - 1) {}
   Team(const Team&) = delete;
   ~Team() { shared_->phase = kOver; }
 
@@ -70,7 +70,7 @@ class Team {
       run(0);
       return;
     }
-    Assemble();
+    Assemble(parts - 1);
     shared_->run = run;
     const int64_t phase = ++shared_->phase;
     run(0);
@@ -88,9 +88,9 @@ class Team {
     std::function<void(int64_t)> run;
   };
 
-  void Assemble() {
+  void Assemble(int64_t helpers) {
     if (shared_->phase > 0) return;
-    for (int64_t i = 0; i < helpers_; ++i) {
+    for (int64_t i = 0; i < helpers; ++i) {
       pool_.Schedule([shared = shared_, thread = i + 1,
                       caller = std::this_thread::get_id()] {
         // A pool that is full runs its tasks at once, on the caller's thread.
