@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from opp_darts_jax import mixture
+from opp_darts_jax import mixture, mixture_primitives
 from opp_darts_jax.depthwise import out_size
 from opp_darts_jax.edges import (
   CellEdges,
@@ -80,7 +80,7 @@ def _run_phase(
     if members.alone:
       x = states[source] if inputs is None else source
       sums, statistics = _run_source(cell, phase, members, x, xs)
-      states = mixture.add_to_last(states, sums)
+      states = mixture_primitives.add_to_last(states, sums)
     if members.mixed:
       states, statistics['mixed'] = mixture.add_edges(
         mixed,
@@ -165,7 +165,7 @@ def _members(cell: CellEdges, phase: Phase, states: jax.Array) -> _Members:
   for o in cell.operations:
     if not o.present(phase):
       continue
-    if kernels and mixture.kind_of(o.name, phase.stride):
+    if kernels and mixture_primitives.kind_of(o.name, phase.stride):
       kind = members.mixed
     elif o.shared(phase):
       kind = members.pools if o.norms(phase) else members.identities

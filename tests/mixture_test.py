@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from opp_darts_jax import mixture, native
+from opp_darts_jax import mixture, mixture_primitives, native
 from opp_darts_jax.gate import gated_operation
 from opp_darts_jax.primitives import PRIMITIVES
 
@@ -119,7 +119,7 @@ def test_states_statistics_and_gradients(channels, size, stride):
   for k, (batch, expected) in enumerate(zip(got, statistics)):
     # Nothing is said of the moments of what is not active.
     rows = np.flatnonzero(active[:, k])
-    if mixture.kind_of(names[k], stride).shared:
+    if mixture_primitives.kind_of(names[k], stride).shared:
       expected = jax.tree.map(lambda t, rows=rows: t[rows[0]], expected)
     else:
       batch, expected = (
@@ -283,7 +283,7 @@ def test_without_the_kernels_of_second_order(monkeypatch):
 
 def test_which_operations_the_kernels_know():
   known = {
-    stride: {n for n in PRIMITIVES if mixture.kind_of(n, stride)}
+    stride: {n for n in PRIMITIVES if mixture_primitives.kind_of(n, stride)}
     for stride in (1, 2)
   }
   assert known[1] - known[2] == {'skip_connect'}
