@@ -117,17 +117,23 @@ def call(
   """Calls a kernel.
 
   Args:
-    target: of a library that is available.
+    target: of a library in `LIBRARIES`.
     results: shape and dtype of the result, or a list of them; the kernel's
       type is theirs.
     args: arrays.
     aliases: {argument: the result that is the same memory}.
     params: the kernel's parameters, whole numbers or lists of them.
+
+  Raises:
+    RuntimeError: if its library is not available.
   """
   shapes = jax.tree.map(
     lambda r: jax.ShapeDtypeStruct(r.shape, r.dtype), results
   )
   dtype = jax.tree.leaves(shapes)[0].dtype.name
+  (name,) = (n for n, lib in LIBRARIES.items() if target in lib.targets)
+  if not available(name, dtype):
+    raise RuntimeError(f'There is no C++ kernel {target} for {dtype} here.')
   kernel = jax.ffi.ffi_call(
     f'{target}_{dtype}', shapes, input_output_aliases=aliases
   )

@@ -51,6 +51,13 @@ def test_without_a_compiler_xla_computes_the_same(
   )
 
 
+def test_kernels_that_are_not_there_cannot_be_called(cache, monkeypatch):
+  monkeypatch.setenv('CXX', 'no-such-compiler')
+  x = jnp.zeros((1, 2, 2, 1))
+  with pytest.raises(RuntimeError, match='no C.. kernel separable for float32'):
+    native.call('separable', x, x, stride=1, dilation=1)
+
+
 def test_other_types_are_left_to_xla():
   assert not native.supports(jnp.zeros(2, jnp.float16))
   assert not native.supports(jnp.zeros(2), jnp.zeros(2, jnp.bfloat16))
