@@ -6,63 +6,64 @@
 namespace opp_darts {
 namespace {
 
-template <typename T>
-void Conv(Team& team, const Window& w, int64_t batch,
-          int64_t channels, T* x, const T* kernel, T* out) {
+void Conv(
+    Team& team, const Window& w, int64_t batch, int64_t channels, Number* x,
+    const Number* kernel, Number* out) {
   auto kernels = LoadMatrix(kernel, w.size * w.size, channels);
   int64_t products =
       batch * w.out_pixels() * channels * w.size * w.size;
   team.Run(batch, products, [&] {
     // Only the middle is written again: what surrounds it stays zero.
-    return [&, block = Zeros<T>(w.padded_pixels()),
-            y = Scratch<T>(w.out_pixels())](int64_t image) {
-      for (int64_t b = 0; b < NumBlocks<T>(channels); ++b) {
-        LoadBlock<T>(x + image * w.height * w.width * channels, w.height, w.width,
-                  channels, b, w.padded_row(),
-                  block.get() + w.pad() * (w.padded_row() + 1));
-        ConvBlock<T>(w, block.get(), kernels.get() + b * w.size * w.size,
+    return [&, block = Zeros<Number>(w.padded_pixels()),
+            y = Scratch<Number>(w.out_pixels())](int64_t image) {
+      for (int64_t b = 0; b < NumBlocks<Number>(channels); ++b) {
+        LoadBlock<Number>(x + image * w.height * w.width * channels, w.height,
+                          w.width, channels, b, w.padded_row(),
+                          block.get() + w.pad() * (w.padded_row() + 1));
+        ConvBlock<Number>(w, block.get(), kernels.get() + b * w.size * w.size,
                      y.get());
-        StoreBlock<T>(y.get(), w.out_row(), w.out_height, w.out_width, channels,
-                   b, out + image * w.out_height * w.out_width * channels);
+        StoreBlock<Number>(y.get(), w.out_row(), w.out_height, w.out_width,
+                           channels, b,
+                           out + image * w.out_height * w.out_width * channels);
       }
     };
   });
 }
 
-template <typename T>
-void KernelGrad(Team& team, const Window& w, int64_t batch,
-                int64_t channels, T* x, T* g, T* out) {
+void KernelGrad(
+    Team& team, const Window& w, int64_t batch, int64_t channels, Number* x,
+    Number* g, Number* out) {
   int64_t taps = w.size * w.size, weights = taps * channels;
   // One sum for each image: the result does not depend on the threads.
-  std::vector<T> grads(batch * weights);
+  std::vector<Number> grads(batch * weights);
   int64_t products = batch * w.out_pixels() * weights;
   team.Run(batch, products, [&] {
-    return [&, block = Zeros<T>(w.padded_pixels()),
-            g_block = Scratch<T>(w.out_pixels()),
-            grad = Scratch<T>(taps)](int64_t image) {
-      for (int64_t b = 0; b < NumBlocks<T>(channels); ++b) {
-        LoadBlock<T>(x + image * w.height * w.width * channels, w.height, w.width,
-                  channels, b, w.padded_row(),
-                  block.get() + w.pad() * (w.padded_row() + 1));
-        LoadBlock<T>(g + image * w.out_height * w.out_width * channels,
-                  w.out_height, w.out_width, channels, b, w.out_row(),
-                  g_block.get());
-        KernelGradBlock<T>(w, block.get(), g_block.get(), w.out_row(), 1,
-                           grad.get());
-        StoreBlock<T>(grad.get(), taps, 1, taps, channels, b,
-                   grads.data() + image * weights);
+    return [&, block = Zeros<Number>(w.padded_pixels()),
+            g_block = Scratch<Number>(w.out_pixels()),
+            grad = Scratch<Number>(taps)](int64_t image) {
+      for (int64_t b = 0; b < NumBlocks<Number>(channels); ++b) {
+        LoadBlock<Number>(x + image * w.height * w.width * channels, w.height,
+                          w.width, channels, b, w.padded_row(),
+                          block.get() + w.pad() * (w.padded_row() + 1));
+        LoadBlock<Number>(g + image * w.out_height * w.out_width * channels,
+                          w.out_height, w.out_width, channels, b, w.out_row(),
+                          g_block.get());
+        KernelGradBlock<Number>(w, block.get(), g_block.get(), w.out_row(), 1,
+                                grad.get());
+        StoreBlock<Number>(grad.get(), taps, 1, taps, channels, b,
+                           grads.data() + image * weights);
       }
     };
   });
-  std::fill(out, out + weights, T(0));
+  std::fill(out, out + weights, Number(0));
   for (int64_t image = 0; image < batch; ++image) {
     for (int64_t i = 0; i < weights; ++i) out[i] += grads[image * weights + i];
   }
 }
 
-ffi::Error ConvHandler(ffi::ThreadPool pool, Buffer x,
-                       Buffer kernel, ResultBuffer out,
-                       int64_t stride, int64_t dilation) {
+ffi::Error ConvHandler(
+    ffi::ThreadPool pool, Buffer x, Buffer kernel, ResultBuffer out,
+    int64_t stride, int64_t dilation) {
   auto in = x.dimensions(), to = out->dimensions();
   Window w{in[1], in[2], to[1], to[2], kernel.dimensions()[0],
            stride, dilation};
@@ -72,9 +73,9 @@ ffi::Error ConvHandler(ffi::ThreadPool pool, Buffer x,
   return ffi::Error::Success();
 }
 
-ffi::Error KernelGradHandler(ffi::ThreadPool pool, Buffer x,
-                             Buffer g, ResultBuffer out,
-                             int64_t stride, int64_t dilation) {
+ffi::Error KernelGradHandler(
+    ffi::ThreadPool pool, Buffer x, Buffer g, ResultBuffer out, int64_t stride,
+    int64_t dilation) {
   auto in = x.dimensions(), to = g.dimensions();
   Window w{in[1], in[2], to[1], to[2], out->dimensions()[0],
            stride, dilation};

@@ -11,21 +11,17 @@ namespace {
 // computed between lies in `scratch`, which XLA keeps from call to call.
 ffi::Error ForwardHandler(
     ffi::ThreadPool pool, Buffer states, ffi::AnyBuffer source,
-    ffi::Buffer<ffi::PRED> active, Buffer weights,
-    Buffer params, ResultBuffer to,
-    ResultBuffer moments, ResultBuffer scratch,
-    int64_t stride, Numbers kinds,
-    Numbers repeats, Numbers sizes,
-    Numbers dilations) {
-  using T = Number;
+    ffi::Buffer<ffi::PRED> active, Buffer weights, Buffer params,
+    ResultBuffer to, ResultBuffer moments, ResultBuffer scratch, int64_t stride,
+    Numbers kinds, Numbers repeats, Numbers sizes, Numbers dilations) {
   const auto shape = states.dimensions();
   const bool inside = source.element_type() == ffi::S32;
   const int64_t size = states.element_count() / shape[0];
-  T* x = inside ? to->typed_data() +
+  Number* x = inside ? to->typed_data() +
                       *static_cast<int32_t*>(source.untyped_data()) * size
-                : static_cast<T*>(source.untyped_data());
+                : static_cast<Number*>(source.untyped_data());
   Team team(pool);
-  const auto edges = MakeEdges<T>(
+  const auto edges = MakeEdges<Number>(
       team, {stride, kinds, repeats, sizes, dilations},
       inside ? shape : source.dimensions(), x, active, weights.typed_data(),
       params.typed_data(), params.dimensions()[1]);
@@ -41,25 +37,21 @@ ffi::Error ForwardHandler(
 // empty, and that is added to dstates at the number `at`. dparams may be empty.
 ffi::Error BackwardHandler(
     ffi::ThreadPool pool, Buffer x, ffi::Buffer<ffi::S32> at,
-    ffi::Buffer<ffi::PRED> active, Buffer weights,
-    Buffer params, Buffer g,
-    ResultBuffer dstates, ResultBuffer dweights,
-    ResultBuffer dparams, ResultBuffer dx,
-    ResultBuffer scratch, int64_t stride,
-    Numbers kinds, Numbers repeats,
-    Numbers sizes, Numbers dilations) {
-  using T = Number;
+    ffi::Buffer<ffi::PRED> active, Buffer weights, Buffer params, Buffer g,
+    ResultBuffer dstates, ResultBuffer dweights, ResultBuffer dparams,
+    ResultBuffer dx, ResultBuffer scratch, int64_t stride, Numbers kinds,
+    Numbers repeats, Numbers sizes, Numbers dilations) {
   const auto shape = g.dimensions();
   const int64_t size = g.element_count() / shape[0];
   Team team(pool);
-  const auto edges = MakeEdges<T>(
+  const auto edges = MakeEdges<Number>(
       team, {stride, kinds, repeats, sizes, dilations}, x.dimensions(),
       x.typed_data(), active, weights.typed_data(), params.typed_data(),
       params.dimensions()[1]);
   Clear(dx);
   Clear(dweights);
   Clear(dparams);
-  T* states = dstates->typed_data();
+  Number* states = dstates->typed_data();
   edges.Backward(
       states + (shape[0] - edges.count) * size,
       dx->element_count() > 0 ? dx->typed_data()

@@ -7,8 +7,7 @@ namespace opp_darts {
 namespace {
 
 Unit<Number> MakeUnit(
-    Team& team, Buffer& x, Buffer& shift,
-    Buffer& scale, Buffer& kernel,
+    Team& team, Buffer& x, Buffer& shift, Buffer& scale, Buffer& kernel,
     Buffer& pointwise, int64_t stride, int64_t dilation) {
   auto in = x.dimensions();
   int64_t height = (in[1] + stride - 1) / stride;
@@ -20,14 +19,10 @@ Unit<Number> MakeUnit(
           kernel.typed_data(), pointwise.typed_data()};
 }
 
-ffi::Error ForwardHandler(ffi::ThreadPool pool, Buffer x,
-                          Buffer shift, Buffer scale,
-                          Buffer kernel,
-                          Buffer pointwise,
-                          ResultBuffer y,
-                          ResultBuffer mean,
-                          ResultBuffer var, int64_t stride,
-                          int64_t dilation) {
+ffi::Error ForwardHandler(
+    ffi::ThreadPool pool, Buffer x, Buffer shift, Buffer scale, Buffer kernel,
+    Buffer pointwise, ResultBuffer y, ResultBuffer mean, ResultBuffer var,
+    int64_t stride, int64_t dilation) {
   Team team(pool);
   MakeUnit(team, x, shift, scale, kernel, pointwise, stride, dilation)
       .Forward(y->typed_data(), mean->typed_data(), var->typed_data());
@@ -36,13 +31,11 @@ ffi::Error ForwardHandler(ffi::ThreadPool pool, Buffer x,
 
 // dkernel may be empty.
 ffi::Error BackwardHandler(
-    ffi::ThreadPool pool, Buffer x, Buffer shift,
-    Buffer scale, Buffer kernel,
-    Buffer pointwise, Buffer mean, Buffer gy,
-    Buffer gmean, Buffer gvar,
-    ResultBuffer dx, ResultBuffer dshift,
-    ResultBuffer dscale, ResultBuffer dkernel,
-    ResultBuffer dpointwise, int64_t stride, int64_t dilation) {
+    ffi::ThreadPool pool, Buffer x, Buffer shift, Buffer scale, Buffer kernel,
+    Buffer pointwise, Buffer mean, Buffer gy, Buffer gmean, Buffer gvar,
+    ResultBuffer dx, ResultBuffer dshift, ResultBuffer dscale,
+    ResultBuffer dkernel, ResultBuffer dpointwise, int64_t stride,
+    int64_t dilation) {
   Team team(pool);
   auto unit = MakeUnit(team, x, shift, scale, kernel, pointwise, stride,
                              dilation);
