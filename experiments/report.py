@@ -8,7 +8,8 @@ folders may be given, separated by commas or by repeating the flag.
 
 from absl import flags
 
-from opp_darts_jax import launch, report
+from opp_darts_jax.launchers import launch
+from opp_darts_jax.reporting import report
 
 _WORKDIR = flags.DEFINE_multi_string(
   'workdir', None, 'Folder of a search or training run.', required=True

@@ -7,9 +7,10 @@ python experiments/search.py --config=experiments/configs/digits.py \
 from absl import flags
 from ml_collections import config_flags
 
-from opp_darts_jax import launch, sharding
 from opp_darts_jax.config import SearchConfig
-from opp_darts_jax.search import run_search
+from opp_darts_jax.launchers import launch
+from opp_darts_jax.running import devices
+from opp_darts_jax.running.search import run_search
 
 _DEFAULT = 'experiments/configs/digits.py'
 _CONFIG = config_flags.DEFINE_config_file(
@@ -26,7 +27,7 @@ _DISTRIBUTED = flags.DEFINE_bool(
 def main() -> None:
   """Runs the search that the flags describe."""
   if _DISTRIBUTED.value:
-    sharding.distribute()
+    devices.distribute()
   config = SearchConfig.from_dict(_CONFIG.value.to_dict())
   run_search(config, _WORKDIR.value)
 

@@ -11,9 +11,9 @@ import shlex
 
 from absl import flags
 
-from opp_darts_jax import launch
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.sweep import Sweep, run_sweep
+from opp_darts_jax.launchers import launch
+from opp_darts_jax.running.sweep import Sweep, run_sweep
 
 _CONFIGS = flags.DEFINE_list(
   'configs', None, 'Config files, FILE or FILE:VARIANT.', required=True

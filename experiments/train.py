@@ -9,9 +9,10 @@ With --dry_run it prints the network instead, part by part, and writes nothing.
 from absl import flags
 from ml_collections import config_flags
 
-from opp_darts_jax import launch, sharding
 from opp_darts_jax.config import TrainConfig
-from opp_darts_jax.training import run_training, summarise
+from opp_darts_jax.launchers import launch
+from opp_darts_jax.running import devices
+from opp_darts_jax.running.training import run_training, summarise
 
 _DEFAULT = 'experiments/configs/digits.py:train'
 _CONFIG = config_flags.DEFINE_config_file(
@@ -34,7 +35,7 @@ _DISTRIBUTED = flags.DEFINE_bool(
 def main() -> None:
   """Runs the training that the flags describe."""
   if _DISTRIBUTED.value:
-    sharding.distribute()
+    devices.distribute()
   config = TrainConfig.from_dict(_CONFIG.value.to_dict())
   if _DRY_RUN.value:
     print(summarise(config))

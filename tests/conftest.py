@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from opp_darts_jax.launch import keep_programs
+from opp_darts_jax.launchers.launch import keep_programs
 
 keep_programs()
 # Most of the tests' programs are small, and there are many of them.

@@ -24,20 +24,15 @@ import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from opp_darts_jax import (
-  arch,
-  bilevel,
-  network,
-  progressive,
-  published,
-  torch_names,
-  torch_weights,
-)
-from opp_darts_jax.bilevel import Batch, Pass, make_loss
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
-from opp_darts_jax.genotype import Genotype
-from opp_darts_jax.space import SPACES, SearchSpace, num_edges
-from opp_darts_jax.supernet import Supernet
+from opp_darts_jax.genotypes import published
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.space import SPACES, SearchSpace, num_edges
+from opp_darts_jax.methods import architecture, bilevel, progressive
+from opp_darts_jax.methods.bilevel import Batch, Pass, make_loss
+from opp_darts_jax.networks import network
+from opp_darts_jax.networks.export import torch_names, torch_weights
+from opp_darts_jax.supernet.supernet import Supernet
 
 GOLDEN = pathlib.Path(
   os.environ.get('OPP_DARTS_GOLDEN')
@@ -136,7 +131,7 @@ def tables(data, prefix, order=SPACE.operations):
     table_EK[:, columns] = columns_EK
     return jnp.asarray(table_EK)
 
-  return {cell: table(data[prefix + cell]) for cell in arch.CELLS}
+  return {cell: table(data[prefix + cell]) for cell in architecture.CELLS}
 
 
 @functools.cache
@@ -250,7 +245,7 @@ def test_supernet(path, close):
   )
   close('logits', logits, data['logits'], OUTPUT)
   close('loss', loss, data['loss'], OUTPUT)
-  for cell in arch.CELLS:
+  for cell in architecture.CELLS:
     close('alpha gradient', alpha_grads[cell], data[f'grad_{cell}'], GRADIENT)
   norm = optax.tree.norm(grads)
   close('gradient norm', norm, data['grad_norm'], GRADIENT)
@@ -285,7 +280,7 @@ def start(model, weights, batch_stats, alphas):
     alphas=alphas,
     mask=jax.tree.map(jnp.asarray, model.space.mask(model.nodes)),
     weight_opt=bilevel.weight_optimizer(config.weights).init(weights),
-    alpha_opt=arch.alpha_optimizer(config.alphas).init(alphas),
+    alpha_opt=architecture.alpha_optimizer(config.alphas).init(alphas),
   )
 
 
@@ -355,7 +350,7 @@ def test_bilevel(path, close, compiled_once):
     """(quantity, ours, published, tolerance) that follow from the weights."""
     if steps < len(batches):
       grads = alpha_gradient(order, model, state, *batches[steps])
-      for cell in arch.CELLS:
+      for cell in architecture.CELLS:
         want = data[f'agrad_{cell}'][steps]
         yield f'{order}: alpha gradient', grads[cell], want, GRADIENT
     else:
@@ -373,7 +368,7 @@ def test_bilevel(path, close, compiled_once):
         break
     state = new
     close(f'{order}: loss', metrics.train_loss, data['losses'][i], OUTPUT)
-    for cell in arch.CELLS:
+    for cell in architecture.CELLS:
       want = data[f'alphas_{cell}'][i]
       close(f'{order}: alphas', state.alphas[cell], want, GRADIENT)
     for result in found:
@@ -392,7 +387,7 @@ def test_exact_second_order(close, monkeypatch):
   with jax.enable_x64(True):
     keys = iter(jax.random.split(jax.random.key(0), 4))
     mask = jax.tree.map(jnp.asarray, space.mask(model.nodes))
-    alphas = arch.init_alphas(next(keys), *mask['normal'].shape)
+    alphas = architecture.init_alphas(next(keys), *mask['normal'].shape)
     train, val = (
       Batch(jax.random.normal(next(keys), (4, 8, 8, 3)), jnp.arange(4) % 3)
       for _ in range(2)
@@ -505,12 +500,14 @@ def test_genotypes(path):
   for case in data['cases']:
     alphas = {
       cell: jnp.asarray(case[f'alphas_{cell}'], jnp.float32)
-      for cell in arch.CELLS
+      for cell in architecture.CELLS
     }
     mask = jax.tree.map(lambda table: jnp.ones(table.shape, bool), alphas)
     edges = len(case['alphas_normal'])
     nodes = next(n for n in itertools.count(1) if num_edges(n) == edges)
-    found = arch.derive_genotype(alphas, mask, data['primitives'], nodes)
+    found = architecture.derive_genotype(
+      alphas, mask, data['primitives'], nodes
+    )
     found = found.to_dict()
     fields = set(found) & set(case)
     assert {'normal', 'reduce'} <= fields

@@ -20,8 +20,8 @@ os.environ['CXX'] = 'none'
 from absl import app, flags
 from steps import MODES, SIZES, build_steps, start
 
-from opp_darts_jax import depthwise
 from opp_darts_jax.config import LAYOUTS
+from opp_darts_jax.operations import depthwise
 
 _SIZE = flags.DEFINE_enum('size', 'small', list(SIZES), 'of the supernet')
 _MODE = flags.DEFINE_enum('mode', 'weight', list(MODES), 'what a step does')

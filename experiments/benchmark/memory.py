@@ -16,7 +16,7 @@ import jax
 from absl import app, flags
 from steps import MODES, SIZES, build_kernels, build_steps, environment, start
 
-from opp_darts_jax.cell import LAYOUTS
+from opp_darts_jax.supernet.cell import LAYOUTS
 
 _SIZE = flags.DEFINE_enum('size', 'small', list(SIZES), 'of the supernet')
 _MODE = flags.DEFINE_enum('mode', 'first', list(MODES), 'the step')

@@ -17,12 +17,15 @@ import numpy as np
 from absl import app, flags
 from steps import build_kernels, environment
 
-from opp_darts_jax import training
-from opp_darts_jax.augment import Augmentation
 from opp_darts_jax.config import TrainConfig
-from opp_darts_jax.published import load_genotype
-from opp_darts_jax.sharding import Devices
-from opp_darts_jax.train_programs import TrainMetrics, make_train_programs
+from opp_darts_jax.data.augment import Augmentation
+from opp_darts_jax.genotypes.published import load_genotype
+from opp_darts_jax.running import training
+from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.train_programs import (
+  TrainMetrics,
+  make_train_programs,
+)
 
 _GENOTYPE = flags.DEFINE_string('genotype', 'OPP_DARTS', 'a published name')
 _LAYERS = flags.DEFINE_integer('layers', 20, 'number of cells', 1)

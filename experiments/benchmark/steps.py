@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from opp_darts_jax import bilevel, native
-from opp_darts_jax.bilevel import Batch, SearchState
 from opp_darts_jax.config import SearchConfig
-from opp_darts_jax.space import SPACES
-from opp_darts_jax.supernet import Supernet
+from opp_darts_jax.genotypes.space import SPACES
+from opp_darts_jax.methods import bilevel
+from opp_darts_jax.methods.bilevel import Batch, SearchState
+from opp_darts_jax.operations.cpu import native
+from opp_darts_jax.supernet.supernet import Supernet
 
 # The order in which --ops counts operations, as a search might take them in.
 ENTRY = (

@@ -45,10 +45,10 @@ from steps import (
 from torch_supernet import Search as PeerSearch
 from torch_supernet import Supernet as Peer
 
-from opp_darts_jax.bilevel import Batch, SearchState
-from opp_darts_jax.cell import LAYOUTS
-from opp_darts_jax.supernet import Supernet
-from opp_darts_jax.torch_weights import supernet_to_torch
+from opp_darts_jax.methods.bilevel import Batch, SearchState
+from opp_darts_jax.networks.export.torch_weights import supernet_to_torch
+from opp_darts_jax.supernet.cell import LAYOUTS
+from opp_darts_jax.supernet.supernet import Supernet
 
 _SIZE = flags.DEFINE_enum(
   'size', 'small', list(SIZES), 'small: C 8, 5 cells, batch 32; full: 16, 8, 64'

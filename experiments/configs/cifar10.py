@@ -13,7 +13,7 @@ import ml_collections
 
 from opp_darts_jax.config import DataConfig, SearchConfig, TrainConfig
 from opp_darts_jax.errors import check_choice
-from opp_darts_jax.launch import config_dict
+from opp_darts_jax.launchers.launch import config_dict
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:

@@ -9,7 +9,7 @@ normal cell, one in the reduction cell, a test accuracy of 0.68.
 
 import ml_collections
 
-from opp_darts_jax.launch import sibling
+from opp_darts_jax.launchers.launch import sibling
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:

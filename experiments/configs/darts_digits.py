@@ -8,7 +8,7 @@ Expect what digits.py gives, without the stages, in about the same time.
 
 import ml_collections
 
-from opp_darts_jax.launch import sibling
+from opp_darts_jax.launchers.launch import sibling
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:

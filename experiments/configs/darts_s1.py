@@ -8,7 +8,7 @@ Expect the time that s1.py takes.
 
 import ml_collections
 
-from opp_darts_jax.launch import sibling
+from opp_darts_jax.launchers.launch import sibling
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:

@@ -8,7 +8,7 @@ Expect the time that s2.py takes; what 'small' gave is told there.
 
 import ml_collections
 
-from opp_darts_jax.launch import sibling
+from opp_darts_jax.launchers.launch import sibling
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:

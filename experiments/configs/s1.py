@@ -14,7 +14,7 @@ Expect 'small' to take about as long as cifar10_small.py does.
 import ml_collections
 
 from opp_darts_jax.errors import check_choice
-from opp_darts_jax.launch import sibling
+from opp_darts_jax.launchers.launch import sibling
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:

@@ -16,7 +16,7 @@ after the first one and none later. That is too short to collapse.
 import ml_collections
 
 from opp_darts_jax.errors import check_choice
-from opp_darts_jax.launch import sibling
+from opp_darts_jax.launchers.launch import sibling
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:

@@ -16,7 +16,7 @@ end; plain DARTS has 4 after the first epoch and 2 at the end.
 import ml_collections
 
 from opp_darts_jax.errors import check_choice
-from opp_darts_jax.launch import sibling
+from opp_darts_jax.launchers.launch import sibling
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:

@@ -1,0 +1,271 @@
+"""Data sets that memory does not hold: read and decoded while training.
+
+The order of the images and their random crops follow from the seed and the
+number of the batch alone, so a run goes on with the batch after its last one,
+and no state of an iterator is kept. Worker processes change no number.
+"""
+
+import dataclasses
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from opp_darts_jax.config import DataConfig
+from opp_darts_jax.data import dataset, folder, tfds
+from opp_darts_jax.data.decode import EncodedSource, Encodings, Part
+from opp_darts_jax.data.split import Split, halves, subset
+from opp_darts_jax.errors import UserError, first_line
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+_MEASURED = 1024  # images that tell mean, deviation and the number of channels
+_DECODED = 64  # images that wait in each process
+_SHARED = 16  # images of each worker that wait in shared memory
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Streamed:
+  """A data set of which batches are read.
+
+  Attributes:
+    name: for messages and reports.
+    class_names: label k is class_names[k].
+    image_shape: (H, W, C): C is 1 for grey images, 3 for colour.
+    mean: per channel, in units of pixel / 255.
+    std: per channel, in units of pixel / 255.
+    train: images to train on.
+    test: images that nothing is chosen by.
+    seed: decides the order of training images and what is cut from them.
+    workers: processes that decode; 0 decodes in threads.
+  """
+
+  name: str
+  class_names: tuple[str, ...]
+  image_shape: tuple[int, ...]
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+  train: Part
+  test: Part
+  seed: int
+  workers: int
+
+  @property
+  def num_train(self) -> int:
+    """How many images there are to train on."""
+    return len(self.train)
+
+  @property
+  def num_test(self) -> int:
+    """How many images there are to test on."""
+    return len(self.test)
+
+  @property
+  def num_classes(self) -> int:
+    """How many logits a network needs."""
+    return len(self.class_names)
+
+  def train_batches(
+    self, batch_size: int, start: int, own: Sequence[int] | None = None
+  ) -> Iterator[Batch]:
+    """Batches without end: an epoch has num_train // batch_size of them.
+
+    Args:
+      batch_size: images in a batch.
+      start: batches already taken; the first one is the next.
+      own: which rows of each batch are read, ascending; None is all.
+
+    Yields:
+      Images uint8 (B, H, W, C) and labels int32 (B,), of these rows.
+
+    Raises:
+      DataError: if an image cannot be read any more.
+    """
+    import grain  # a second to import
+
+    per_epoch = self.num_train // batch_size * batch_size
+    images = (
+      grain.MapDataset.source(self.train.rows)
+      .seed(self.seed)
+      .shuffle()
+      .random_map(self.train.cut_at_random)
+    )
+    rest = images[:per_epoch].repeat()[start * batch_size :]
+    return self._batches(rest, batch_size, own)
+
+  def test_batches(
+    self, batch_size: int, own: Sequence[int] | None = None
+  ) -> Iterator[Batch]:
+    """All test images in order; the first ones again fill up the last batch.
+
+    Args:
+      batch_size: images in a batch.
+      own: which rows of each batch are read, ascending; None is all.
+
+    Yields:
+      Images uint8 (B, H, W, C) and labels int32 (B,), of these rows.
+
+    Raises:
+      DataError: if an image cannot be read any more.
+    """
+    import grain  # a second to import
+
+    images = grain.MapDataset.source(self.test.rows).map(self.test.cut_centre)
+    whole = -(-self.num_test // batch_size) * batch_size
+    return self._batches(images.repeat()[:whole], batch_size, own)
+
+  def _batches(
+    self, images: Any, batch_size: int, own: Sequence[int] | None
+  ) -> Iterator[Batch]:
+    """Decodes a `grain.MapDataset` of whole batches and stacks its images.
+
+    Single images pass from the workers, as whole batches take more shared
+    memory than many containers have.
+    """
+    import grain
+
+    if not flags.FLAGS.is_parsed():  # grain looks at flags of its own.
+      flags.FLAGS.mark_as_parsed()
+    if own is not None:
+      images = grain.MapDataset.source(_Share(images, batch_size, own))
+      batch_size = len(own)
+    read = grain.ReadOptions(2 if self.workers else 16, _DECODED)
+    decoded = images.to_iter_dataset(read).mp_prefetch(
+      grain.MultiprocessingOptions(self.workers, _SHARED), _start_worker
+    )
+    batches = iter(decoded.batch(batch_size))
+    try:
+      yield from batches
+    except RuntimeError as error:
+      if 'Worker process' not in str(error):
+        raise
+      raise UserError(
+        f'A process that decodes images ended ({first_line(error)}); if memory '
+        'ran out, take fewer by --config.data.workers.'
+      ) from error
+    finally:
+      batches.close()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Share:
+  """What a process reads of batches that it shares with others.
+
+  Attributes:
+    images: of whole batches, one after the other.
+    batch_size: images in a batch.
+    own: rows of each batch.
+  """
+
+  images: Sequence[Any]
+  batch_size: int
+  own: Sequence[int]
+
+  def __len__(self) -> int:
+    return len(self.images) // self.batch_size * len(self.own)
+
+  def __getitem__(self, index: int) -> Any:
+    batch, row = divmod(index, len(self.own))
+    return self.images[batch * self.batch_size + self.own[row]]
+
+
+def open_stream(config: DataConfig, seed: int) -> Streamed:
+  """Opens the data set that `config.source` names, reading few of its images.
+
+  Args:
+    config: the source is a folder or the name of a TFDS data set.
+    seed: decides the order of training images and what is cut from them.
+
+  Returns:
+    The data set. Its mean and deviation, where the config gives none, are those
+    of up to 1,024 training images, cut as for a test.
+
+  Raises:
+    UserError: if the source is missing, unreadable or of another kind.
+  """
+  kind, place = dataset.parse(config.source)
+  if kind not in _LISTINGS:
+    raise UserError(
+      'data.stream reads a folder of class folders or a tfds data set; got '
+      f'data.source={config.source!r}, which memory holds: leave data.stream '
+      'False.'
+    )
+  stored = _LISTINGS[kind](place, config)
+  dataset.check_classes(stored.name, stored.class_names)
+  train, test = _rows(stored, config)
+  rng = np.random.default_rng(config.split_seed)
+  sample = rng.permutation(train)[:_MEASURED]
+  with futures.ThreadPoolExecutor() as pool:
+    channels = stored.channels or folder.count_channels(
+      [stored.train[row] for row in sample], pool, config.image_size
+    )
+    part = functools.partial(
+      Part,
+      channels=channels,
+      size=config.image_size,
+      resized_crop=config.crop == 'resized',
+    )
+    train_part = part(stored.train, train)
+    mean, std = config.mean, config.std
+    if not (mean and std):
+      images = [image for image, _ in pool.map(train_part.cut_centre, sample)]
+      mean, std = dataset.mean_and_std(np.stack(images))
+  return Streamed(
+    stored.name,
+    stored.class_names,
+    (config.image_size, config.image_size, channels),
+    dataset.per_channel('mean', config.mean, mean),
+    dataset.per_channel('std', config.std, std),
+    train_part,
+    part(stored.train if stored.test is None else stored.test, test),
+    seed,
+    config.workers,
+  )
+
+
+def _rows(
+  stored: EncodedSource, config: DataConfig
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns the rows to train on and to test on, as `load` picks them."""
+
+  def every(images: Encodings) -> Split:
+    return Split(np.arange(len(images), dtype=np.int32), images.labels)
+
+  train = every(stored.train)
+  if stored.test is None:
+    fraction = 1 - config.test_fraction
+    kept, held = halves(train.labels, fraction, config.split_seed)
+    train, test = train.take(kept), train.take(held)
+  else:
+    test = every(stored.test)
+  train = subset(train, 'max_train', config.max_train, config.split_seed)
+  test = subset(test, 'max_test', config.max_test, config.split_seed)
+  return train.images, test.images
+
+
+def _start_worker(index: int, count: int) -> None:
+  """Has a worker leave signals to the main process, and end with it."""
+  del index, count
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+  def follow() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+  threading.Thread(target=follow, daemon=True).start()
+
+
+_LISTINGS: dict[str, Callable[[str, DataConfig], EncodedSource]] = {
+  'folder': folder.listing,
+  'tfds': tfds.listing,
+}

@@ -1,0 +1,196 @@
+"""Data sets of TFDS, without TensorFlow."""
+
+import contextlib
+import dataclasses
+import difflib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from opp_darts_jax.config import DataConfig
+from opp_darts_jax.data import decode
+from opp_darts_jax.data.decode import Encoded, EncodedSource
+from opp_darts_jax.data.split import Source, Split
+from opp_darts_jax.errors import DataError, first_line
+
+_READ_AT_ONCE = 1024  # records: large enough for TFDS to read in parallel
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Records:
+  """The images of a split.
+
+  Attributes:
+    source: a random-access TFDS data source that leaves its images encoded.
+    what: to call it in a message.
+    keys: of the image and the label in a record.
+  """
+
+  source: Any
+  what: str
+  keys: tuple[str, str]
+
+  @property
+  def labels(self) -> np.ndarray:
+    """All 0, as a label is stored beside its image: to see it is to read it."""
+    return np.zeros(len(self), np.int32)
+
+  def __len__(self) -> int:
+    return len(self.source)
+
+  def __getitem__(self, row: int) -> Encoded:
+    with self._damage_told():
+      return self._encoded(row, self.source[int(row)])
+
+  def many(self, rows: range) -> list[Encoded]:
+    """Several images, in less time than one by one."""
+    with self._damage_told():
+      records = self.source.__getitems__(list(rows))
+    return [self._encoded(row, record) for row, record in zip(rows, records)]
+
+  def _encoded(self, row: int, record: dict[str, Any]) -> Encoded:
+    image, label = (record[key] for key in self.keys)
+    return Encoded(image, f'image {row} of {self.what}', int(label))
+
+  @contextlib.contextmanager
+  def _damage_told(self) -> Iterator[None]:
+    try:
+      yield
+    except (OSError, RuntimeError, ValueError, IndexError) as error:
+      raise DataError(
+        f'Expected the files of {self.what} to stay readable, got: '
+        f'{first_line(error)}.'
+      ) from error
+
+
+def read(name: str, config: DataConfig) -> Source:
+  """Reads a data set, which TFDS downloads if it is not prepared yet.
+
+  Raises:
+    DataError: if TFDS or the data set is missing, or does not suit.
+  """
+  stored = listing(name, config)
+
+  def split(records: Any) -> Split:
+    return _split(records, stored.channels, config.image_size)
+
+  test = None if stored.test is None else split(stored.test)
+  return Source(name, split(stored.train), test, stored.class_names)
+
+
+def listing(name: str, config: DataConfig) -> EncodedSource:
+  """Opens what `read` reads, without reading the images.
+
+  Raises:
+    DataError: if TFDS or the data set is missing, or does not suit.
+  """
+  try:
+    import tensorflow_datasets as tfds  # seconds to import, and optional
+  except ImportError as error:
+    raise DataError(
+      f'Data set {name!r} needs TFDS, which is not installed: pip install '
+      'tensorflow-datasets array_record.'
+    ) from error
+
+  builder = _builder(tfds, name, config.data_dir)
+  info = builder.info
+  image_key, label_key = (info.supervised_keys or ('image', 'label'))[:2]
+  features = dict(info.features.items())
+  image, label = features.get(image_key), features.get(label_key)
+  if (
+    not isinstance(image, tfds.features.Image)
+    or not isinstance(label, tfds.features.ClassLabel)
+    or image.np_dtype != np.uint8
+  ):
+    raise DataError(
+      f'Expected TFDS data set {name!r} to have 8-bit images and one class '
+      f'label each, got the features {", ".join(features)}.'
+    )
+  if 'train' not in info.splits:
+    raise DataError(
+      f"Expected TFDS data set {name!r} to have a split 'train', got "
+      f'{", ".join(info.splits)}.'
+    )
+  # The bytes are decoded here: TFDS complains when it has no OpenCV.
+  skip = {image_key: tfds.decode.SkipDecoding()}
+  try:
+    splits = [
+      Records(
+        builder.as_data_source(key, decoders=skip),
+        f'{name} ({key})',
+        (image_key, label_key),
+      )
+      for key in ('train', 'test', 'validation')
+      if key in info.splits
+    ]
+  except NotImplementedError as error:
+    raise DataError(
+      f'Expected TFDS data set {name!r} prepared as array_record, got another '
+      f'format in {builder.data_dir}; set --config.data.data_dir to an empty '
+      'folder to prepare it anew.'
+    ) from error
+  # Some test splits are published with every label withheld, as -1.
+  tests = [part for part in splits[1:] if len(part) and part[0].label >= 0]
+  channels = 1 if image.shape[-1] == 1 else 3
+  return EncodedSource(
+    name,
+    splits[0],
+    tests[0] if tests else None,
+    tuple(label.names),
+    channels,
+  )
+
+
+def _builder(tfds: Any, name: str, data_dir: str) -> Any:
+  """Returns the builder of a data set that is prepared, if need be just now."""
+  folder = os.path.expanduser(data_dir) if data_dir else None
+  try:
+    builder = tfds.builder(name, data_dir=folder, file_format='array_record')
+  except tfds.core.registered.DatasetNotFoundError as error:
+    known = tfds.list_builders(with_community_datasets=False)
+    close = difflib.get_close_matches(name.split('/')[0], known)
+    hint = f'; did you mean {" or ".join(close)}?' if close else '.'
+    raise DataError(
+      f'Unknown data set {name!r}: neither digits, a folder or an .npz file '
+      f'that exists, nor the name of a TFDS data set{hint}'
+    ) from error
+  except (ValueError, RuntimeError) as error:
+    raise DataError(
+      f'Expected the name of a TFDS data set, got {name!r}: '
+      f'{first_line(error)}.'
+    ) from error
+  try:
+    builder.download_and_prepare()
+  except Exception as error:  # whatever a download or its parser may raise
+    raise DataError(
+      f'TFDS data set {name!r} is not prepared in {builder.data_dir} and could '
+      f'not be downloaded ({type(error).__name__}: {first_line(error)}); '
+      'prepare it there on a machine with a network, or set '
+      '--config.data.data_dir to where it is.'
+    ) from error
+  return builder
+
+
+def _split(records: Records, channels: int, size: int) -> Split:
+  """Reads and decodes a split.
+
+  Args:
+    records: of the split.
+    channels: 1 or 3.
+    size: in pixels, 0 to keep the images' own.
+  """
+  images: list[np.ndarray] = []
+  labels: list[int] = []
+  # In one thread: Python's lock, not the decoding, is the limit here.
+  for start in range(0, len(records), _READ_AT_ONCE):
+    end = min(start + _READ_AT_ONCE, len(records))
+    for one in records.many(range(start, end)):
+      image = decode.decode(one, channels, size)
+      images.append(image)
+      labels.append(one.label)
+      decode.check_one_size(
+        f'image 0 of {records.what}', images[0].shape, one.what, image.shape
+      )
+  return Split(np.asarray(images), np.asarray(labels))

@@ -1,0 +1,1 @@
+"""Cells as plain Python: graphs, genotypes, published ones."""

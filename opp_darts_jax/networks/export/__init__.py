@@ -1,0 +1,1 @@
+"""Networks to PyTorch and ONNX, and back."""

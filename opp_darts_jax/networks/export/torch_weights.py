@@ -1,0 +1,183 @@
+"""State dicts of the PyTorch code of DARTS, in and out.
+
+torch_names.py has the names. `num_batches_tracked`, which nothing reads, is
+ignored.
+"""
+
+import functools
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.networks.export.torch_names import (
+  Entry,
+  network_entries,
+  supernet_entries,
+)
+from opp_darts_jax.networks.network import Network
+from opp_darts_jax.supernet.supernet import Supernet
+
+StateDict = Mapping[str, np.ndarray]
+
+# As many names of each kind are listed where a state dict does not fit.
+_LISTED = 8
+
+
+def supernet_from_torch(
+  state_dict: StateDict, model: Supernet, order: Sequence[str] | None = None
+) -> dict[str, Any]:
+  """Variables of a supernet from a state dict of the search's `Network`.
+
+  Args:
+    state_dict: name -> array. Running averages may be left out; initial ones
+      take their place.
+    model: the supernet.
+    order: the operations in it, as `_ops.E._ops.K` counts them on every edge
+      that may have them; by default all of the space, in its order. Weights of
+      operations that it leaves out are zero, their running averages initial.
+
+  Returns:
+    {'params': ..., 'batch_stats': ...}.
+
+  Raises:
+    UserError: if names or shapes do not fit; it lists them.
+  """
+  tables = {
+    cell: np.zeros(mask.shape, np.float32)
+    for cell, mask in model.space.mask(model.nodes).items()
+  }
+
+  def init(images):
+    mask = model.space.mask(model.nodes)
+    return model.init(jax.random.key(0), images, tables, mask, train=False)
+
+  entries = supernet_entries(model, order)
+  return _load(entries, _shapes(init, state_dict), state_dict, 'supernet')
+
+
+def supernet_to_torch(
+  variables: Any, model: Supernet, order: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+  """The inverse of `supernet_from_torch`.
+
+  A pool's running averages, kept once a source here, go to each of its edges.
+  Variables without 'batch_stats', gradients for instance, give none.
+  """
+  return dump(supernet_entries(model, order), variables)
+
+
+def network_from_torch(
+  state_dict: StateDict, network: Network
+) -> dict[str, Any]:
+  """Variables of a network from a state dict of `NetworkCIFAR`.
+
+  Args:
+    state_dict: name -> array. Running averages may be left out.
+    network: of the same genotype, with an auxiliary head if and only if the
+      state dict has one.
+
+  Returns:
+    {'params': ..., 'batch_stats': ...}.
+
+  Raises:
+    UserError: if names or shapes do not fit; it lists them.
+  """
+
+  def init(images):
+    return network.init(jax.random.key(0), images, train=False)
+
+  entries = network_entries(network)
+  return _load(entries, _shapes(init, state_dict), state_dict, 'network')
+
+
+def network_to_torch(variables: Any, network: Network) -> dict[str, np.ndarray]:
+  """The inverse of `network_from_torch`."""
+  return dump(network_entries(network), variables)
+
+
+def dump(entries: Iterable[Entry], variables: Any) -> dict[str, np.ndarray]:
+  """The tensors of our variables, for the collections that they have."""
+  variables = jax.device_get(variables)
+  return {
+    e.name: e.layout.to_torch(_leaf(variables, e.path)[e.index])
+    for e in entries
+    if e.path[0] in variables
+  }
+
+
+def load(
+  entries: Iterable[Entry], shapes: Any, state_dict: StateDict
+) -> tuple[dict[str, Any], list[str]]:
+  """Variables from tensors.
+
+  Args:
+    entries: the tensors.
+    shapes: of the variables.
+    state_dict: name -> array.
+
+  Returns:
+    The variables, zero where no tensor belongs and initial where a running
+    average is missing; and what does not fit, as phrases.
+  """
+
+  def initial(path, leaf):
+    running_variance = path[0].key == 'batch_stats' and path[-1].key == 'var'
+    fill = np.ones if running_variance else np.zeros
+    return fill(leaf.shape, leaf.dtype)
+
+  variables = jax.tree_util.tree_map_with_path(initial, shapes)
+  names, missing, wrong = set(), [], []
+  for entry in entries:
+    names.add(entry.name)
+    if entry.name not in state_dict:
+      if entry.path[0] == 'params':
+        missing.append(entry.name)
+      continue
+    part = _leaf(variables, entry.path)[entry.index]
+    tensor = np.asarray(state_dict[entry.name])
+    expected = entry.layout.to_torch(part).shape
+    if tensor.shape == expected:
+      part[...] = entry.layout.from_torch(tensor)
+    else:
+      wrong.append(f'{entry.name} {tensor.shape} instead of {expected}')
+  unexpected = [
+    name
+    for name in state_dict
+    if name not in names and not name.endswith('.num_batches_tracked')
+  ]
+  faults = {'missing': missing, 'unexpected': unexpected, 'wrong shape': wrong}
+  phrases = [_phrase(kind, found) for kind, found in faults.items() if found]
+  return jax.tree.map(jnp.asarray, variables), phrases
+
+
+def _phrase(kind: str, found: Sequence[str]) -> str:
+  rest = len(found) - _LISTED
+  more = f' and {rest} more' if rest > 0 else ''
+  return f'{kind}: {", ".join(found[:_LISTED])}{more}'
+
+
+def _load(
+  entries: Iterable[Entry], shapes: Any, state_dict: StateDict, what: str
+) -> dict[str, Any]:
+  variables, faults = load(entries, shapes, state_dict)
+  if faults:
+    raise UserError(
+      f'The state dict does not fit the {what}; {"; ".join(faults)}.'
+    )
+  return variables
+
+
+def _shapes(init: Any, state_dict: StateDict) -> Any:
+  """Shapes of the variables for images of as many channels as the stem has."""
+  stem = np.shape(state_dict.get('stem.0.weight', ()))
+  channels = stem[1] if len(stem) == 4 else 3
+  return jax.eval_shape(init, jnp.zeros((1, 32, 32, channels)))
+
+
+def _leaf(tree: Any, path: Sequence[str]) -> Any:
+  return functools.reduce(operator.getitem, path, tree)

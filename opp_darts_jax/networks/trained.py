@@ -1,0 +1,182 @@
+"""A trained network to take away: one file, and what calls it.
+
+network = load_network('runs/digits/train')
+logits = network(images)
+names = [network.class_names[k] for k in logits.argmax(-1)]
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from opp_darts_jax.data import augment
+from opp_darts_jax.data.dataset import ImageData
+from opp_darts_jax.data.stream import Streamed
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.networks.network import Network
+from opp_darts_jax.running import metrics
+
+_DESCRIPTION = 'description'
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainedNetwork:
+  """A network, its weights, and what it was trained on.
+
+  Attributes:
+    model: the network.
+    variables: {'params': ..., 'batch_stats': ...}.
+    class_names: label k is class_names[k].
+    image_shape: (H, W, C) of the images that it takes.
+    mean: of the training images, per channel, in units of pixel / 255.
+    std: likewise.
+  """
+
+  model: Network
+  variables: Mapping[str, Any]
+  class_names: tuple[str, ...]
+  image_shape: tuple[int, ...]
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+
+  def __call__(self, images: np.ndarray | jax.Array) -> jax.Array:
+    """uint8 images (n, H, W, C), as they are -> logits (n, classes).
+
+    Raises:
+      UserError: if the images are of another shape or type.
+    """
+    if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
+      raise UserError(
+        f'The network takes uint8 images (n, {_sizes(self.image_shape)}), but '
+        f'got {images.dtype} ({_sizes(images.shape)}).'
+      )
+    return self._logits(self.variables, images)
+
+  @functools.cached_property
+  def _logits(self) -> Any:
+    def logits(variables, images):
+      normalised = augment.normalise(images, self.mean, self.std)
+      rngs = {'noise': jax.random.key(0)}
+      return self.model.apply(variables, normalised, train=False, rngs=rngs)[0]
+
+    return jax.jit(logits)
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+  return ', '.join(map(str, shape))
+
+
+def save_network(
+  path: pathlib.Path,
+  model: Network,
+  variables: Any,
+  images: ImageData | Streamed,
+) -> None:
+  """Writes a trained network as one .npz file, whole or not at all.
+
+  Args:
+    path: of the file.
+    model: the network.
+    variables: {'params': ..., 'batch_stats': ...}.
+    images: what it was trained on.
+  """
+  fields = {
+    field.name: getattr(model, field.name)
+    for field in dataclasses.fields(model)
+    if field.name not in ('parent', 'name')
+  }
+  description = {
+    'network': fields | {'genotype': model.genotype.to_dict()},
+    'class_names': images.class_names,
+    'image_shape': images.image_shape,
+    'mean': images.mean,
+    'std': images.std,
+  }
+  flat, _ = jax.tree.flatten_with_path(jax.device_get(variables))
+  leaves = {_name(keys): leaf for keys, leaf in flat}
+  leaves[_DESCRIPTION] = np.array(json.dumps(description))
+  with metrics.replacing(path) as temporary, open(temporary, 'wb') as file:
+    np.savez(file, **leaves)
+
+
+def load_network(path: str | pathlib.Path) -> TrainedNetwork:
+  """Loads a network that was trained.
+
+  Args:
+    path: the workdir of its training, or the file `network.npz` from there.
+
+  Raises:
+    UserError: if there is no such file, or it holds no network.
+  """
+  path = pathlib.Path(path)
+  if path.is_dir():
+    path = path / 'network.npz'
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      leaves = {name: file[name] for name in file.files}
+    description = json.loads(str(leaves.pop(_DESCRIPTION)))
+    fields = description['network']
+    model = Network(
+      **fields | {'genotype': Genotype.from_dict(fields['genotype'])}
+    )
+  except (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    zipfile.BadZipFile,
+  ) as error:
+    raise UserError(
+      f'Expected a trained network, a network.npz or the workdir of a training '
+      f'that has ended, at {path}; got {type(error).__name__}: {error}.'
+    ) from error
+  shape = tuple(description['image_shape'])
+  return TrainedNetwork(
+    model,
+    _fill(path, model, shape, leaves),
+    tuple(description['class_names']),
+    shape,
+    tuple(description['mean']),
+    tuple(description['std']),
+  )
+
+
+def _fill(
+  path: pathlib.Path,
+  model: Network,
+  image_shape: tuple[int, ...],
+  arrays: Mapping[str, np.ndarray],
+) -> Any:
+  """The model's variables; UserError if arrays are missing or do not fit."""
+  expected = jax.eval_shape(
+    functools.partial(model.init, train=True),
+    {name: jax.random.key(0) for name in ('params', 'noise')},
+    jax.ShapeDtypeStruct((1, *image_shape), jnp.float32),
+  )
+  leaves, structure = jax.tree.flatten_with_path(expected)
+  want = {_name(keys): leaf.shape for keys, leaf in leaves}
+  got = {name: array.shape for name, array in arrays.items()}
+  wrong = sorted(
+    name for name in {*want, *got} if want.get(name) != got.get(name)
+  )
+  if wrong:
+    raise UserError(
+      f'The arrays in {path} do not fit its network: {wrong[0]} should be '
+      f'{want.get(wrong[0], "absent")} and is {got.get(wrong[0], "missing")} '
+      f'({len(wrong)} such in all).'
+    )
+  return jax.tree.unflatten(structure, [jnp.asarray(arrays[n]) for n in want])
+
+
+def _name(keys: Any) -> str:
+  return jax.tree_util.keystr(keys, simple=True, separator='/')

@@ -1,0 +1,186 @@
+"""The operations on the edges that leave a node, as one kernel.
+
+On CPU the compiler's time goes by the number of operations in a program, and
+the step's by how often memory is read and written. One C++ kernel computes all
+active operations of a node's edges, normalised and weighted, and adds them to
+the nodes that the edges feed, in place; another computes all their gradients
+(mixture_primitives.py). What is not active costs nothing.
+
+Axes: N nodes, D edges, K operations, P weights of them all, M moments of all
+their norms; S sources; B batch, H W C.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.custom_derivatives import SymbolicZero
+
+from opp_darts_jax.operations.cpu import native
+from opp_darts_jax.operations.cpu.mixture_primitives import (
+  edges_p,
+  kinds_of,
+  vjp_p,
+)
+from opp_darts_jax.operations.norm import Statistics, unbiased
+from opp_darts_jax.operations.primitives import Params
+
+
+def available(*arrays: jax.Array) -> bool:
+  """Whether the kernels can be called on arrays like these, here."""
+  return jax.default_backend() == 'cpu' and native.supports(*arrays)
+
+
+def pack(params: Sequence[Params], copies: tuple[int, ...]) -> jax.Array:
+  """Weights (copies, ...) of each separable operation -> (copies, P)."""
+  leaves = [
+    p[name].reshape(*copies, -1)
+    for p in params
+    for name in ('depthwise', 'pointwise')
+  ]
+  return jnp.concatenate(leaves, -1) if leaves else jnp.zeros((*copies, 0))
+
+
+def add_edges(
+  names: Sequence[str],
+  states: jax.Array,
+  source: jax.Array,
+  active_DK: jax.Array,
+  weights_DK: jax.Array,
+  params_DP: jax.Array,
+  stride: int,
+) -> tuple[jax.Array, jax.Array]:
+  """Adds the weighted sums of active operations to nodes, in training mode.
+
+  Args:
+    names: of the K operations, known to `kind_of`.
+    states: (N, B, H, W, C); the edges feed the last D of the nodes, in order.
+    source: what all the edges start from: the number of one of the states,
+      which an active edge must not feed, or a node that is not among them,
+      (B, H', W', C) with H = ceil(H' / stride).
+    active_DK: which operations are active.
+    weights_DK: of each operation.
+    params_DP: `pack`ed.
+    stride: of the edges.
+
+  Returns:
+    The new states, and the moments of the operations' norms (D, M), 0 where
+    not active; no gradient goes through these.
+  """
+  inside = source.ndim == 0
+  return tuple(
+    edges_p.bind(
+      states,
+      source.astype(jnp.int32) if inside else source,
+      active_DK,
+      weights_DK,
+      params_DP,
+      names=tuple(names),
+      stride=stride,
+      inside=inside,
+    )
+  )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def add_sources(
+  names: tuple[str, ...],
+  states: jax.Array,
+  sources_S: jax.Array,
+  active_SDK: jax.Array,
+  weights_SDK: jax.Array,
+  params_SDP: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  """`add_edges` of one source after another, all of them among the states.
+
+  What a source is when its edges start it still is in the end, if no later
+  one feeds it: the gradient keeps nothing but the states that are returned.
+
+  Args:
+    names: of the K operations.
+    states: (N, B, H, W, C).
+    sources_S: their numbers; a later source must not feed an earlier one.
+    active_SDK: which operations are active.
+    weights_SDK: of each operation.
+    params_SDP: `pack`ed.
+
+  Returns:
+    The new states, and the moments (S, D, M).
+  """
+  args = sources_S, active_SDK, weights_SDK, params_SDP
+  return _add_sources(names, states, *args)
+
+
+def _add_sources(names, states, *args):
+  def add(states, xs):
+    source, active_DK, weights_DK, params_DP = xs
+    return add_edges(names, states, source, active_DK, weights_DK, params_DP, 1)
+
+  return lax.scan(add, states, args)
+
+
+def _add_sources_fwd(names, *args):
+  # Not `add_sources`, which has no forward derivative, as second order takes.
+  results = _add_sources(names, *(a.value for a in args))
+  # What is static must be in the structure of what is kept.
+  wanted = () if args[-1].perturbed else None
+  return results, (results[0], *(a.value for a in args[1:]), wanted)
+
+
+def _add_sources_bwd(names, kept, cotangents):
+  states, *xs, wanted = kept
+  g = cotangents[0]
+  if isinstance(g, SymbolicZero):
+    g = jnp.zeros(g.shape, g.dtype)
+
+  def back(g, xs):
+    source, *others = xs
+    g, *grads = vjp_p.bind(
+      states[source],
+      source.astype(jnp.int32),
+      *others,
+      g,
+      names=names,
+      stride=1,
+      inside=True,
+      all_weights=wanted is not None,
+    )
+    return g, grads
+
+  g, grads = lax.scan(back, g, tuple(xs), reverse=True)
+  return g, None, None, *grads, *[None] * (2 - len(grads))
+
+
+add_sources.defvjp(_add_sources_fwd, _add_sources_bwd, symbolic_zeros=True)
+
+
+def statistics(
+  names: Sequence[str], stride: int, moments: jax.Array, states: jax.Array
+) -> list[Statistics]:
+  """The norms' statistics {'mean', 'var'} of each operation; {} without norms.
+
+  Args:
+    names: of the operations.
+    stride: of the edges.
+    moments: of `add_edges`, (..., D, M).
+    states: that they are of, (N, B, H, W, C).
+
+  Returns:
+    Of each operation (..., D, norms, C), without the D if its edges share it.
+  """
+  channels, count = states.shape[-1], states[0, ..., 0].size
+  result: list[Statistics] = []
+  at = 0
+  for kind in kinds_of(names, stride):
+    size = kind.norms * channels
+    own = moments[..., at : at + 2 * size]
+    if kind.shared:
+      own = own[..., 0, :]
+    own = own.reshape(*own.shape[:-1], 2, kind.norms, channels)
+    mean, var = own[..., 0, :, :], own[..., 1, :, :]
+    named = {'mean': mean, 'var': unbiased(var, count)}
+    result.append(named if kind.norms else {})
+    at += 2 * size
+  return result

@@ -1,0 +1,100 @@
+"""How good a classifier is: the loop over the batches of a test."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from opp_darts_jax.data import augment
+from opp_darts_jax.data.augment import Augmentation
+
+TOP = 5
+
+
+class Evaluation(NamedTuple):
+  """Of a classifier with K classes, on labelled images.
+
+  Attributes:
+    loss: mean cross entropy.
+    accuracy: fraction of images whose class has the largest logit.
+    top5_accuracy: fraction of images whose class is among the 5 largest.
+    confusion: int32 (K, K), images by their class and by the one predicted.
+  """
+
+  loss: jax.Array
+  accuracy: jax.Array
+  top5_accuracy: jax.Array
+  confusion: jax.Array
+
+
+def evaluate(
+  logits: Callable[[jax.Array, jax.Array], jax.Array],
+  images: jax.Array,
+  labels: jax.Array,
+  rows: jax.Array,
+  size: int,
+  augmentation: Augmentation,
+  classes: int,
+  count: int | jax.Array | None = None,
+) -> Evaluation:
+  """Evaluates on all the rows, inside a jitted function.
+
+  Args:
+    logits: (normalised images (B, H, W, C), a number for the batch) ->
+      (B, classes).
+    images: uint8 (n, H, W, C).
+    labels: (n,).
+    rows: which images count.
+    size: of a batch; the last one is filled up with rows that do not count.
+    augmentation: only its normalisation is used.
+    classes: K.
+    count: how many of the rows count, from the first on; None is all.
+  """
+  count = len(rows) if count is None else count
+
+  def add_batch(i, sums):
+    at = i * size + jnp.arange(size)
+    counts = at < count
+    chosen = rows[jnp.minimum(at, count - 1)]
+    batch = augment.normalise(
+      images[chosen], augmentation.mean, augmentation.std
+    )
+    scores, own = logits(batch, i), labels[chosen]
+    predicted = scores.argmax(-1)
+    _, top = jax.lax.top_k(scores, min(TOP, classes))
+    each = (
+      optax.softmax_cross_entropy_with_integer_labels(scores, own),
+      (top == own[:, None]).any(-1),
+    )
+    *means, confusion = sums
+    return (
+      *(
+        total + jnp.where(counts, values, 0).sum()
+        for total, values in zip(means, each)
+      ),
+      confusion.at[own, predicted].add(counts.astype(jnp.int32)),
+    )
+
+  zero = (0.0, 0.0, jnp.zeros((classes, classes), jnp.int32))
+  *means, confusion = jax.lax.fori_loop(0, -(-count // size), add_batch, zero)
+  loss, near = (mean / count for mean in means)
+  return Evaluation(loss, confusion.trace() / count, near, confusion)
+
+
+def merge(parts: Iterable[Evaluation]) -> Evaluation:
+  """The evaluation on all images, from those on parts of them."""
+  found = [jax.device_get(part) for part in parts]
+  counts = [part.confusion.sum() for part in found]
+
+  def mean(values: list[jax.Array]) -> jax.Array:
+    return jnp.asarray(np.average(values, weights=counts))
+
+  return Evaluation(
+    mean([part.loss for part in found]),
+    mean([part.accuracy for part in found]),
+    mean([part.top5_accuracy for part in found]),
+    jnp.asarray(sum(part.confusion for part in found)),
+  )

@@ -1,0 +1,106 @@
+"""How images reach the steps of a training run: all at once, or as a stream."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+
+from opp_darts_jax.data.dataset import ImageData
+from opp_darts_jax.data.stream import Streamed
+from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.evaluation import Evaluation, merge
+from opp_darts_jax.running.train_programs import (
+  TrainMetrics,
+  TrainPrograms,
+  TrainState,
+)
+
+Stepped = tuple[TrainState, TrainMetrics]
+
+
+class Step(NamedTuple):
+  """What steps of an epoch have in common.
+
+  Attributes:
+    key: of the whole run.
+    learning_rate: of the epoch.
+    drop_path: probability of dropping an edge, in this epoch.
+  """
+
+  key: jax.Array
+  learning_rate: float
+  drop_path: float
+
+
+class InMemory:
+  """All images lie on the devices, and batches are drawn there.
+
+  Args:
+    images: the data set.
+    programs: of the training run.
+    devices: that hold it.
+  """
+
+  def __init__(
+    self, images: ImageData, programs: TrainPrograms, devices: Devices
+  ) -> None:
+    self._programs = programs
+    self._train, self._test = devices.copy((images.train, images.test))
+
+  def train(
+    self, state: TrainState, sums: TrainMetrics, count: int, step: Step
+  ) -> Stepped:
+    """Takes `count` steps; the state that comes in is consumed."""
+    return self._programs.steps(state, sums, *self._train, *step, count)
+
+  def test(self, state: TrainState) -> Evaluation:
+    """Evaluates on all test images."""
+    return self._programs.test(state, *self._test, len(self._test.labels))
+
+
+class Streaming:
+  """Batches come from worker processes, one step at a time.
+
+  Every process of a job reads what its own devices take.
+
+  Args:
+    stream: the data set.
+    programs: of the training run.
+    devices: that take the batches.
+    batch_size: images in a step.
+    start: steps already taken.
+  """
+
+  def __init__(
+    self,
+    stream: Streamed,
+    programs: TrainPrograms,
+    devices: Devices,
+    batch_size: int,
+    start: int,
+  ) -> None:
+    self._stream, self._programs, self._devices = stream, programs, devices
+    self._batch_size = batch_size
+    self._own = devices.own_rows(batch_size)
+    self._batches = stream.train_batches(batch_size, start, self._own)
+
+  def train(
+    self, state: TrainState, sums: TrainMetrics, count: int, step: Step
+  ) -> Stepped:
+    """Takes `count` steps; the state that comes in is consumed."""
+    for _ in range(count):
+      batch = self._devices.join(next(self._batches))
+      state, sums = self._programs.step(state, sums, *batch, *step)
+    return state, sums
+
+  def test(self, state: TrainState) -> Evaluation:
+    """Evaluates on all test images."""
+
+    def parts() -> Iterator[Evaluation]:
+      left = self._stream.num_test
+      for own in self._stream.test_batches(self._batch_size, self._own):
+        batch = self._devices.join(own)
+        yield self._programs.test(state, *batch, min(left, self._batch_size))
+        left -= self._batch_size
+
+    return merge(parts())

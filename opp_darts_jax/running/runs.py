@@ -1,0 +1,245 @@
+"""A run while it goes on: its folder, numbers, checkpoints and screen."""
+
+import contextlib
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from opp_darts_jax.errors import CheckpointError, NotFinished
+from opp_darts_jax.running import loop
+from opp_darts_jax.running.checkpoint import FOLDER, Checkpoints
+from opp_darts_jax.running.console import Console
+from opp_darts_jax.running.interruption import Interruption
+from opp_darts_jax.running.loop import Pace, Position
+from opp_darts_jax.running.metrics import (
+  METRICS,
+  TIMES,
+  JsonLines,
+  MetricsWriter,
+  read_lines,
+)
+from opp_darts_jax.running.workdirs import open_workdir
+
+
+class Run:
+  """An open run; `open_run` makes one.
+
+  It begins where its last checkpoint was made, and everything that was written
+  after that is written again, the same.
+
+  Attributes:
+    folder: what is written goes there.
+    screen: what the user sees.
+    pace: of dispatches.
+    state: to begin with.
+    epoch: to begin with.
+    known: what was given to `steps` and `end_epoch` beside the state; empty at
+      the beginning of a run.
+    step: to begin with.
+    writer: of the metrics.
+  """
+
+  def __init__(
+    self,
+    folder: pathlib.Path,
+    config: Any,
+    per_epoch: int,
+    checkpoints: Checkpoints,
+    interruption: Interruption,
+    stack: contextlib.ExitStack,
+    state: Any,
+    zeros: Any,
+  ) -> None:
+    self.folder = folder
+    self.pace = Pace()
+    self._config, self._per_epoch = config, per_epoch
+    self._checkpoints, self._interruption = checkpoints, interruption
+    self._stack, self._zeros = stack, zeros
+    self._files: dict[str, JsonLines] = {}
+    saved = checkpoints.restore({'state': state, 'sums': zeros})
+    if saved is None:
+      _check_new(folder)
+      self.state, self.known, self._sizes = state, {}, {}
+      self.epoch, self._start = 0, Position(0, zeros, {})
+    else:
+      at = saved.progress
+      self.state, self.known = saved.state['state'], at['known']
+      self.epoch, self._sizes = at['epoch'], at['files']
+      self._start = Position(at['done'], saved.state['sums'], at['totals'])
+    self.step = self.epoch * per_epoch + self._start.done
+    total = config.epochs * per_epoch
+    self.screen = stack.enter_context(Console(total, self.step))
+    self.writer = stack.enter_context(
+      MetricsWriter(self.lines(METRICS), folder / 'tensorboard', self.step)
+    )
+    self._times = self.lines(TIMES)
+
+  def lines(self, name: str) -> JsonLines:
+    """A file of lines, which stand as they stood at the last checkpoint."""
+    path = self.folder / name
+    lines = self._stack.enter_context(JsonLines(path, self._sizes.get(name, 0)))
+    self._files[name] = lines
+    return lines
+
+  def steps(
+    self,
+    dispatch: Callable[[Any, Any, int], tuple[Any, Any]],
+    state: Any,
+    epoch: int,
+    learning_rate: float,
+    known: Mapping[str, Any],
+  ) -> tuple[Any, dict[str, float]]:
+    """The steps of an epoch, or what is left of it; see `loop.run_epoch`.
+
+    Raises:
+      NotFinished: if the run was asked to stop; it is saved.
+    """
+    first = epoch * self._per_epoch
+    begin = time.monotonic()
+    start, self._start = self._start, Position(0, self._zeros, {})
+    saved = first + start.done
+
+    def log(done: int, size: int, means: dict[str, float]) -> None:
+      self.writer.write(
+        'train', first + done, epoch, **means, learning_rate=learning_rate
+      )
+      self.screen.advance(size, means)
+
+    def due(done: int) -> bool:
+      every = self._config.save_steps
+      return self._asked() or bool(
+        every and (first + done) // every > saved // every
+      )
+
+    def save(state: Any, position: Position) -> None:
+      nonlocal saved
+      saved = first + position.done
+      self._save(state, epoch, position, known)
+      self.stop_if_asked(saved)
+
+    state, means = loop.run_epoch(
+      dispatch,
+      state,
+      start,
+      self._zeros,
+      self._per_epoch,
+      self._config.log_steps,
+      self.pace,
+      log,
+      due,
+      save,
+    )
+    seconds = round(time.monotonic() - begin, 3)
+    steps = self._per_epoch - start.done
+    self._times.write({'epoch': epoch, 'steps': steps, 'seconds': seconds})
+    return state, means
+
+  def end_epoch(
+    self, state: Any, epoch: int, known: Mapping[str, Any], accuracy: float
+  ) -> None:
+    """Saves what an epoch has come to.
+
+    Args:
+      state: after it.
+      epoch: its number.
+      known: what the next epoch needs beside the state; JSON can hold it.
+      accuracy: the checkpoint of the largest one is kept.
+
+    Raises:
+      NotFinished: if the run was asked to stop, and this was not the end.
+    """
+    start = Position(0, self._zeros, {})
+    self._save(state, epoch + 1, start, known, accuracy)
+    if epoch + 1 < self._config.epochs:
+      self.stop_if_asked((epoch + 1) * self._per_epoch)
+
+  def stop_if_asked(self, step: int) -> None:
+    """Raises `NotFinished` if the run was asked to stop; `step` is saved."""
+    if self._asked():
+      total = self._config.epochs * self._per_epoch
+      raise NotFinished(
+        f'not finished, {step} of {total} steps are done and saved; the same '
+        'command goes on from there.'
+      )
+
+  def _asked(self) -> bool:
+    """Whether a signal has come, to any of several processes.
+
+    They agree on it here, as they come here after the same steps. JAX's own
+    service for it wants to be asked after every single step.
+    """
+    asked = self._interruption.requested
+    if jax.process_count() == 1:
+      return asked
+    return bool(multihost_utils.process_allgather(np.array(asked)).any())
+
+  def _save(
+    self,
+    state: Any,
+    epoch: int,
+    position: Position,
+    known: Mapping[str, Any],
+    accuracy: float | None = None,
+  ) -> None:
+    self._checkpoints.save(
+      epoch * self._per_epoch + position.done,
+      {'state': state, 'sums': position.sums},
+      {
+        'epoch': epoch,
+        'done': position.done,
+        'totals': position.totals,
+        'files': {name: lines.size for name, lines in self._files.items()},
+        'known': known,
+      },
+      accuracy,
+    )
+
+
+@contextlib.contextmanager
+def open_run(
+  workdir: str | pathlib.Path,
+  config: Any,
+  per_epoch: int,
+  state: Any,
+  zeros: Any,
+) -> Iterator[Run]:
+  """Opens a workdir for a run, or for what is left of it.
+
+  Args:
+    workdir: a folder; made if it is missing.
+    config: of the run.
+    per_epoch: steps of an epoch.
+    state: the first one, on the devices.
+    zeros: the metrics' sums before a step, likewise.
+
+  Raises:
+    UserError: if the workdir or its checkpoints cannot be used.
+  """
+  with contextlib.ExitStack() as stack:
+    folder = stack.enter_context(open_workdir(workdir, config))
+    interruption = stack.enter_context(Interruption())
+    # Of several processes all have a part in a checkpoint.
+    checkpoints = stack.enter_context(Checkpoints(pathlib.Path(workdir)))
+    yield Run(
+      folder, config, per_epoch, checkpoints, interruption, stack, state, zeros
+    )
+
+
+def _check_new(folder: pathlib.Path) -> None:
+  """Raises `CheckpointError` if a run without checkpoints has gone far.
+
+  The checkpoint of an epoch is written before that of the next one begins to
+  be: with three whole epochs there was one.
+  """
+  epochs = [r for r in read_lines(folder / METRICS) if r.get('kind') == 'epoch']
+  if len(epochs) > 2 and jax.process_index() == 0:
+    raise CheckpointError(
+      f'{folder / METRICS} has the numbers of {len(epochs)} epochs, but '
+      f'{folder / FOLDER} has no checkpoint to go on from; put it back, or '
+      'begin anew in another --workdir.'
+    )

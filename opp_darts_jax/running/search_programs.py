@@ -1,0 +1,166 @@
+"""The compiled programs of a search: one of each serves all of its stages."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.data import augment
+from opp_darts_jax.data.augment import Augmentation
+from opp_darts_jax.methods.bilevel import (
+  Batch,
+  Metrics,
+  SearchState,
+  init_state,
+  make_loss,
+  search_step,
+)
+from opp_darts_jax.running import evaluation
+from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.evaluation import Evaluation
+from opp_darts_jax.supernet.supernet import Supernet
+
+
+class SearchData(NamedTuple):
+  """All training images, on the device, and the halves' rows in them.
+
+  Attributes:
+    images: uint8 (n, H, W, C).
+    labels: int32 (n,).
+    train_rows: of D_train.
+    val_rows: of D_val.
+  """
+
+  images: jax.Array
+  labels: jax.Array
+  train_rows: jax.Array
+  val_rows: jax.Array
+
+
+class Programs(NamedTuple):
+  """What a search runs on the device.
+
+  Attributes:
+    init: key -> an initial state, every operation with fresh weights.
+    steps: (state, sums, data, key, learning_rate, count) -> the state after
+      `count` steps within an epoch, and the sums with the metrics of these
+      steps added. The state that comes in is consumed.
+    score: (total, state, mask, data, key, first, count) -> the total plus the
+      losses on `count` batches, from the `first` on, of D_train in an order
+      that the key decides; nothing else changes.
+    evaluate: (state, data) -> the `Evaluation` on D_val, by the running
+      averages.
+  """
+
+  init: Callable[[jax.Array], SearchState]
+  steps: Callable[..., tuple[SearchState, Metrics]]
+  score: Callable[..., jax.Array]
+  evaluate: Callable[..., Evaluation]
+
+
+def make_programs(
+  model: Supernet,
+  config: SearchConfig,
+  augmentation: Augmentation,
+  image_shape: tuple[int, ...],
+  mask: Any,
+  devices: Devices,
+) -> Programs:
+  """Builds the programs; each is compiled when it is first called.
+
+  Args:
+    model: the supernet.
+    config: of the search.
+    augmentation: of training images.
+    image_shape: (H, W, C).
+    mask: the tables of all operations.
+    devices: over which batches are divided.
+  """
+  size = config.batch_size
+
+  def draw(data, rows, order, position, key):
+    chosen = rows[augment.batch(order, position, size)]
+    images = augment.augment(key, data.images[chosen], augmentation)
+    return devices.divide(Batch(images, data.labels[chosen]))
+
+  def init(key):
+    return init_state(model, config, key, image_shape, mask)
+
+  def steps(state, sums, data, key, learning_rate, count):
+    counts = len(data.train_rows), len(data.val_rows)
+    per_epoch = counts[0] // size
+    epoch = state.step // per_epoch
+    train_key, val_key, step_key = jax.random.split(key, 3)
+    train_order = augment.epoch_order(train_key, epoch, counts[0])
+    val_order = augment.epoch_order(val_key, epoch, counts[1])
+
+    def body(_, carry):
+      state, sums = carry
+      position = state.step % per_epoch
+      keys = jax.random.split(jax.random.fold_in(step_key, state.step), 3)
+      train = draw(data, data.train_rows, train_order, position, keys[0])
+      position %= counts[1] // size
+      val = draw(data, data.val_rows, val_order, position, keys[1])
+      state, metrics = search_step(
+        model, config, state, learning_rate, train, val, keys[2]
+      )
+      return state, jax.tree.map(jnp.add, sums, metrics)
+
+    return jax.lax.fori_loop(0, count, body, (state, sums))
+
+  def score(total, state, mask, data, key, first, count):
+    order_key, batch_key = jax.random.split(key)
+    order = augment.epoch_order(order_key, 0, len(data.train_rows))
+    loss = make_loss(model, state.batch_stats, mask)
+
+    def body(i, total):
+      draw_key, loss_key = jax.random.split(jax.random.fold_in(batch_key, i))
+      batch = draw(data, data.train_rows, order, i, draw_key)
+      return total + loss(state.weights, state.alphas, batch, loss_key)[0]
+
+    return jax.lax.fori_loop(first, first + count, body, total)
+
+  def evaluate(state, data):
+    def logits(images, i):
+      return model.apply(
+        {'params': state.weights, 'batch_stats': state.batch_stats},
+        devices.divide(images),
+        state.alphas,
+        state.mask,
+        train=False,
+        key=jax.random.key(i),
+      )
+
+    return evaluation.evaluate(
+      logits,
+      data.images,
+      data.labels,
+      data.val_rows,
+      size,
+      augmentation,
+      model.classes,
+    )
+
+  compile_with = functools.partial(
+    jax.jit,
+    compiler_options=_compiler_options(jax.default_backend()),
+    out_shardings=devices.copied,
+  )
+  return Programs(
+    compile_with(init),
+    compile_with(steps, donate_argnums=0),
+    compile_with(score),
+    compile_with(evaluate),
+  )
+
+
+def _compiler_options(backend: str) -> dict[str, Any]:
+  """Options of XLA for the programs of a supernet, on this backend."""
+  if backend == 'gpu':
+    # Trying out kernels for hundreds of small operations doubled the time to
+    # compile a weight step at full size (H100).
+    return {'xla_gpu_enable_triton_gemm': False, 'xla_gpu_autotune_level': 0}
+  return {}

@@ -1,0 +1,231 @@
+"""run_training: the file that wires training and testing a network."""
+
+import math
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from opp_darts_jax.config import TrainConfig
+from opp_darts_jax.data import dataset, stream
+from opp_darts_jax.data.augment import Augmentation
+from opp_darts_jax.data.dataset import ImageData
+from opp_darts_jax.data.split import count_batches
+from opp_darts_jax.data.stream import Streamed
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.published import load_genotype
+from opp_darts_jax.networks import summary, trained
+from opp_darts_jax.networks.network import Network, count_weights
+from opp_darts_jax.running import console, metrics, runs, seeds
+from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.evaluation import Evaluation
+from opp_darts_jax.running.feeds import InMemory, Step, Streaming
+from opp_darts_jax.running.runs import Run
+from opp_darts_jax.running.train_programs import (
+  TrainMetrics,
+  make_train_programs,
+)
+
+
+def run_training(
+  config: TrainConfig, workdir: str | pathlib.Path
+) -> dict[str, Any]:
+  """Trains and tests the network, writing everything into `workdir`.
+
+  The files: `config.json`, `genotype.json`, `metrics.jsonl`, `results.json`,
+  `network.npz` (see trained.py), TensorBoard events, and checkpoints, from
+  which the same call goes on after an interruption. With several seeds each has
+  a folder of its own in it, and `results.json` sums them up.
+
+  Args:
+    config: what to do.
+    workdir: a folder; made if it is missing.
+
+  Returns:
+    The contents of `results.json`: `test_accuracy` (a fraction), `test_loss`,
+    `num_weights` and more.
+
+  Raises:
+    UserError: if the config does not fit the images or the genotype, or the
+      workdir holds a run of another config.
+  """
+  if config.seeds:
+    return seeds.run_seeds(run_training, config, workdir)
+  devices = Devices()
+  devices.check(config.batch_size, config.accumulate)
+  genotype = load_genotype(config.genotype)
+  images = load_images(config)
+  per_epoch = count_batches(
+    config.batch_size, images.num_train, f'training images of {images.name}'
+  )
+  model = make_network(config, genotype, images.num_classes)
+  programs = make_train_programs(
+    config,
+    model,
+    images.image_shape,
+    Augmentation.of(images, config.data),
+    devices,
+  )
+  key = devices.copy(jax.random.key(config.seed))
+  state = programs.init(jax.random.fold_in(key, 0))
+  num_weights = count_weights({'params': state.weights})
+  zeros = devices.copy(TrainMetrics.zeros())
+  with runs.open_run(workdir, config, per_epoch, state, zeros) as run:
+    metrics.write_json(run.folder / 'genotype.json', genotype.to_dict())
+    run.screen.say(
+      _plan(config, images, genotype, num_weights, per_epoch, workdir, run)
+    )
+    state = run.state
+    results = run.known.get('results', {})
+    feed = (
+      InMemory(images, programs, devices)
+      if isinstance(images, ImageData)
+      else Streaming(images, programs, devices, config.batch_size, run.step)
+    )
+    for epoch in range(run.epoch, config.epochs):
+      rate = learning_rate(config, epoch)
+      drop_path = config.drop_path * epoch / config.epochs
+      step = Step(jax.random.fold_in(key, 1), rate, drop_path)
+
+      def dispatch(state, sums, count, step=step):
+        return feed.train(state, sums, count, step)
+
+      known = {'results': results}
+      state, means = run.steps(dispatch, state, epoch, rate, known)
+      tested = _describe(feed.test(state), images.class_names)
+      _record_epoch(epoch, int(state.step), means, tested, run)
+      results = {
+        **tested,
+        **means,
+        'epochs': epoch + 1,
+        'num_weights': num_weights,
+        'genotype': genotype.to_dict(),
+      }
+      accuracy = tested['test_accuracy']
+      run.end_epoch(state, epoch, {'results': results}, accuracy)
+    path = run.folder / 'network.npz'
+    trained.save_network(path, model, state.variables, images)
+    metrics.write_json(run.folder / 'results.json', results)
+  return results
+
+
+def load_images(config: TrainConfig) -> ImageData | Streamed:
+  """The data set, in memory or as a stream."""
+  if config.data.stream:
+    return stream.open_stream(config.data, config.seed)
+  return dataset.load(config.data)
+
+
+def summarise(config: TrainConfig) -> str:
+  """What the config would train, part by part, without training it.
+
+  Raises:
+    UserError: if the config does not fit the images or the genotype.
+  """
+  genotype = load_genotype(config.genotype)
+  images = load_images(config)
+  model = make_network(config, genotype, images.num_classes)
+  return '\n'.join(
+    [
+      f'{images.name}: {images.num_train} images to train, '
+      f'{images.num_test} to test, {images.num_classes} classes',
+      console.genotype_lines(genotype),
+      summary.table(model, images.image_shape),
+    ]
+  )
+
+
+def make_network(
+  config: TrainConfig, genotype: Genotype, classes: int
+) -> Network:
+  """The network that the config describes."""
+  return Network(
+    genotype,
+    config.layers,
+    config.channels,
+    classes,
+    auxiliary=config.auxiliary,
+    imagenet=config.imagenet,
+    compute=config.compute,
+    stack=config.stack,
+    remat=config.remat,
+  )
+
+
+def learning_rate(config: TrainConfig, epoch: int) -> float:
+  """The weights' learning rate in an epoch, counted from 0."""
+  most, least = config.weights.learning_rate, config.weights.learning_rate_min
+  warmup = config.warmup_epochs
+  if epoch < warmup:
+    return most * (epoch + 1) / warmup
+  if config.rate_schedule == 'exponential':
+    return most * config.rate_decay ** (epoch - warmup)
+  share = (epoch - warmup) / (config.epochs - warmup)
+  if config.rate_schedule == 'cosine':
+    share = (1 - math.cos(math.pi * share)) / 2
+  return most + (least - most) * share
+
+
+def _describe(
+  found: Evaluation, class_names: tuple[str, ...]
+) -> dict[str, Any]:
+  """An evaluation on the test images as entries of `results.json`."""
+  confusion = np.asarray(found.confusion)
+  # A class without test images has no accuracy.
+  counts = confusion.sum(1)
+  rates = np.diag(confusion) / np.where(counts, counts, np.nan)
+  return {
+    'test_accuracy': float(found.accuracy),
+    'test_top5_accuracy': float(found.top5_accuracy),
+    'test_loss': float(found.loss),
+    'class_accuracy': dict(zip(class_names, rates.tolist())),
+    'confusion': confusion.tolist(),
+  }
+
+
+def _record_epoch(
+  epoch: int,
+  step: int,
+  means: dict[str, float],
+  tested: dict[str, Any],
+  run: Run,
+) -> None:
+  loss, accuracy = tested['test_loss'], tested['test_accuracy']
+  run.writer.write(
+    'epoch', step, epoch, **means, test_loss=loss, test_accuracy=accuracy
+  )
+  run.screen.progress(
+    f'epoch {epoch}: loss {means["train_loss"]:.4f}, accuracy '
+    f'{means["train_accuracy"]:.4f}; test {loss:.4f}, {accuracy:.4f}'
+  )
+
+
+def _plan(
+  config: TrainConfig,
+  images: ImageData | Streamed,
+  genotype: Genotype,
+  num_weights: int,
+  per_epoch: int,
+  workdir: str | pathlib.Path,
+  run: Run,
+) -> str:
+  """What the run will do, in a few lines."""
+  height, width, channels = images.image_shape
+  return '\n'.join(
+    [
+      f'Training in {workdir}'
+      + (f', going on after step {run.step}' if run.step else ''),
+      f'  device    {console.device()}',
+      f'  data      {images.name}: {images.num_train} images to train, '
+      f'{images.num_test} to test, '
+      f'{height}x{width}x{channels}, {images.num_classes} classes',
+      '  genotype',
+      console.genotype_lines(genotype),
+      f'  network   {config.layers} cells, {config.channels} channels, '
+      f'{"with" if config.auxiliary else "no"} auxiliary head: '
+      f'{num_weights:,} weights',
+      f'  steps     {config.epochs} epochs of {per_epoch} steps, batch '
+      f'{config.batch_size}',
+    ]
+  )

@@ -1,0 +1,198 @@
+"""Which edges of a cell run together, and which copies operations have there.
+
+Axes: E edges, S sources, D destinations, N norms of an operation, C channels.
+"""
+
+import dataclasses
+import functools
+import operator
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from opp_darts_jax.genotypes import space as space_lib
+from opp_darts_jax.genotypes.space import SearchSpace
+from opp_darts_jax.operations.norm import initial_statistics
+from opp_darts_jax.operations.primitives import PRIMITIVES, Primitive
+
+
+class Phase(NamedTuple):
+  """Edges of one stride that run in one loop.
+
+  Attributes:
+    stride: of all its edges.
+    sources: source nodes in order.
+    first: first of the intermediate nodes, counted from 0, that they feed.
+    edges_SD: the edge from each source to each of these nodes, -1 for none.
+  """
+
+  stride: int
+  sources: tuple[int, ...]
+  first: int
+  edges_SD: np.ndarray
+
+
+def phases(nodes: int, reduction: bool) -> tuple[Phase, ...]:
+  """The loops of a cell: two in a reduction cell, for its two strides."""
+  index = {edge: i for i, edge in enumerate(space_lib.edges(nodes))}
+
+  def phase(stride, sources, first):
+    edges_SD = np.array(
+      [
+        [index.get((source, node + 2), -1) for node in range(first, nodes)]
+        for source in sources
+      ]
+    )
+    return Phase(stride, tuple(sources), first, edges_SD)
+
+  if not reduction:
+    return (phase(1, range(nodes + 1), 0),)
+  inner = (phase(1, range(2, nodes + 1), 1),) if nodes > 1 else ()
+  return (phase(2, range(2), 0), *inner)
+
+
+@dataclasses.dataclass(frozen=True)
+class CellOperation:
+  """An operation in a cell: which edges or sources have a copy of it.
+
+  Attributes:
+    name: of the operation.
+    column: of the alphas.
+    edges: the edges that may have it, ascending.
+    phases: of the cell.
+    channels: of the cell.
+  """
+
+  name: str
+  column: int
+  edges: tuple[int, ...]
+  phases: tuple[Phase, ...]
+  channels: int
+
+  @property
+  def primitive(self) -> Primitive:
+    """The operation itself."""
+    return PRIMITIVES[self.name]
+
+  def shared(self, phase: Phase) -> bool:
+    """Whether all edges of a source get the same from it."""
+    return self.primitive.shared(phase.stride)
+
+  def norms(self, phase: Phase) -> int:
+    """How many normalisations a copy has."""
+    return self.primitive.norms(phase.stride) + self.primitive.search_norm
+
+  def present(self, phase: Phase) -> bool:
+    """Whether an edge of the phase may have it."""
+    return bool(np.isin(self.edges, phase.edges_SD).any())
+
+  def slots(self, phase: Phase) -> np.ndarray:
+    """The row of each copy in the stacks: (S,) if shared, else (S, D).
+
+    An edge without a copy has -1.
+    """
+    if self.shared(phase):
+      sources = [s for p in self._stateful() for s in p.sources]
+      return np.array([sources.index(source) for source in phase.sources])
+    rows = {edge: row for row, edge in enumerate(self._own_edges())}
+    return np.array(
+      [[rows.get(edge, -1) for edge in edges] for edges in phase.edges_SD]
+    )
+
+  def init(self, key: jax.Array) -> Any:
+    """Weights stacked over the edges that have a copy; {} if it has none."""
+    edges = self._own_edges()
+    if not edges:
+      return {}
+    stride = next(p.stride for p in self.phases if not self.shared(p))
+    return self.primitive.init(key, (len(edges),), self.channels, stride)
+
+  def init_statistics(self) -> dict[str, jax.Array]:
+    """Running averages (copies, N, C) of its N norms; {} if it has none."""
+    stateful = self._stateful()
+    if not stateful:
+      return {}
+    copies = max(self.slots(phase).max() + 1 for phase in stateful)
+    return initial_statistics((copies, self.norms(stateful[0]), self.channels))
+
+  def collect(self, statistics: Sequence[tuple[np.ndarray, Any]]) -> Any:
+    """Statistics (n, N, C) of some copies each, by row, as one stack.
+
+    Rows of -1 belong to no copy.
+    """
+    slots = np.concatenate([slots for slots, _ in statistics])
+    order = np.argsort(slots)[(slots < 0).sum() :]
+    return jax.tree.map(
+      lambda *batches: jnp.concatenate(batches)[order],
+      *[batch for _, batch in statistics],
+    )
+
+  def _stateful(self) -> list[Phase]:
+    return [p for p in self.phases if self.norms(p) and self.present(p)]
+
+  def _own_edges(self) -> list[int]:
+    own = [p.edges_SD for p in self.phases if not self.shared(p)]
+    return [e for e in self.edges if any(e in edges for edges in own)]
+
+
+@dataclasses.dataclass(frozen=True)
+class CellEdges:
+  """What the edges of a cell need to run.
+
+  Attributes:
+    nodes: intermediate nodes.
+    phases: the edges by stride.
+    operations: of the cell.
+    params: {operation: weights stacked over its copies}.
+    running: {operation: running averages stacked over its copies}.
+    weights_EK: softmax weight of each operation on each edge.
+    mask_EK: whether it is active there.
+    key: for operations that draw numbers.
+    train: whether norms use the batch's statistics.
+  """
+
+  nodes: int
+  phases: tuple[Phase, ...]
+  operations: tuple[CellOperation, ...]
+  params: Any
+  running: Any
+  weights_EK: jax.Array
+  mask_EK: jax.Array
+  key: jax.Array | None
+  train: bool
+
+  def keys(self, edges: np.ndarray) -> jax.Array | None:
+    """A key for each of the edges; None where no operation draws."""
+    if self.key is None:
+      return None
+    return jax.vmap(functools.partial(jax.random.fold_in, self.key))(edges)
+
+
+# {operation: (rows of copies in its stacks, their statistics (n, N, C))}.
+Statistics = dict[str, list[tuple[np.ndarray, Any]]]
+
+
+def cell_operations(
+  space: SearchSpace, nodes: int, channels: int, reduction: bool
+) -> tuple[CellOperation, ...]:
+  """The operations of a cell but `none`, in the order of the space."""
+  mask_EK = space.mask(nodes)['reduce' if reduction else 'normal']
+  return tuple(
+    CellOperation(
+      name,
+      column,
+      tuple(np.flatnonzero(mask_EK[:, column]).tolist()),
+      phases(nodes, reduction),
+      channels,
+    )
+    for column, name in enumerate(space.operations)
+    if name != space_lib.NONE and mask_EK[:, column].any()
+  )
+
+
+def take_copies(stacks: Any, rows: np.ndarray) -> Any:
+  """These rows of every leaf of an operation's stacks."""
+  return jax.tree.map(operator.itemgetter(rows), stacks)

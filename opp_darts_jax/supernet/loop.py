@@ -1,0 +1,241 @@
+"""The edges of a cell as loops, for CPU.
+
+One loop over the source nodes around one loop over the nodes that each source
+feeds, whatever their number: the program holds every operation once a cell,
+forward and backward, and what an edge computes stays in the caches. Where it
+can be built, one kernel runs all of a source's edges (mixture.py), and most
+cells have no inner loop. Else what needs the source alone (pools with their
+norm, identities) is computed once a source. In the backward pass an operation
+recomputes its forward pass, which is faster on machines bound by memory and
+keeps no activation but the nodes.
+
+Axes: B batch, H W C, E edges, S sources, D destinations.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from opp_darts_jax.operations.cpu import mixture, mixture_primitives
+from opp_darts_jax.operations.depthwise import out_size
+from opp_darts_jax.operations.gate import gated_operation
+from opp_darts_jax.supernet.edges import (
+  CellEdges,
+  CellOperation,
+  Phase,
+  Statistics,
+  take_copies,
+)
+
+
+def run_edges(
+  cell: CellEdges, s0: jax.Array, s1: jax.Array
+) -> tuple[list[jax.Array], Statistics]:
+  """The cell's input nodes -> its intermediate nodes, (B, H, W, C) each."""
+  inputs = jnp.stack([s0, s1])
+  stride = cell.phases[0].stride
+  shape = [out_size(n, stride) for n in s0.shape[1:3]]
+  states = jnp.zeros((cell.nodes, len(s0), *shape, s0.shape[-1]), s0.dtype)
+  if stride == 1:
+    states = jnp.concatenate([inputs, states])
+  statistics: Statistics = {}
+  for phase in cell.phases:
+    outside = inputs if phase.stride == 2 else None
+    states, batch = _run_phase(cell, phase, states, outside)
+    for name, of_phase in batch.items():
+      statistics.setdefault(name, []).append(of_phase)
+  return list(states[-cell.nodes :]), statistics
+
+
+def _run_phase(
+  cell: CellEdges, phase: Phase, states: jax.Array, inputs: jax.Array | None
+) -> tuple[jax.Array, Any]:
+  """Adds what the phase's edges carry to their destination nodes.
+
+  Args:
+    cell: what its edges have.
+    phase: the edges.
+    states: node outputs so far, (nodes, B, H, W, C); destinations come last.
+    inputs: the sources' outputs, (S, B, 2H, 2W, C), where they are not states.
+
+  Returns:
+    The new states, and {operation: (copies, their statistics)}.
+  """
+  destinations = phase.edges_SD.shape[1]
+  # The inputs, nodes 0 and 1, are not among the states of a reduction cell.
+  first_state = phase.first + destinations + 2 - len(states)
+  exists_SD = phase.edges_SD >= 0
+  edges_SD = np.maximum(phase.edges_SD, 0)
+  members = _members(cell, phase, states)
+  mixed = tuple(o.name for o in members.mixed)
+  mixed_columns = np.array([o.column for o in members.mixed])
+
+  def source_body(states, xs):
+    source = xs['state'] if inputs is None else xs['x']
+    statistics: dict[str, Any] = {}
+    if members.alone:
+      x = states[source] if inputs is None else source
+      sums, statistics = _run_source(cell, phase, members, x, xs)
+      states = mixture_primitives.add_to_last(states, sums)
+    if members.mixed:
+      states, statistics['mixed'] = mixture.add_edges(
+        mixed,
+        states,
+        source,
+        xs['active'][:, mixed_columns],
+        xs['weights'][:, mixed_columns],
+        xs['mixed'],
+        phase.stride,
+      )
+    return states, statistics
+
+  xs: dict[str, Any] = {
+    'state': jnp.array(phase.sources) - first_state,
+    'weights': jnp.where(exists_SD[..., None], cell.weights_EK[edges_SD], 0.0),
+    'active': exists_SD[..., None] & cell.mask_EK[edges_SD],
+    'params': _copies(cell.params, phase, members.single),
+    'running': _copies(cell.running, phase, members.single),
+    'pooled': _copies(cell.running, phase, members.pools),
+  }
+  if members.mixed:
+    own = [o for o in members.mixed if not o.shared(phase)]
+    xs['mixed'] = mixture.pack(
+      list(_copies(cell.params, phase, own).values()), edges_SD.shape
+    )
+  if inputs is not None:
+    xs['x'] = inputs
+  keys = cell.keys(edges_SD.ravel())
+  if keys is not None:
+    xs['key'] = keys.reshape(edges_SD.shape)
+  if members.alone or inputs is not None:
+    states, statistics = lax.scan(source_body, states, xs)
+  else:
+    states, moments = mixture.add_sources(
+      mixed,
+      states,
+      xs['state'],
+      xs['active'][..., mixed_columns],
+      xs['weights'][..., mixed_columns],
+      xs['mixed'],
+    )
+    statistics = {'mixed': moments}
+  if members.mixed:
+    batches = mixture.statistics(
+      mixed, phase.stride, statistics.pop('mixed'), states
+    )
+    statistics |= {o.name: b for o, b in zip(members.mixed, batches)}
+  return states, {
+    o.name: (
+      o.slots(phase).ravel(),
+      jax.tree.map(_flatten_copies, statistics[o.name]),
+    )
+    for o in cell.operations
+    if statistics.get(o.name)
+  }
+
+
+class _Members(NamedTuple):
+  """The operations of a phase, by how they are run.
+
+  Attributes:
+    mixed: all of a source's edges by one kernel.
+    pools: once a source.
+    identities: not at all.
+    single: edge by edge.
+  """
+
+  mixed: list[CellOperation]
+  pools: list[CellOperation]
+  identities: list[CellOperation]
+  single: list[CellOperation]
+
+  @property
+  def alone(self) -> bool:
+    """Whether some are not run by the kernel."""
+    return bool(self.pools or self.identities or self.single)
+
+
+def _members(cell: CellEdges, phase: Phase, states: jax.Array) -> _Members:
+  members = _Members([], [], [], [])
+  kernels = cell.train and mixture.available(states, cell.weights_EK)
+  for o in cell.operations:
+    if not o.present(phase):
+      continue
+    if kernels and mixture_primitives.kind_of(o.name, phase.stride):
+      kind = members.mixed
+    elif o.shared(phase):
+      kind = members.pools if o.norms(phase) else members.identities
+    else:
+      kind = members.single
+    kind.append(o)
+  return members
+
+
+def _copies(stacks: Any, phase: Phase, members: list[CellOperation]) -> Any:
+  """{operation: its copies by source and, unless shared, destination}."""
+  return {
+    o.name: take_copies(stacks[o.name], np.maximum(o.slots(phase), 0))
+    for o in members
+  }
+
+
+def _run_source(
+  cell: CellEdges, phase: Phase, members: _Members, x: jax.Array, xs: Any
+) -> tuple[jax.Array, dict[str, Any]]:
+  """What the edges that leave x carry, (D, B, H', W', C), and statistics."""
+  outputs = {o.column: x for o in members.identities}
+  statistics: dict[str, Any] = {}
+  # A one that the alphas reach, or an operation on a network's first inputs
+  # stayed behind its gate, of which second order could take no derivative.
+  one = 1.0 + 0.0 * xs['weights'][0, 0]
+  for o in members.pools:
+    pool = gated_operation(o.primitive, phase.stride, cell.train)
+    active = xs['active'][:, o.column].any()
+    outputs[o.column], statistics[o.name] = pool(
+      active, one, {}, xs['pooled'][o.name], x, None
+    )
+  # As a product of matrices, or the weights' gradients were slow reductions.
+  sums: Any = sum(
+    jnp.tensordot(xs['weights'][:, k], y, 0) for k, y in outputs.items()
+  )
+  if members.single:
+    edge_body = functools.partial(_run_edge, cell, phase, members.single, x)
+    names = ('weights', 'active', 'params', 'running', 'key')
+    edge_xs = {name: xs[name] for name in names if name in xs}
+    _, (singles, batch) = lax.scan(edge_body, None, edge_xs)
+    sums += singles
+    statistics |= batch
+  return sums, statistics
+
+
+def _run_edge(
+  cell: CellEdges,
+  phase: Phase,
+  operations: list[CellOperation],
+  x: jax.Array,
+  carry: None,
+  xs: Any,
+) -> tuple[None, tuple[jax.Array, dict[str, Any]]]:
+  """The weighted sum of an edge's operations, and their statistics."""
+  y: Any = 0.0
+  statistics = {}
+  for o in operations:
+    apply = gated_operation(o.primitive, phase.stride, cell.train)
+    z, statistics[o.name] = apply(
+      xs['active'][o.column],
+      xs['weights'][o.column],
+      xs['params'][o.name],
+      xs['running'][o.name],
+      x,
+      xs.get('key'),
+    )
+    y += z
+  return carry, (y, statistics)
+
+
+def _flatten_copies(statistic: jax.Array) -> jax.Array:
+  return statistic.reshape(-1, *statistic.shape[-2:])

@@ -1,0 +1,77 @@
+"""Tests of the published cells and of what else names a genotype."""
+
+import json
+import re
+
+import pytest
+
+from opp_darts_jax import errors
+from opp_darts_jax.genotypes import published
+from opp_darts_jax.genotypes.genotype import Genotype
+
+SEP3 = 'sep_conv_3x3'
+SKIP = 'skip_connect'
+TINY = Genotype(
+  normal=((SEP3, 0), (SKIP, 1)),
+  normal_concat=(2,),
+  reduce=(('max_pool_3x3', 1), (SEP3, 0)),
+  reduce_concat=(2,),
+)
+TINY_TEXT = TINY.to_text()
+
+
+@pytest.mark.parametrize('name', published.GENOTYPES)
+def test_published_names(name):
+  assert published.load_genotype(name) == published.GENOTYPES[name]
+
+
+def test_published_cells():
+  opp = published.GENOTYPES['OPP_DARTS']
+  assert opp.normal == ((SEP3, 0), (SEP3, 1)) * 3 + (
+    ('dil_conv_3x3', 0),
+    (SKIP, 2),
+  )
+  assert opp.reduce[2:6] == (('avg_pool_3x3', 0), (SKIP, 2)) * 2
+  other = published.GENOTYPES['OPP_DARTS_REPOSITORY']
+  assert [source for _, source in other.normal] == [0, 1, 2, 0, 1, 2, 2, 1]
+  assert other.reduce_concat == (2, 3, 4, 5)
+  assert published.GENOTYPES['AmoebaNet'].reduce_concat == (3, 4, 6)
+
+
+def test_load_genotype_takes_texts_and_files(tmp_path):
+  assert published.load_genotype(TINY_TEXT) == TINY
+  assert published.load_genotype(json.dumps(TINY.to_dict(), indent=2)) == TINY
+  path = tmp_path / 'genotype.txt'
+  for text in (TINY_TEXT, f'OURS = {TINY_TEXT}\n', TINY.to_json()):
+    path.write_text(text)
+    assert published.load_genotype(str(path)) == TINY
+
+
+@pytest.mark.parametrize(
+  'spec', ['DARTS_V3', '', 'x' * 5000, 'a\0b', '~no_such_user']
+)
+def test_load_genotype_lists_the_published(spec):
+  with pytest.raises(
+    errors.UserError,
+    match='nor a published genotype; published are: NASNet, AmoebaNet, '
+    'DARTS_V1, DARTS_V2, OPP_DARTS, OPP_DARTS_REPOSITORY',
+  ):
+    published.load_genotype(spec)
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('{"normal": [', 'Expected a genotype as JSON, but it does not parse'),
+    ('', 'Expected a genotype as JSON'),
+    ('{}', r'Expected a genotype with the fields normal, .* got \[\]'),
+    ('Genotype(', 'Expected the text Genotype'),
+  ],
+)
+def test_broken_file_is_named(tmp_path, text, message):
+  path = tmp_path / 'genotype.json'
+  path.write_text(text)
+  with pytest.raises(
+    errors.UserError, match=f'In {re.escape(str(path))}: {message}'
+  ):
+    published.load_genotype(str(path))

@@ -1,0 +1,329 @@
+"""Tests of the evaluation network: structure, drop-path, auxiliary head.
+
+Its numbers are tested in golden_test.py.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes import published
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.networks import network
+from opp_darts_jax.networks.network import (
+  Cell,
+  Draws,
+  Network,
+  Operation,
+  drop_path_factors,
+)
+from opp_darts_jax.networks.stack import equal_cells
+from opp_darts_jax.operations.layers import cell_plan
+
+AVG = 'avg_pool_3x3'
+SKIP = 'skip_connect'
+KEYS = {name: jax.random.key(0) for name in ('params', 'noise', 'drop_path')}
+
+
+def genotype(*normal):
+  """One node; the reduction cell has pools only."""
+  return Genotype(normal, (2,), ((AVG, 0), (AVG, 1)), (2,))
+
+
+def small(*normal, **options):
+  return Network(genotype(*normal), layers=3, channels=2, classes=3, **options)
+
+
+def images(size=8, batch=4):
+  return jax.random.normal(jax.random.key(0), (batch, size, size, 3))
+
+
+def shapes(model, size=32, **options):
+  return jax.eval_shape(
+    functools.partial(model.init_with_output, train=True, **options),
+    KEYS,
+    images(size),
+  )
+
+
+@pytest.mark.parametrize('name', published.GENOTYPES)
+def test_published_genotypes_build(name):
+  cells = published.GENOTYPES[name]
+  model = Network(cells, layers=6, channels=4, classes=7, auxiliary=True)
+  (logits, auxiliary), variables = shapes(model, drop_path=0.2)
+  assert logits.shape == auxiliary.shape == (4, 7)
+  # Two reduction cells have doubled the channels twice.
+  width = 16 * len(cells.normal_concat)
+  kernel = variables['params']['classifier']['linear']['kernel']
+  assert kernel.shape == (width, 7)
+
+
+@pytest.mark.parametrize('name', ['NASNet', 'AmoebaNet'])
+def test_cells_concatenate_their_concat(name):
+  cells = published.GENOTYPES[name]
+  x = jnp.zeros((2, 9, 9, 12))
+  for reduction in (False, True):
+    edges = cells.reduce if reduction else cells.normal
+    concat = cells.reduce_concat if reduction else cells.normal_concat
+    cell = Cell(edges, concat, 8, reduction, after_reduction=False)
+    init = functools.partial(cell.init_with_output, train=False)
+    y, _ = jax.eval_shape(init, jax.random.key(0), x, x)
+    assert y.shape == (2, *(2 * [5 if reduction else 9]), 8 * len(concat))
+
+
+def test_same_operation_twice_has_weights_of_its_own():
+  _, variables = shapes(small(('sep_conv_3x3', 0), ('sep_conv_3x3', 0)))
+  edges = variables['params']['cell0']
+  assert edges['edge0']['weights']['depthwise'].shape == (2, 3, 3, 2)
+  assert edges['edge1']['weights']['depthwise'].shape == (2, 3, 3, 2)
+  assert edges['edge0']['norm1']['scale'].shape == (2,)
+
+
+def test_init_does_not_depend_on_training():
+  model = small((AVG, 0), (SKIP, 1), auxiliary=True)
+  _, variables = shapes(model)
+  init = functools.partial(model.init, train=False)
+  assert variables == jax.eval_shape(init, jax.random.key(0), images(32))
+  assert 'auxiliary_head' in variables['params']
+
+
+def test_drop_path_factors():
+  draw = functools.partial(drop_path_factors, jax.random.key(1))
+  np.testing.assert_array_equal(draw(0.0, (50,)), np.ones(50))
+  factors = np.asarray(draw(0.3, (100_000,)))
+  np.testing.assert_allclose(np.unique(factors), [0, 1 / 0.7], rtol=1e-6)
+  # Five standard deviations of the mean: sqrt(0.3 / 0.7 / 100000) each.
+  assert abs(factors.mean() - 1) < 0.011
+  np.testing.assert_array_equal(factors, draw(0.3, (100_000,)))
+
+
+def test_drop_path_spares_identities_alone():
+  x = images()[..., :2]
+  drop = Draws(jnp.zeros(len(x)))
+
+  def dropped(operation, stride):
+    y, _ = Operation(operation, 2, stride).init_with_output(
+      jax.random.key(0), x, train=True, draws=drop
+    )
+    return not np.any(y)
+
+  np.testing.assert_array_equal(
+    Operation(SKIP, 2, 1).apply({'params': {'weights': {}}}, x, True, drop), x
+  )
+  assert dropped(SKIP, stride=2)
+  assert dropped(AVG, stride=1)
+
+
+def test_drop_path_in_a_network():
+  model = small((AVG, 0), (SKIP, 1))
+  x = images()
+  variables = jax.jit(functools.partial(model.init, train=True))(
+    jax.random.key(0), x
+  )
+
+  @jax.jit
+  def logits(rate, seed):
+    (y, _), _ = model.apply(
+      variables,
+      x,
+      train=True,
+      drop_path=rate,
+      rngs={'drop_path': jax.random.key(seed)},
+      mutable=['batch_stats'],
+    )
+    return y
+
+  # As a number, 0 draws nothing and asks for no stream.
+  plain_apply = functools.partial(
+    model.apply, train=True, mutable=['batch_stats']
+  )
+  (plain, _), _ = jax.jit(plain_apply)(variables, x)
+  np.testing.assert_allclose(logits(0.0, 0), plain, rtol=1e-5, atol=1e-6)
+  np.testing.assert_array_equal(logits(0.5, 0), logits(0.5, 0))
+  assert np.abs(logits(0.5, 0) - logits(0.5, 1)).max() > 1e-3
+  # Nor is anything dropped in evaluation.
+  evaluate = functools.partial(model.apply, train=False, drop_path=0.5)
+  jax.eval_shape(evaluate, variables, x)
+
+
+def test_auxiliary_logits_are_for_training():
+  with_head = small((AVG, 0), (SKIP, 1), auxiliary=True)
+  without = small((AVG, 0), (SKIP, 1))
+  for model, train, expected in (
+    (with_head, True, (4, 3)),
+    (with_head, False, None),
+    (without, True, None),
+  ):
+    _, variables = shapes(model)
+    apply = functools.partial(model.apply, train=train, mutable=['batch_stats'])
+    (_, auxiliary), _ = jax.eval_shape(apply, variables, images(32))
+    assert (auxiliary and auxiliary.shape) == expected
+
+
+@pytest.mark.parametrize('size', [29, 32, 64])
+def test_auxiliary_head_takes_larger_images(size):
+  (_, auxiliary), variables = shapes(
+    small((AVG, 0), (SKIP, 1), auxiliary=True), size
+  )
+  assert auxiliary.shape == (4, 3)
+  head = variables['params']['auxiliary_head']
+  assert head['conv1']['kernel'].shape == (2, 2, 128, 768)
+  assert network.count_weights({'params': head}) == sum(
+    (8 * 128 + 2 * 128, 4 * 128 * 768 + 2 * 768, 768 * 3 + 3)
+  )
+
+
+def test_auxiliary_head_refuses_smaller_images():
+  model = small((AVG, 0), (SKIP, 1), auxiliary=True)
+  with pytest.raises(UserError, match=r'8 x 8 .* got 7 x 7; set auxiliary=F'):
+    shapes(model, size=28)
+  shapes(small((AVG, 0), (SKIP, 1)), size=8)
+
+
+def test_noise_and_none():
+  cell = Cell((('noise', 0), ('none', 1)), (2,), 2, False, False)
+  x = images()[..., :2]
+
+  def output(seed):
+    draws = Draws(key=jax.random.split(jax.random.key(seed), 2))
+    return cell.apply(variables, x, x, False, draws)
+
+  draws = Draws(key=jax.random.split(jax.random.key(0), 2))
+  variables = cell.init(jax.random.key(0), x, x, False, draws)
+  np.testing.assert_array_equal(output(0), output(0))
+  assert np.abs(output(0) - output(1)).max() > 0.1
+  none = Operation('none', 2, 2)
+  assert not np.any(none.apply({'params': {'weights': {}}}, x, False))
+
+
+def test_noise_is_another_in_every_cell():
+  model = small(('noise', 0), ('none', 1))
+  draws = model.apply(
+    {}, 4, False, 0.0, method='_draws', rngs={'noise': jax.random.key(0)}
+  )
+  assert draws.factors is None
+  keys = jax.random.key_data(draws.key).reshape(3 * 2, -1)
+  assert len(np.unique(keys, axis=0)) == 6
+
+
+def groups(layers, inputs, concats, imagenet=False, channels=5):
+  plan = list(cell_plan(layers, channels, imagenet))
+  return [list(group) for group in equal_cells(plan, inputs, concats)]
+
+
+def test_equal_cells():
+  found = groups(20, (108, 108), (4, 4), channels=36)
+  assert [group for group in found if len(group) > 1] == [
+    [2, 3, 4, 5],
+    [8, 9, 10, 11, 12],
+    [15, 16, 17, 18, 19],
+  ]
+  assert sum(found, []) == list(range(20))
+  # The first two get as many channels from the stem as they give; the last has
+  # one input from a reduction cell, which gives fewer.
+  assert groups(5, (15, 15), (3, 2)) == [[0], [1], [2], [3], [4]]
+  assert groups(6, (15, 15), (3, 2)) == [[0, 1], [2], [3], [4], [5]]
+  # Of large images, the first cell's inputs differ in resolution.
+  assert groups(8, (5, 5), (1, 1)) == [[0, 1], [2], [3], [4], [5], [6], [7]]
+  assert groups(8, (5, 5), (1, 1), imagenet=True)[:2] == [[0], [1]]
+
+
+# Operations of every kind, and cells that concatenate different numbers of
+# nodes.
+MIXED = Genotype(
+  (
+    *(('dil_conv_3x3', 0), ('noise', 1)),
+    *((SKIP, 0), ('max_pool_3x3', 1)),
+    *((AVG, 2), (SKIP, 3)),
+  ),
+  (2, 3, 4),
+  (
+    *((SKIP, 0), (AVG, 1)),
+    *(('none', 0), ('noise', 2)),
+    *(('max_pool_3x3', 1), (SKIP, 3)),
+  ),
+  (3, 4),
+)
+
+
+def results(model, variables, x):
+  """Logits, 'batch_stats' and gradients in training; logits in evaluation."""
+  keys = {name: jax.random.key(7) for name in ('drop_path', 'noise')}
+
+  def loss(params):
+    (logits, _), changed = model.apply(
+      {**variables, 'params': params},
+      x,
+      train=True,
+      drop_path=0.3,
+      mutable=['batch_stats'],
+      rngs=keys,
+    )
+    return (logits**2).mean(), (logits, changed)
+
+  @jax.jit
+  def compute(params):
+    evaluated, _ = model.apply(variables, x, train=False, rngs=keys)
+    return evaluated, jax.grad(loss, has_aux=True)(params)
+
+  return compute(variables['params'])
+
+
+@pytest.mark.usefixtures('quick_compilation')
+@pytest.mark.parametrize(
+  ('cells', 'layers', 'imagenet', 'stacks', 'others'),
+  [
+    (MIXED, 6, False, [[0, 1]], [{}, {'remat': True}]),
+    (
+      genotype((SKIP, 0), ('dil_conv_3x3', 1)),
+      *(11, True, [[1, 2], [5, 6], [9, 10]], [{}]),
+    ),
+  ],
+  ids=['mixed', 'imagenet'],
+)
+def test_stack_and_remat_change_no_number(
+  cells, layers, imagenet, stacks, others
+):
+  model = Network(cells, layers, 2, 3, imagenet=imagenet)
+  x = images(16, batch=3)
+  inputs = (2, 2) if imagenet else (6, 6)
+  concats = len(cells.normal_concat), len(cells.reduce_concat)
+  found = groups(layers, inputs, concats, imagenet, channels=2)
+  assert [group for group in found if len(group) > 1] == stacks
+  rng = np.random.default_rng(0)
+  # Averages, scales and biases that differ from cell to cell.
+  variables = jax.tree.map(
+    lambda leaf: jnp.asarray(rng.uniform(0.5, 1, leaf.shape), leaf.dtype),
+    jax.eval_shape(functools.partial(model.init, train=True), KEYS, x),
+  )
+  want = results(model.clone(stack=False), variables, x)
+  for options in others:
+    got = results(model.clone(**options), variables, x)
+    assert jax.tree.structure(got) == jax.tree.structure(want)
+    for (path, a), b in zip(
+      jax.tree.leaves_with_path(got), jax.tree.leaves(want)
+    ):
+      largest = 1e-5 * np.abs(b).max()
+      np.testing.assert_allclose(a, b, 1e-4, largest, err_msg=str(path))
+
+
+def test_stack_shortens_the_program_and_remat_repeats_cells():
+  model = Network(genotype((SKIP, 0), (AVG, 1)), 18, 2, 3)
+  x = images(8)
+  variables = jax.eval_shape(functools.partial(model.init, train=True), KEYS, x)
+
+  def lines(model):
+    def loss(params, variables):
+      variables = {**variables, 'params': params}
+      return model.apply(variables, x, False)[0].sum()
+
+    lowered = jax.jit(jax.grad(loss)).lower(variables['params'], variables)
+    return lowered.as_text().count('\n')
+
+  stacked = lines(model)
+  assert stacked < 0.85 * lines(model.clone(stack=False))
+  assert stacked < lines(model.clone(remat=True))

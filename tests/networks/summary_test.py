@@ -1,0 +1,75 @@
+"""Tests of weights and multiply-adds against published and plain counts."""
+
+import pytest
+
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.published import GENOTYPES
+from opp_darts_jax.networks import summary
+from opp_darts_jax.networks.network import Network
+
+
+def counted(name, imagenet):
+  if imagenet:
+    model = Network(GENOTYPES[name], 14, 48, 1000, True, imagenet=True)
+    return summary.totals(summary.describe(model, (224, 224, 3)))
+  model = Network(GENOTYPES[name], 20, 36, 10, True)
+  return summary.totals(summary.describe(model, (32, 32, 3)))
+
+
+def test_the_paper_s_cell():
+  # OPP-DARTS, tables 1 and 3: 3.822 M; 5.332 M and 593 M multiply-adds.
+  assert round(counted('OPP_DARTS', False).weights / 1e6, 3) == 3.822
+  found = counted('OPP_DARTS', True)
+  assert round(found.weights / 1e6, 3) == 5.332
+  assert round(found.multiply_adds / 1e6) == 593
+
+
+def test_parts_by_hand():
+  cells = Genotype(
+    (('sep_conv_3x3', 0), ('skip_connect', 1)),
+    (2,),
+    (('conv_7x1_1x7', 0), ('max_pool_3x3', 1)),
+    (2,),
+  )
+  parts = summary.describe(Network(cells, 3, 4, 5), (9, 8, 3))
+  assert [part.name for part in parts] == [
+    'stem',
+    'cell0',
+    'cell1',
+    'cell2',
+    'classifier',
+  ]
+  stem, cell0, cell1, cell2, classifier = parts
+  assert (stem.shape, stem.multiply_adds) == ((9, 8, 12), 9 * 8 * 27 * 12)
+  assert stem.weights == 27 * 12 + 2 * 12
+  # The first of three cells is normal: 1x1 convolutions of both inputs, then
+  # two depthwise and 1x1 convolutions.
+  assert (cell0.kind, cell0.shape) == ('normal', (9, 8, 4))
+  assert cell0.multiply_adds == 72 * (2 * 12 * 4 + 2 * (9 * 4 + 4 * 4))
+  # A row of 7 pixels at half the columns, then a column at half the rows.
+  assert (cell1.kind, cell1.shape) == ('reduction', (5, 4, 8))
+  inputs = 72 * (12 * 8 + 4 * 8)
+  assert cell1.multiply_adds == inputs + (9 * 4 + 5 * 4) * 7 * 8 * 8
+  assert cell2.shape == (3, 2, 16)
+  assert classifier.multiply_adds == 16 * 5
+  assert classifier.weights == 16 * 5 + 5
+
+
+def test_table_ends_in_totals():
+  model = Network(GENOTYPES['DARTS_V1'], 3, 4, 10, True)
+  lines = summary.table(model, (32, 32, 3)).splitlines()
+  own = summary.totals(summary.describe(model, (32, 32, 3)))
+  assert lines[-3].split()[:1] == ['auxiliary_head']
+  assert lines[-2].split() == [
+    'network',
+    f'{own.weights:,}',
+    f'{own.multiply_adds / 1e6:.2f}',
+  ]
+
+
+@pytest.mark.parametrize('name', GENOTYPES)
+@pytest.mark.parametrize('imagenet', [False, True])
+def test_every_published_cell_is_counted(name, imagenet):
+  found = counted(name, imagenet)
+  assert 2e6 < found.weights < 8e6
+  assert 2e8 < found.multiply_adds < 8e8

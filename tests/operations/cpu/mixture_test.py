@@ -1,0 +1,328 @@
+"""Tests of the kernels for the edges that leave a node, in float64."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from opp_darts_jax.operations.cpu import mixture, mixture_primitives, native
+from opp_darts_jax.operations.gate import gated_operation
+from opp_darts_jax.operations.primitives import PRIMITIVES
+
+NAMES = (
+  'max_pool_3x3',
+  'sep_conv_3x3',
+  'dil_conv_5x5',
+  'avg_pool_3x3',
+  'sep_conv_5x5',
+  'dil_conv_3x3',
+)
+# Of two edges: what they share is active on both, on one, or nowhere.
+ACTIVE = np.array(
+  [
+    [True, True, True, False, False, True],
+    [True, False, True, True, True, False],
+  ]
+)
+
+pytestmark = pytest.mark.skipif(
+  native.compiler() is None, reason='there is no C++ compiler'
+)
+
+
+@pytest.fixture(autouse=True)
+def float64():
+  with jax.enable_x64(True):
+    yield
+
+
+def operations(stride):
+  """Names, and which are active: identities leave no reduction's inputs."""
+  if stride == 2:
+    return NAMES, jnp.asarray(ACTIVE)
+  active = np.concatenate([ACTIVE, [[False], [True]]], 1)
+  return (*NAMES, 'skip_connect'), jnp.asarray(active)
+
+
+def arrays(channels, size, stride):
+  """Four states of which the second is the source, or an own source."""
+  rng = np.random.default_rng(0)
+  names, active = operations(stride)
+  params = [
+    {
+      leaf: jnp.asarray(rng.standard_normal((2, *weights.shape)))
+      for leaf, weights in jax.eval_shape(
+        lambda name=name: PRIMITIVES[name].init(
+          jax.random.key(0), (), channels, 1
+        )
+      ).items()
+    }
+    for name in names
+  ]
+  shape = (3, -(-size // stride), -(-(size + 1) // stride), channels)
+  states = rng.standard_normal((4, *shape))
+  source = rng.standard_normal((3, size, size + 1, channels))
+  weights = rng.random(active.shape)
+  arrays = jnp.asarray(states), jnp.asarray(source), jnp.asarray(weights)
+  return *arrays, params
+
+
+def mixed(states, source, weights, params, stride):
+  names, active = operations(stride)
+  return mixture.add_edges(
+    names,
+    states,
+    jnp.array(1) if stride == 1 else source,
+    active,
+    weights,
+    mixture.pack([p for p in params if p], (2,)),
+    stride,
+  )
+
+
+def parts(states, source, weights, params, stride):
+  """The same by conditions, and by loops over edges and operations."""
+  x = states[1] if stride == 1 else source
+  names, active = operations(stride)
+  statistics = [[] for _ in names]
+  for d, edge in enumerate(active):
+    for k, name in enumerate(names):
+      apply = gated_operation(PRIMITIVES[name], stride, True, recompute=False)
+      own = jax.tree.map(lambda p, d=d: p[d], params[k])
+      y, batch = apply(edge[k], weights[d, k], own, {}, x, None)
+      states = states.at[2 + d].add(y)
+      statistics[k].append(batch)
+  return states, [
+    jax.tree.map(lambda *t: jnp.stack(t), *batches) for batches in statistics
+  ]
+
+
+def loss(function, stride, *args):
+  y = function(*args, stride)[0]
+  return (jnp.sin(y) * jnp.linspace(0, 1, y.size).reshape(y.shape)).sum()
+
+
+@pytest.mark.parametrize(
+  ('channels', 'size', 'stride'),
+  [(5, 7, 1), (8, 9, 2), (12, 4, 1), (3, 1, 2), (9, 40, 1)],
+)
+def test_states_statistics_and_gradients(channels, size, stride):
+  args = arrays(channels, size, stride)
+  states, moments = jax.jit(mixed, static_argnums=4)(*args, stride)
+  want, statistics = jax.jit(parts, static_argnums=4)(*args, stride)
+  chex.assert_trees_all_close(states, want, rtol=1e-10, atol=1e-10)
+  names, active = operations(stride)
+  got = mixture.statistics(names, stride, moments, states)
+  for k, (batch, expected) in enumerate(zip(got, statistics)):
+    # Nothing is said of the moments of what is not active.
+    rows = np.flatnonzero(active[:, k])
+    if mixture_primitives.kind_of(names[k], stride).shared:
+      expected = jax.tree.map(lambda t, rows=rows: t[rows[0]], expected)
+    else:
+      batch, expected = (
+        jax.tree.map(lambda t, rows=rows: t[rows], b) for b in (batch, expected)
+      )
+    chex.assert_trees_all_close(batch, expected, rtol=1e-10, atol=1e-10)
+  # Those of sep_conv_3x3 on the edge that has none.
+  assert not moments[1, 2 * channels : 6 * channels].any()
+  gradients = (
+    jax.jit(jax.grad(functools.partial(loss, function, stride), range(4)))
+    for function in (mixed, parts)
+  )
+  got, want = (gradient(*args) for gradient in gradients)
+  chex.assert_trees_all_close(got, want, rtol=1e-9, atol=1e-9)
+  # An inactive operation has no gradient.
+  assert not got[2][~np.asarray(active)].any()
+
+
+@pytest.mark.parametrize(
+  ('channels', 'size', 'stride'), [(3, 5, 1), (9, 4, 2), (12, 9, 1), (4, 40, 1)]
+)
+def test_derivatives_of_gradients(channels, size, stride):
+  args = arrays(channels, size, stride)
+  along = jax.tree.map(jnp.cos, args)
+
+  def product(function):
+    gradient = jax.grad(functools.partial(loss, function, stride), range(4))
+    return jax.jit(lambda: jax.jvp(gradient, args, along)[1])()
+
+  chex.assert_trees_all_close(
+    product(mixed), product(parts), rtol=1e-9, atol=1e-9
+  )
+
+
+def product_of_weights(function, args, along, stride):
+  """The gradient of the edges' weights, along a direction of the others."""
+  *others, params = args
+  states, source, weights = others
+
+  def gradient(states, source, params):
+    total = functools.partial(loss, function, stride, states, source)
+    return jax.grad(total)(weights, params)
+
+  direction = [along[i] for i in (0, 1, 3)]
+  return jax.jvp(gradient, (states, source, params), tuple(direction))[1]
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+def test_the_product_that_second_order_takes(stride):
+  args = arrays(9, 6, stride)
+  along = jax.tree.map(jnp.cos, args)
+  got, want = (
+    jax.jit(functools.partial(product_of_weights, function, stride=stride))(
+      args, along
+    )
+    for function in (mixed, parts)
+  )
+  chex.assert_trees_all_close(got, want, rtol=1e-9, atol=1e-9)
+
+
+def test_a_second_backward_pass():
+  args = arrays(3, 5, 1)
+
+  def second(function):
+    def slope(*args):
+      grads = jax.grad(functools.partial(loss, function, 1), range(4))(*args)
+      return sum(jnp.sin(g).sum() for g in jax.tree.leaves(grads))
+
+    return jax.jit(jax.grad(slope, range(4)))(*args)
+
+  chex.assert_trees_all_close(
+    second(mixed), second(parts), rtol=1e-9, atol=1e-9
+  )
+
+
+def test_ties_and_what_is_not_a_number():
+  states = jnp.zeros((4, 1, 4, 4, 2)).at[1, 0, 3, 3, 0].set(jnp.nan)
+  run = functools.partial(
+    mixture.add_edges,
+    ['max_pool_3x3'],
+    source=jnp.int32(1),
+    active_DK=jnp.ones((2, 1), bool),
+    weights_DK=jnp.ones((2, 1)),
+    params_DP=jnp.zeros((2, 0)),
+    stride=1,
+  )
+  # A channel of zeros has variance 0; a NaN reaches all of its channel.
+  got = run(states)[0]
+  assert np.isnan(got[2:, ..., 0]).all()
+  assert not got[..., 1].any()
+
+  def loss(x):
+    weights = jnp.arange(16.0).reshape(4, 4) ** 2
+    states = jnp.zeros((4, 1, 4, 4, 1)).at[1, 0, ..., 0].set(x)
+    return (run(states)[0][2, 0, ..., 0] * weights).sum()
+
+  def plain(x):
+    weights = jnp.arange(16.0).reshape(4, 4) ** 2
+    apply = gated_operation(PRIMITIVES['max_pool_3x3'], 1, True)
+    return (
+      apply(True, 1.0, {}, {}, x[None, ..., None], None)[0][0, ..., 0] * weights
+    ).sum()
+
+  ties = jnp.array(np.random.default_rng(0).integers(3, size=(4, 4)), float)
+  chex.assert_trees_all_close(
+    jax.grad(loss)(ties), jax.grad(plain)(ties), atol=1e-9
+  )
+
+
+def test_vmap_is_a_loop():
+  states, source, weights, params = arrays(3, 5, 1)
+  several = jnp.stack([weights, 1 - weights])
+  run = jax.jit(
+    lambda weights: jax.grad(functools.partial(loss, mixed, 1), (0, 2))(
+      states, source, weights, params
+    )
+  )
+  got = jax.vmap(run)(several)
+  want = jax.tree.map(lambda *t: jnp.stack(t), *map(run, several))
+  chex.assert_trees_all_close(got, want, rtol=1e-10, atol=1e-10)
+
+
+def test_kernels_of_a_gradient_and_of_second_order():
+  args = arrays(3, 5, 1)
+  gradient = jax.grad(functools.partial(loss, mixed, 1), (0, 2, 3))
+  second = functools.partial(product_of_weights, mixed, stride=1)
+  counts = [
+    [
+      text.count(f'custom_call @mixture{kernel}_float64')
+      for kernel in ('', '_jvp', '_grad', '_grad_jvp')
+    ]
+    for text in (
+      jax.jit(gradient).lower(*args).as_text(),
+      jax.jit(second).lower(args, args).as_text(),
+    )
+  ]
+  # Of a product, nobody asks for the gradient itself.
+  assert counts == [[1, 0, 1, 0], [1, 1, 0, 1]]
+
+
+def test_without_the_kernels_of_second_order(monkeypatch):
+  """They are built by themselves, and may fail to be by themselves."""
+  args = arrays(3, 5, 1)
+
+  def product(args):
+    return product_of_weights(mixed, args, args, 1)
+
+  want = jax.jit(product)(args)
+  build = native.available
+  monkeypatch.setattr(
+    native,
+    'available',
+    lambda library, dtype: library == 'first_order' and build(library, dtype),
+  )
+  program = jax.jit(lambda args: product(args)).lower(args)
+  assert '@mixture_float64' in program.as_text()
+  assert '@mixture_grad_jvp_float64' not in program.as_text()
+  got = program.compile()(args)
+  chex.assert_trees_all_close(got, want, rtol=1e-9, atol=1e-9)
+
+
+def test_which_operations_the_kernels_know():
+  known = {
+    stride: {n for n in PRIMITIVES if mixture_primitives.kind_of(n, stride)}
+    for stride in (1, 2)
+  }
+  assert known[1] - known[2] == {'skip_connect'}
+  assert {*PRIMITIVES} - known[1] == {'none', 'conv_7x1_1x7', 'noise'}
+
+
+def test_sources_one_after_another():
+  _, _, weights, params = arrays(3, 5, 1)
+  names, active = operations(1)
+  rng = np.random.default_rng(1)
+  states = jnp.asarray(rng.standard_normal((5, 2, 4, 5, 3)))
+  packed = mixture.pack([p for p in params if p], (2,))
+  active, weights, packed = (
+    jnp.stack([t, t[::-1], t]) for t in (active, weights, packed)
+  )
+  # They feed nodes 3 and 4; node 3, when it has been fed, feeds the last one.
+  sources = jnp.array([0, 1, 3])
+  active = active.at[2, 0].set(False)
+
+  def by_edges(states, weights, packed):
+    for source, *xs in zip(sources, active, weights, packed):
+      states, _ = mixture.add_edges(names, states, source, *xs, 1)
+    return states
+
+  def at_once(states, weights, packed):
+    return mixture.add_sources(names, states, sources, active, weights, packed)[
+      0
+    ]
+
+  def products(function):
+    def loss(states, weights, packed):
+      return jnp.sin(function(states, weights, packed)).sum()
+
+    args = states, weights, packed
+    along = jax.tree.map(jnp.cos, args)
+    both = jax.value_and_grad(loss, (0, 1, 2))
+    alone = jax.grad(loss, 1)
+    return jax.jit(lambda: (jax.jvp(both, args, along), alone(*args)))()
+
+  chex.assert_trees_all_close(
+    products(at_once), products(by_edges), rtol=1e-9, atol=1e-9
+  )

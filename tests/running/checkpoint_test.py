@@ -1,0 +1,81 @@
+"""Tests of the checkpoints."""
+
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+
+from opp_darts_jax.running.checkpoint import KEPT, Checkpoints
+
+
+@struct.dataclass
+class State:
+  step: jax.Array
+  weights: Any
+  mask: Any
+  opt: Any
+
+
+def state_of(seed):
+  rng = np.random.default_rng(seed)
+  weights = {
+    'stem': {'kernel': jnp.float32(rng.standard_normal((3, 2)))},
+    'cell0': {
+      'none': {},
+      'half': jnp.bfloat16(rng.standard_normal(5)),
+      'odd': jnp.float32([1e-45, -0.0, np.inf, 1 / 3]),
+    },
+  }
+  opt = optax.adam(1e-3).init(weights['stem'])
+  return State(
+    step=jnp.int32(seed),
+    weights=weights,
+    mask={'normal': jnp.asarray(rng.random((2, 3)) > 0.5)},
+    opt=jax.tree.map(lambda m: m + jnp.asarray(seed, m.dtype), opt),
+  )
+
+
+def bits(tree):
+  return jax.tree.map(lambda leaf: np.asarray(leaf).tobytes(), tree)
+
+
+def test_what_is_saved_comes_back_to_the_bit(tmp_path):
+  state = state_of(7)
+  progress = {
+    'epochs': 3,
+    'stages': [{'epoch': 0, 'entered': ['none'], 'losses': {'none': 0.1}}],
+  }
+  with Checkpoints(tmp_path) as checkpoints:
+    checkpoints.save(3, state, progress)
+  with Checkpoints(tmp_path) as checkpoints:
+    saved = checkpoints.restore(state_of(1))
+  assert saved.progress == progress
+  chex.assert_trees_all_equal_shapes_and_dtypes(saved.state, state)
+  assert jax.tree.structure(saved.state) == jax.tree.structure(state)
+  assert bits(saved.state) == bits(state)
+  assert isinstance(saved.state.step, jax.Array)
+
+
+def test_the_newest_wins_and_old_ones_go(tmp_path):
+  with Checkpoints(tmp_path) as checkpoints:
+    for epoch in (1, 2, 10):
+      checkpoints.save(epoch, state_of(epoch), {'epochs': epoch})
+  kept = {path.name for path in (tmp_path / 'checkpoints').iterdir()}
+  assert kept == {'2', '10'}
+  assert len(kept) == KEPT
+  with Checkpoints(tmp_path) as checkpoints:
+    saved = checkpoints.restore(state_of(0))
+    assert (int(saved.state.step), saved.progress) == (10, {'epochs': 10})
+    # A run goes on from there.
+    checkpoints.save(11, state_of(11), {'epochs': 11})
+  with Checkpoints(tmp_path) as checkpoints:
+    assert checkpoints.restore(state_of(0)).progress == {'epochs': 11}
+
+
+def test_there_is_none_at_first(tmp_path):
+  with Checkpoints(tmp_path / 'new' / 'run') as checkpoints:
+    assert checkpoints.restore(state_of(0)) is None

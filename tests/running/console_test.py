@@ -1,0 +1,101 @@
+"""Tests of what a run prints."""
+
+import io
+import re
+import sys
+
+import jax
+import pytest
+
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.running import console
+
+VALUES = {'train_loss': 1.23456, 'train_accuracy': 0.5, 'val_loss': 7.0}
+
+
+class Terminal(io.StringIO):
+  def isatty(self):
+    return True
+
+
+def test_a_log_has_lines_alone(capsys):
+  with console.Console(total=100, done=40) as screen:
+    screen.say('two\nlines')
+    screen.advance(10, VALUES)
+    screen.advance(20, VALUES)
+    screen.progress('epoch 3')
+  out, err = capsys.readouterr()
+  assert err == ''
+  said, rest = out.split('epoch 3; ')
+  assert said == 'two\nlines\n'
+  assert re.fullmatch(r'\d+\.\d\d step/s, 00:00 left\n', rest)
+
+
+def test_rate_and_time_left_come_from_the_steps_of_this_process(
+  capsys, monkeypatch
+):
+  now = [1000.0]
+  monkeypatch.setattr('tqdm.std.time', lambda: now[0])
+  with console.Console(total=1000, done=600) as screen:
+    now[0] += 50
+    screen.advance(100, VALUES)
+    screen.progress('epoch 6')
+  assert capsys.readouterr().out == 'epoch 6; 2.00 step/s, 02:30 left\n'
+
+
+def test_before_the_first_step_there_is_no_rate(capsys):
+  with console.Console(total=100, done=40) as screen:
+    screen.progress('epoch 3')
+  assert capsys.readouterr().out == 'epoch 3\n'
+
+
+def test_a_terminal_has_a_bar_below_the_lines(capsys, monkeypatch):
+  terminal = Terminal()
+  monkeypatch.setattr(sys, 'stderr', terminal)
+  with console.Console(total=100) as screen:
+    screen.advance(25, VALUES)
+    screen.say('a line')
+    screen.progress('epoch 3')
+  assert capsys.readouterr().out == 'a line\nepoch 3\n'
+  bar = terminal.getvalue().splitlines()[-1].split('\r')[-1]
+  assert '25/100' in bar
+  assert 'loss=1.235, accuracy=0.500' in bar
+  assert 'val' not in bar
+
+
+@pytest.mark.parametrize('entered', [('none',), ('none', 'sep_conv_3x3')])
+def test_loss_table_is_sorted_and_marks_what_enters(entered):
+  losses = {'sep_conv_3x3': 1.0, 'none': 2.34567, 'max_pool_3x3': 1.5}
+  rows = console.loss_table(losses, entered).splitlines()
+  assert [row.split()[:2] for row in rows] == [
+    ['none', '2.3457'],
+    ['max_pool_3x3', '1.5000'],
+    ['sep_conv_3x3', '1.0000'],
+  ]
+  marked = {row.split()[0] for row in rows if '<- enters' in row}
+  assert marked == set(entered)
+
+
+def test_genotype_lines():
+  genotype = Genotype(
+    normal=(('sep_conv_3x3', 0), ('skip_connect', 1)),
+    normal_concat=(2,),
+    reduce=(('max_pool_3x3', 1), ('none', 0)),
+    reduce_concat=(2,),
+  )
+  assert console.genotype_lines(genotype).splitlines() == [
+    '    normal sep_conv_3x3(0) skip_connect(1)',
+    '    reduce max_pool_3x3(1) none(0)',
+  ]
+
+
+@pytest.mark.parametrize(
+  ('available', 'words'),
+  [(True, 'C++ kernels'), (False, "XLA's kernels: no C++ compiler")],
+)
+def test_the_device_says_whose_kernels_it_calls(monkeypatch, available, words):
+  monkeypatch.setattr(console.native, 'available', lambda *_: available)
+  device = jax.devices()[0]
+  line = console.device()
+  assert line.startswith(f'{device.device_kind} ({device.platform})')
+  assert (words in line) == (device.platform == 'cpu')

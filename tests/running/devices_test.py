@@ -1,0 +1,95 @@
+"""Tests of many devices, eight of which the CPU pretends to be."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.running.devices import Devices, distribute
+
+# Both on the eight devices and on the first of them, by the same kernels.
+_SEARCH = """
+import dataclasses
+import jax
+import jax.numpy as jnp
+import numpy as np
+from opp_darts_jax.data import dataset
+from opp_darts_jax.running import search
+from opp_darts_jax.methods.bilevel import Metrics
+from opp_darts_jax.config import AlphaOptimizerConfig, DataConfig, SearchConfig
+from opp_darts_jax.running.devices import Devices
+
+config = SearchConfig(
+  space='s3', layers=2, nodes=1, channels=2, batch_size=16, layout='batch',
+  accumulate=ACCUMULATE,
+  data=DataConfig(crop_padding=1, flip=False, max_train=96, max_test=40),
+  alphas=AlphaOptimizerConfig(learning_rate=3e-3),
+)
+assert jax.device_count() == 8
+images = dataset.load(config.data)
+found = []
+for devices in (Devices(jax.devices()[:1]), Devices()):
+  devices.check(config.batch_size, config.accumulate)
+  assert devices.own_rows(16) == list(range(16))
+  joined = devices.join(np.arange(16))
+  assert len(joined.sharding.device_set) == devices.count
+  np.testing.assert_array_equal(joined, np.arange(16))
+  run = search._prepare(config, images, devices)
+  state, sums = run.programs.init(run.key), devices.copy(Metrics.zeros())
+  for count in (3, 17):
+    state, sums = run.programs.steps(
+      state, sums, run.data, run.key, 0.025, count
+    )
+  assert run.programs.steps._cache_size() == 1
+  assert len(state.alphas['normal'].sharding.device_set) == devices.count
+  score = run.programs.score(
+    jnp.zeros(()), state, state.mask, run.data, run.key, 0, 2
+  )
+  found.append([*state.alphas.values(), *sums, score])
+for one, many in zip(*found):
+  np.testing.assert_allclose(many, one, rtol=2e-5, atol=1e-6)
+# All cells of so small a network are reduction cells.
+moved = np.abs(found[0][1]).max()
+assert moved > 0.01, moved
+"""
+
+
+@pytest.mark.parametrize('accumulate', [1, 2])
+def test_eight_devices_search_as_one(accumulate):
+  flags = '--xla_force_host_platform_device_count=8'
+  done = subprocess.run(
+    [sys.executable, '-c', _SEARCH.replace('ACCUMULATE', str(accumulate))],
+    env=os.environ
+    | {
+      'JAX_PLATFORMS': 'cpu',
+      'XLA_FLAGS': flags,
+      'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
+      'JAX_COMPILATION_CACHE_DIR': jax.config.jax_compilation_cache_dir,
+    },
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+
+
+def test_batches_that_cannot_be_divided_are_refused():
+  Devices().check(5)
+  three = Devices()
+  three.count = 3
+  three.check(12, 2)
+  with pytest.raises(
+    UserError,
+    match='must be a multiple of 6, for 3 devices and accumulate=2; got 9',
+  ):
+    three.check(9, 2)
+
+
+def test_without_a_cluster_a_sentence_says_what_is_missing(monkeypatch):
+  monkeypatch.delenv('JAX_COORDINATOR_ADDRESS', raising=False)
+  with pytest.raises(UserError, match='--distributed needs Slurm.*; got: '):
+    distribute()
+  assert jax.process_count() == 1

@@ -1,0 +1,65 @@
+"""Tests of evaluation on plain arrays."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from opp_darts_jax.data.augment import Augmentation
+from opp_darts_jax.running import evaluation
+
+evaluate = jax.jit(evaluation.evaluate, static_argnums=(0, 4, 5, 6))
+
+
+@pytest.mark.parametrize('size', [1, 2, 4, 7, 8, 10])
+def test_every_row_counts_once(size):
+  rng = np.random.default_rng(0)
+  images = rng.integers(0, 256, (12, 2, 3, 1), np.uint8)
+  labels = rng.integers(0, 3, 12)
+  rows = np.array([11, 0, 5, 3, 8, 2, 7, 10])
+  kernel = rng.standard_normal((6, 3))
+  offset = np.array([0.5, -0.2, 0.1])
+  augmentation = Augmentation((0.4,), (0.3,), cutout=2)
+
+  def logits(batch, i):
+    assert batch.shape == (size, 2, 3, 1)
+    return batch.reshape(size, -1) @ jnp.asarray(kernel) + i * jnp.asarray(
+      offset
+    )
+
+  x = (images[rows] / 255 - 0.4) / 0.3
+  number = np.arange(len(rows)) // size
+  scores = x.reshape(8, -1) @ kernel + number[:, None] * offset
+  right = scores[np.arange(8), labels[rows]]
+  losses = np.log(np.exp(scores).sum(1)) - right
+  found = evaluate(
+    logits, images, labels, jnp.asarray(rows), size, augmentation, 3
+  )
+  np.testing.assert_allclose(found.loss, losses.mean(), rtol=1e-5)
+  hits = right == scores.max(1)
+  assert 0 < hits.sum() < 8
+  np.testing.assert_allclose(found.accuracy, hits.mean(), rtol=1e-6)
+  assert found.top5_accuracy == 1  # There are three classes.
+  confusion = np.zeros((3, 3), int)
+  np.add.at(confusion, (labels[rows], scores.argmax(1)), 1)
+  np.testing.assert_array_equal(found.confusion, confusion)
+
+
+def test_the_five_largest():
+  scores = np.random.default_rng(0).standard_normal((9, 7))
+  labels = np.arange(9) % 7
+  images = np.zeros((9, 1, 1, 1), np.uint8)
+  found = evaluate(
+    lambda batch, i: jax.lax.dynamic_slice(
+      jnp.asarray(scores), (3 * i, 0), (3, 7)
+    ),
+    images,
+    labels,
+    jnp.arange(9),
+    3,
+    Augmentation((0.0,), (1.0,)),
+    7,
+  )
+  ranks = (scores > scores[np.arange(9), labels][:, None]).sum(1)
+  assert 0 < (ranks < 5).mean() < 1
+  np.testing.assert_allclose(found.top5_accuracy, (ranks < 5).mean(), rtol=1e-6)

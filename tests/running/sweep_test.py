@@ -1,0 +1,311 @@
+"""Sweeps: what is run, how, and what is said of it."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from launchers_test import DATA, ROOT
+
+from opp_darts_jax.errors import NotFinished, UserError
+from opp_darts_jax.running import sweep as sweep_lib
+from opp_darts_jax.running import sweep_table
+from opp_darts_jax.running.sweep import Sweep, SweepError
+
+# Stands in for both launchers: writes what the sweep reads, at once. With
+# --fail=SEED that seed fails; with --wait it waits first for a SIGTERM.
+LAUNCHER = """
+import json, os, pathlib, signal, sys, time
+
+flags = dict(flag.lstrip('-').split('=') for flag in sys.argv[1:])
+folder = pathlib.Path(flags['workdir'])
+folder.mkdir(exist_ok=True)
+seed = int(flags['config.seed'])
+print('called, own session', os.getsid(0) == os.getpid())
+if flags.get('fail') == str(seed):
+  print('error: wrong input\\n\\n', file=sys.stderr)
+  sys.exit(2)
+saved = folder / 'saved'
+if 'wait' in flags and not saved.exists():
+  def save(*_):
+    saved.touch()
+    sys.exit(75)
+  signal.signal(signal.SIGTERM, save)
+  (folder / 'started').touch()
+  time.sleep(60)
+begin = time.time()
+time.sleep(float(flags.get('last', 0)))
+(folder / 'times').write_text(json.dumps([begin, time.time()]))
+if 'config.genotype' in flags:
+  assert json.loads(pathlib.Path(flags['config.genotype']).read_text())
+  accuracy = {'test_accuracy': (5 + seed) / 10}
+  (folder / 'results.json').write_text(json.dumps(accuracy))
+else:
+  genotype = {'normal': seed}
+  epoch = {'kind': 'epoch', 'epoch': 1, 'genotype': genotype}
+  epoch |= {'eval_accuracy': seed / 4, 'skip_normal': seed, 'skip_reduce': 0}
+  (folder / 'config.json').write_text('{"epochs": 2}')
+  (folder / 'genotype.json').write_text(json.dumps(genotype))
+  (folder / 'metrics.jsonl').write_text(json.dumps(epoch) + '\\n')
+"""
+
+
+@pytest.fixture
+def make(tmp_path):
+  """A sweep of two configs and two seeds by stand-ins."""
+  for name in ('search', 'train'):
+    (tmp_path / f'{name}.py').write_text(LAUNCHER)
+  configs = []
+  for name in ('a', 'b'):
+    configs.append(str(tmp_path / f'{name}.py'))
+    pathlib.Path(configs[-1]).touch()
+
+  def make(**changes):
+    fields = {
+      'configs': tuple(configs),
+      'seeds': (1, 2),
+      'workdir': tmp_path / 'sweep',
+      'launchers': tmp_path,
+    }
+    return Sweep(**fields | changes)
+
+  return make
+
+
+def logs(sweep):
+  return {
+    str(path.relative_to(sweep.workdir)): path.read_text()
+    for path in sweep.workdir.glob('*/*/*.log')
+  }
+
+
+def test_plan(make, tmp_path):
+  a = f'{tmp_path}/a.py'
+  sweep = make(
+    configs=(a, f'{a}:small'),
+    search_flags=('--config.epochs=9',),
+    train_flags=('--config.layers=2',),
+  )
+  runs = sweep_lib.plan(sweep)
+  order = [('a', 1), ('a_small', 1), ('a', 2), ('a_small', 2)]
+  assert [(run.config, run.seed) for run in runs] == order
+  search, train = runs[3].parts
+  folder = tmp_path / 'sweep' / 'a_small' / 'seed2'
+  assert search.command == (
+    sys.executable,
+    f'{tmp_path}/search.py',
+    f'--config={a}:small',
+    '--config.epochs=9',
+    '--config.seed=2',
+    f'--workdir={folder}/search',
+  )
+  assert train.command[2:] == (
+    f'--config={a}:small_train',
+    '--config.layers=2',
+    f'--config.genotype={folder}/search/genotype.json',
+    '--config.seed=2',
+    f'--workdir={folder}/train',
+  )
+  assert runs[0].parts[1].command[2] == f'--config={a}:train'
+  assert len(sweep_lib.plan(make(train=False))[0].parts) == 1
+
+
+@pytest.mark.parametrize(
+  ('changes', 'sentence'),
+  [
+    ({'configs': ()}, 'at least one config, and none twice; got none'),
+    ({'configs': ('x/s.py', 'y/s.py')}, 'none twice; got s, s'),
+    ({'configs': ('no.py:small',)}, 'Expected a file.*got no.py:small'),
+    ({'seeds': ()}, 'at least one seed'),
+    ({'seeds': (4, 4)}, 'none twice; got 4, 4'),
+  ],
+)
+def test_wrong_input(make, changes, sentence):
+  with pytest.raises(UserError, match=sentence):
+    make(**changes)
+
+
+def test_search_is_finished_with_the_genotype_of_its_last_epoch(tmp_path):
+  assert sweep_table.last_epoch(tmp_path) is None
+  (tmp_path / 'config.json').write_text('{"epochs": 2}')
+  (tmp_path / 'genotype.json').write_text('{"normal": 0}')
+  lines = [{'kind': 'epoch', 'epoch': 0, 'genotype': {'normal': 0}}]
+
+  def write():
+    text = ''.join(json.dumps(line) + '\n' for line in lines)
+    (tmp_path / 'metrics.jsonl').write_text(text)
+
+  write()
+  assert sweep_table.last_epoch(tmp_path) is None
+  lines.append({'kind': 'train', 'epoch': 1})
+  lines.append({'kind': 'epoch', 'epoch': 1, 'genotype': {'normal': 1}})
+  write()
+  assert sweep_table.last_epoch(tmp_path) is None
+  (tmp_path / 'genotype.json').write_text('{"normal": 1}')
+  assert sweep_table.last_epoch(tmp_path) == lines[-1]
+
+
+def test_statistics_and_table():
+  def run(config, workdir, test, d_val, skips):
+    return {
+      'config': config,
+      'workdir': workdir,
+      'test_accuracy': test,
+      'eval_accuracy': d_val,
+      'skip_normal': skips,
+      'skip_reduce': 8,
+    }
+
+  found = sweep_table.by_config(
+    [
+      run('x', 'x/0', 0.5, 0.25, 1),
+      run('y', 'y/0', None, 0.125, 0),
+      run('x', 'x/1', 0.75, 0.75, 2),
+    ]
+  )
+  assert found['x'] == {
+    'runs': 2,
+    'test_mean': 0.625,
+    'test_std': pytest.approx(0.125 * 2**0.5),
+    'test_best': 0.75,
+    'eval_accuracy': 0.5,
+    'skip_normal': 1.5,
+    'skip_reduce': 8,
+    'best_run': 'x/1',
+  }
+  head, x, y = map(str.split, sweep_table.table(found).splitlines())
+  assert head[:5] == ['config', 'runs', 'test', 'mean', 'std']
+  numbers = ['0.6250', '0.1768', '0.7500', '0.5000', '1.5', '8.0']
+  assert x == ['x', '2', *numbers, 'x/1']
+  assert y == ['y', '1', '-', '-', '-', '0.1250', '0.0', '8.0', '-']
+
+
+def test_sweep_runs_everything_once(make, capfd):
+  sweep = make()
+  found = sweep_lib.run_sweep(sweep, jobs=2)
+  assert found['configs']['b']['test_mean'] == pytest.approx(0.65)
+  assert found['configs']['b']['best_run'].endswith('sweep/b/seed2/train')
+  assert json.loads((sweep.workdir / 'sweep.json').read_text()) == {
+    **found,
+    'search_flags': [],
+    'train_flags': [],
+  }
+  assert set(logs(sweep)) == {
+    f'{config}/seed{seed}/{part}.log'
+    for config in 'ab'
+    for seed in (1, 2)
+    for part in ('search', 'train')
+  }
+  said = capfd.readouterr().out
+  assert 'a seed 1 search: begins' in said
+  assert '0.6500  0.0707  0.7000  0.3750' in said
+  assert sweep_lib.run_sweep(sweep) == found
+  # A part that runs a second time would add a line.
+  assert set(logs(sweep).values()) == {'called, own session True\n'}
+  with pytest.raises(UserError, match=r'other train_flags, \[\]'):
+    sweep_lib.run_sweep(make(train_flags=('--last=0',)))
+
+
+@pytest.mark.parametrize(('jobs', 'seconds'), [(1, 0.1), (3, 1)])
+def test_as_many_at_a_time_as_asked(make, jobs, seconds):
+  flags = (f'--last={seconds}',)
+  sweep = make(search_flags=flags, train=False, seeds=(0, 1))
+  found = sweep_lib.run_sweep(sweep, jobs)
+  assert found['configs']['a']['test_mean'] is None
+  times = [
+    json.loads(path.read_text()) for path in sweep.workdir.glob('*/*/*/times')
+  ]
+  assert len(times) == 4
+  at_once = [sum(b <= t < e for b, e in times) for t, _ in times]
+  assert max(at_once) == jobs
+
+
+def test_failed_part_stops_no_other(make, capfd):
+  sweep = make(search_flags=('--fail=1',))
+  with pytest.raises(SweepError, match='2 of 4 runs failed: a seed 1 search'):
+    sweep_lib.run_sweep(sweep, jobs=2)
+  said = capfd.readouterr().out
+  assert 'b seed 1 search: failed with code 2: error: wrong input\n' in said
+  assert 'a/seed1/train.log' not in logs(sweep)
+  found = json.loads((sweep.workdir / 'sweep.json').read_text())
+  assert [run['seed'] for run in found['runs']] == [2, 2]
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_signal_reaches_the_parts_and_is_waited_for(make, number):
+  sweep = make(search_flags=('--wait=yes',))
+  started = [sweep.workdir / c / 'seed1/search/started' for c in 'ab']
+
+  def interrupt():
+    while not all(path.exists() for path in started):
+      time.sleep(0.05)
+    os.kill(os.getpid(), number)
+
+  threading.Thread(target=interrupt).start()
+  before = signal.getsignal(number)
+  with pytest.raises(NotFinished, match='0 of 4 runs are finished'):
+    sweep_lib.run_sweep(sweep, jobs=2)
+  assert signal.getsignal(number) is before
+  # Those that ran have saved; no other was begun.
+  assert len(list(sweep.workdir.glob('*/seed1/search/saved'))) == 2
+  assert not list(sweep.workdir.glob('*/seed2/*'))
+  # The same again goes on with them; the others are let through.
+  for config in 'ab':
+    (sweep.workdir / config / 'seed2/search').mkdir(parents=True)
+    (sweep.workdir / config / 'seed2/search/saved').touch()
+  assert len(sweep_lib.run_sweep(sweep, jobs=2)['runs']) == 4
+  assert logs(sweep)['a/seed1/search.log'].count('called') == 2
+
+
+def test_launcher(tmp_path):
+  tiny = (*DATA, '--config.layers=1', '--config.channels=2')
+  tiny += ('--config.epochs=1', '--config.batch_size=16')
+  search = (*tiny, '--config.space=s3', '--config.nodes=1')
+  flags = (
+    '--configs=experiments/configs/darts_digits.py',
+    '--seeds=0,1',
+    '--jobs=2',
+    f'--workdir={tmp_path}',
+    f'--search_flags={" ".join(search)}',
+    f'--train_flags={" ".join(tiny)}',
+  )
+  # Most of the time goes to optimising programs that run once.
+  quick = {'JAX_PLATFORMS': 'cpu', 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'}
+
+  def launch(*flags):
+    return subprocess.run(
+      [sys.executable, 'experiments/sweep.py', *flags],
+      cwd=ROOT,
+      env=os.environ | quick,
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+
+  done = launch(*flags)
+  assert done.returncode == 0, done.stdout + done.stderr
+  found = json.loads((tmp_path / 'sweep.json').read_text())
+  runs = [tmp_path / 'darts_digits' / f'seed{seed}' for seed in (0, 1)]
+  assert [run['workdir'] for run in found['runs']] == [
+    f'{r}/train' for r in runs
+  ]
+  accuracies = []
+  for seed, run in enumerate(runs):
+    for part in ('search', 'train'):
+      config = json.loads((run / part / 'config.json').read_text())
+      assert config['seed'] == seed
+    results = json.loads((run / 'train' / 'results.json').read_text())
+    genotype = json.loads((run / 'search' / 'genotype.json').read_text())
+    assert results['genotype'] == genotype
+    accuracies.append(results['test_accuracy'])
+  mean = sum(accuracies) / 2
+  assert found['configs']['darts_digits']['test_mean'] == pytest.approx(mean)
+  assert f'darts_digits     2     {mean:.4f}' in done.stdout
+  done = launch(*flags, '--seeds=0,-1')
+  assert done.returncode == 2
+  assert "got ['0', '-1']" in done.stderr
