@@ -1,10 +1,14 @@
 """The published cells, and the genotype that a user means by a word."""
 
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from opp_darts_jax import errors
-from opp_darts_jax.genotypes.genotype import Edge, Genotype
+from opp_darts_jax.genotypes.darts_form import darts_genotype, from_text
+from opp_darts_jax.genotypes.genotype import Genotype
+
+# Reads a text of its form; None if the text does not look like it.
+Parser = Callable[[str], Genotype | None]
 
 _SHORT = {
   'max': 'max_pool_3x3',
@@ -27,12 +31,14 @@ def _published(
 ) -> Genotype:
   """A genotype of cells in short: every operation and then its source node."""
 
-  def cell(text: str) -> tuple[Edge, ...]:
+  def cell(text: str) -> tuple[tuple[str, int], ...]:
     words = text.split()
     names, sources = words[::2], words[1::2]
     return tuple((_SHORT[n], int(s)) for n, s in zip(names, sources))
 
-  return Genotype(cell(normal), normal_concat, cell(reduce), reduce_concat)
+  return darts_genotype(
+    cell(normal), normal_concat, cell(reduce), reduce_concat
+  )
 
 
 GENOTYPES: Mapping[str, Genotype] = {
@@ -72,21 +78,23 @@ GENOTYPES: Mapping[str, Genotype] = {
 }
 
 
-def load_genotype(spec: str) -> Genotype:
+def load_genotype(spec: str, parsers: Sequence[Parser] = ()) -> Genotype:
   """The genotype that a user means.
 
   Args:
-    spec: a published name, the PyTorch text or JSON of a genotype, or the path
-      of a file that holds either.
+    spec: a published name, the PyTorch text or JSON of a genotype, a text that
+      one of `parsers` reads, or the path of a file that holds any of these.
+    parsers: of further forms; each returns None for a text that does not look
+      like its own, and raises `UserError` for one that is broken.
 
   Raises:
     UserError: if it is none of these, or its text is broken.
   """
   if spec in GENOTYPES:
     return GENOTYPES[spec]
-  parse = _parser(spec)
-  if parse:
-    return parse(spec)
+  found = _parse(spec, parsers)
+  if found:
+    return found
   try:
     text = pathlib.Path(spec).expanduser().read_text(encoding='utf-8')
   except (OSError, ValueError, RuntimeError) as error:
@@ -97,13 +105,15 @@ def load_genotype(spec: str) -> Genotype:
     ) from error
   try:
     # What is neither is refused in the words for JSON, the project's own form.
-    return (_parser(text) or Genotype.from_json)(text)
+    return _parse(text, parsers) or Genotype.from_json(text)
   except errors.UserError as error:
     raise errors.UserError(f'In {spec}: {error}') from error
 
 
-def _parser(text: str) -> Callable[[str], Genotype] | None:
-  """The reader for a genotype's text, or None if it does not look like one."""
+def _parse(text: str, parsers: Sequence[Parser]) -> Genotype | None:
+  """The genotype that a text says; None if it does not look like one."""
   if text.lstrip().startswith('{'):
-    return Genotype.from_json
-  return Genotype.from_text if 'Genotype(' in text else None
+    return Genotype.from_json(text)
+  if 'Genotype(' in text:
+    return from_text(text)
+  return next(filter(None, (parse(text) for parse in parsers)), None)

@@ -4,20 +4,13 @@ import json
 import re
 
 import pytest
+from genotype_cells import BENCH, SEP3, SKIP, TINY
 
 from opp_darts_jax import errors
 from opp_darts_jax.genotypes import published
-from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.darts_form import pairs, to_text
 
-SEP3 = 'sep_conv_3x3'
-SKIP = 'skip_connect'
-TINY = Genotype(
-  normal=((SEP3, 0), (SKIP, 1)),
-  normal_concat=(2,),
-  reduce=(('max_pool_3x3', 1), (SEP3, 0)),
-  reduce_concat=(2,),
-)
-TINY_TEXT = TINY.to_text()
+TINY_TEXT = to_text(TINY)
 
 
 @pytest.mark.parametrize('name', published.GENOTYPES)
@@ -27,15 +20,24 @@ def test_published_names(name):
 
 def test_published_cells():
   opp = published.GENOTYPES['OPP_DARTS']
-  assert opp.normal == ((SEP3, 0), (SEP3, 1)) * 3 + (
+  assert pairs(opp['normal']) == ((SEP3, 0), (SEP3, 1)) * 3 + (
     ('dil_conv_3x3', 0),
     (SKIP, 2),
   )
-  assert opp.reduce[2:6] == (('avg_pool_3x3', 0), (SKIP, 2)) * 2
+  assert pairs(opp['reduce'])[2:6] == (('avg_pool_3x3', 0), (SKIP, 2)) * 2
   other = published.GENOTYPES['OPP_DARTS_REPOSITORY']
-  assert [source for _, source in other.normal] == [0, 1, 2, 0, 1, 2, 2, 1]
-  assert other.reduce_concat == (2, 3, 4, 5)
-  assert published.GENOTYPES['AmoebaNet'].reduce_concat == (3, 4, 6)
+  assert [edge.source for edge in other['normal'].edges] == [
+    0,
+    1,
+    2,
+    0,
+    1,
+    2,
+    2,
+    1,
+  ]
+  assert other['reduce'].output == (2, 3, 4, 5)
+  assert published.GENOTYPES['AmoebaNet']['reduce'].output == (3, 4, 6)
 
 
 def test_load_genotype_takes_texts_and_files(tmp_path):
@@ -45,6 +47,32 @@ def test_load_genotype_takes_texts_and_files(tmp_path):
   for text in (TINY_TEXT, f'OURS = {TINY_TEXT}\n', TINY.to_json()):
     path.write_text(text)
     assert published.load_genotype(str(path)) == TINY
+
+
+def test_further_parsers(tmp_path):
+  def stars(text):
+    if not text.startswith('*'):
+      return None
+    if text != '**':
+      raise errors.UserError(f'Expected two stars, got {text!r}.')
+    return BENCH
+
+  parsers = [lambda text: None, stars]
+  assert published.load_genotype('**', parsers) == BENCH
+  assert published.load_genotype('DARTS_V2', parsers) != BENCH
+  assert published.load_genotype(TINY_TEXT, parsers) == TINY
+  assert published.load_genotype(BENCH.to_json(), parsers) == BENCH
+  with pytest.raises(errors.UserError, match='^Expected two stars'):
+    published.load_genotype('*', parsers)
+  path = tmp_path / 'stars.txt'
+  path.write_text('**')
+  assert published.load_genotype(str(path), parsers) == BENCH
+  path.write_text('***')
+  with pytest.raises(errors.UserError, match='In .*txt: Expected two stars'):
+    published.load_genotype(str(path), parsers)
+  path.write_text('x')
+  with pytest.raises(errors.UserError, match='Expected a genotype as JSON'):
+    published.load_genotype(str(path), parsers)
 
 
 @pytest.mark.parametrize(
