@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from opp_darts_jax.operations.norm import measure, normalise
-from opp_darts_jax.operations.primitives import Primitive
+from opp_darts_jax.operations.norm import normalise
+from opp_darts_jax.operations.operation import Operation
 
 # (active, weight, params, running, x, key) -> weight * operation(x), and its
 # norms' statistics {'mean': (N, C), 'var': (N, C)}; zeros when not active.
@@ -21,7 +21,7 @@ GatedOperation = Callable[..., tuple[jax.Array, Any]]
 
 
 def gated_operation(
-  primitive: Primitive,
+  operation: Operation,
   stride: int,
   train: bool,
   batched: bool = False,
@@ -30,7 +30,7 @@ def gated_operation(
   """The operation with its weight, behind a condition.
 
   Args:
-    primitive: the operation.
+    operation: the operation.
     stride: of the edge.
     train: whether norms use the batch's statistics.
     batched: for several copies of the operation behind one condition: all
@@ -48,9 +48,7 @@ def gated_operation(
       statistics.append(batch)
       return normalised
 
-    y = primitive.apply(params, x, norm, stride, key)
-    if primitive.search_norm:
-      y = norm(measure(y), 0).value
+    y = operation.apply(params, x, norm, stride, key)
     if not statistics:
       return (weight * y).astype(y.dtype), {}
     statistics = jax.tree.map(lambda *t: jnp.stack(t), *statistics)

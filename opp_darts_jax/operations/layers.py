@@ -1,13 +1,11 @@
 """What surrounds the cells of supernets and evaluation networks."""
 
-from collections.abc import Iterator
-
 import flax.linen as nn
 import jax
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.operations.norm import BatchNorm, wide_type
-from opp_darts_jax.operations.primitives import conv, factorized_reduce, uniform
+from opp_darts_jax.operations.dense import conv, factorized_reduce, uniform
 from opp_darts_jax.operations.separable import pointwise_unit
 
 # PyTorch's default for kernels: uniform, bound 1 / sqrt(fan in).
@@ -171,25 +169,3 @@ class AuxiliaryHead(nn.Module):
     last = ConvNorm(768, size=2, norm=not self.imagenet, name='conv1')
     x = nn.relu(last(x, train))
     return Classifier(self.classes, name='classifier')(x)
-
-
-def reduction_layers(layers: int) -> tuple[int, int]:
-  """Which cells halve the resolution and double the channels."""
-  return layers // 3, 2 * layers // 3
-
-
-def cell_plan(
-  layers: int, channels: int, after_reduction: bool = False
-) -> Iterator[tuple[int, bool, bool]]:
-  """(channels, is a reduction cell, follows a reduction cell) of each cell.
-
-  Args:
-    layers: number of cells.
-    channels: of the first one.
-    after_reduction: whether that one's inputs differ in resolution.
-  """
-  for layer in range(layers):
-    reduction = layer in reduction_layers(layers)
-    channels *= 1 + reduction
-    yield channels, reduction, after_reduction
-    after_reduction = reduction

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from opp_darts_jax.genotypes import space as space_lib
-from opp_darts_jax.genotypes.space import SearchSpace
+from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.operations.norm import initial_statistics
-from opp_darts_jax.operations.primitives import PRIMITIVES, Primitive
+from opp_darts_jax.operations.operation import Operation
+from opp_darts_jax.spaces.space import Space
 
 
 class Phase(NamedTuple):
@@ -35,23 +35,25 @@ class Phase(NamedTuple):
   edges_SD: np.ndarray
 
 
-def phases(nodes: int, reduction: bool) -> tuple[Phase, ...]:
+def phases(graph: CellGraph, reduction: bool) -> tuple[Phase, ...]:
   """The loops of a cell: two in a reduction cell, for its two strides."""
-  index = {edge: i for i, edge in enumerate(space_lib.edges(nodes))}
+  inputs, nodes = graph.inputs, graph.nodes
+  index = {edge: i for i, edge in enumerate(graph.edges)}
 
   def phase(stride, sources, first):
     edges_SD = np.array(
       [
-        [index.get((source, node + 2), -1) for node in range(first, nodes)]
+        [index.get((source, inputs + node), -1) for node in range(first, nodes)]
         for source in sources
       ]
     )
     return Phase(stride, tuple(sources), first, edges_SD)
 
+  last = inputs + nodes - 1  # It feeds no other node.
   if not reduction:
-    return (phase(1, range(nodes + 1), 0),)
-  inner = (phase(1, range(2, nodes + 1), 1),) if nodes > 1 else ()
-  return (phase(2, range(2), 0), *inner)
+    return (phase(1, range(last), 0),)
+  inner = (phase(1, range(inputs, last), 1),) if nodes > 1 else ()
+  return (phase(2, range(inputs), 0), *inner)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,31 +61,31 @@ class CellOperation:
   """An operation in a cell: which edges or sources have a copy of it.
 
   Attributes:
-    name: of the operation.
-    column: of the alphas.
+    operation: itself.
+    column: of the tables.
     edges: the edges that may have it, ascending.
     phases: of the cell.
     channels: of the cell.
   """
 
-  name: str
+  operation: Operation
   column: int
   edges: tuple[int, ...]
   phases: tuple[Phase, ...]
   channels: int
 
   @property
-  def primitive(self) -> Primitive:
-    """The operation itself."""
-    return PRIMITIVES[self.name]
+  def name(self) -> str:
+    """Of the operation, and of its weights."""
+    return self.operation.name
 
   def shared(self, phase: Phase) -> bool:
     """Whether all edges of a source get the same from it."""
-    return self.primitive.shared(phase.stride)
+    return self.operation.shared(phase.stride)
 
   def norms(self, phase: Phase) -> int:
     """How many normalisations a copy has."""
-    return self.primitive.norms(phase.stride) + self.primitive.search_norm
+    return self.operation.norms(phase.stride)
 
   def present(self, phase: Phase) -> bool:
     """Whether an edge of the phase may have it."""
@@ -108,7 +110,7 @@ class CellOperation:
     if not edges:
       return {}
     stride = next(p.stride for p in self.phases if not self.shared(p))
-    return self.primitive.init(key, (len(edges),), self.channels, stride)
+    return self.operation.init(key, (len(edges),), self.channels, stride)
 
   def init_statistics(self) -> dict[str, jax.Array]:
     """Running averages (copies, N, C) of its N norms; {} if it has none."""
@@ -143,18 +145,18 @@ class CellEdges:
   """What the edges of a cell need to run.
 
   Attributes:
-    nodes: intermediate nodes.
+    graph: of the cell.
     phases: the edges by stride.
     operations: of the cell.
     params: {operation: weights stacked over its copies}.
     running: {operation: running averages stacked over its copies}.
-    weights_EK: softmax weight of each operation on each edge.
+    weights_EK: weight of each operation on each edge.
     mask_EK: whether it is active there.
     key: for operations that draw numbers.
     train: whether norms use the batch's statistics.
   """
 
-  nodes: int
+  graph: CellGraph
   phases: tuple[Phase, ...]
   operations: tuple[CellOperation, ...]
   params: Any
@@ -163,6 +165,11 @@ class CellEdges:
   mask_EK: jax.Array
   key: jax.Array | None
   train: bool
+
+  @property
+  def nodes(self) -> int:
+    """Intermediate nodes."""
+    return self.graph.nodes
 
   def keys(self, edges: np.ndarray) -> jax.Array | None:
     """A key for each of the edges; None where no operation draws."""
@@ -176,20 +183,27 @@ Statistics = dict[str, list[tuple[np.ndarray, Any]]]
 
 
 def cell_operations(
-  space: SearchSpace, nodes: int, channels: int, reduction: bool
+  space: Space, kind: str, channels: int, reduction: bool
 ) -> tuple[CellOperation, ...]:
-  """The operations of a cell but `none`, in the order of the space."""
-  mask_EK = space.mask(nodes)['reduce' if reduction else 'normal']
+  """The operations of a cell, but what carries nothing, in the space's order.
+
+  Args:
+    space: of the search.
+    kind: of the cell.
+    channels: of its nodes.
+    reduction: whether it halves the resolution.
+  """
+  mask_EK = space.mask()[kind]
   return tuple(
     CellOperation(
-      name,
+      operation,
       column,
       tuple(np.flatnonzero(mask_EK[:, column]).tolist()),
-      phases(nodes, reduction),
+      phases(space.graph, reduction),
       channels,
     )
-    for column, name in enumerate(space.operations)
-    if name != space_lib.NONE and mask_EK[:, column].any()
+    for column, operation in enumerate(space.operations)
+    if operation.carries and mask_EK[:, column].any()
   )
 
 

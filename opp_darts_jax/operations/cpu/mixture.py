@@ -21,11 +21,11 @@ from jax.custom_derivatives import SymbolicZero
 from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.operations.cpu.mixture_primitives import (
   edges_p,
-  kinds_of,
+  fused_forms,
   vjp_p,
 )
 from opp_darts_jax.operations.norm import Statistics, unbiased
-from opp_darts_jax.operations.primitives import Params
+from opp_darts_jax.operations.operation import Operation, Params
 
 
 def available(*arrays: jax.Array) -> bool:
@@ -44,7 +44,7 @@ def pack(params: Sequence[Params], copies: tuple[int, ...]) -> jax.Array:
 
 
 def add_edges(
-  names: Sequence[str],
+  operations: Sequence[Operation],
   states: jax.Array,
   source: jax.Array,
   active_DK: jax.Array,
@@ -55,7 +55,7 @@ def add_edges(
   """Adds the weighted sums of active operations to nodes, in training mode.
 
   Args:
-    names: of the K operations, known to `kind_of`.
+    operations: the K operations, all of which have a fused form.
     states: (N, B, H, W, C); the edges feed the last D of the nodes, in order.
     source: what all the edges start from: the number of one of the states,
       which an active edge must not feed, or a node that is not among them,
@@ -77,7 +77,7 @@ def add_edges(
       active_DK,
       weights_DK,
       params_DP,
-      names=tuple(names),
+      operations=tuple(operations),
       stride=stride,
       inside=inside,
     )
@@ -86,7 +86,7 @@ def add_edges(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def add_sources(
-  names: tuple[str, ...],
+  operations: tuple[Operation, ...],
   states: jax.Array,
   sources_S: jax.Array,
   active_SDK: jax.Array,
@@ -99,7 +99,7 @@ def add_sources(
   one feeds it: the gradient keeps nothing but the states that are returned.
 
   Args:
-    names: of the K operations.
+    operations: the K operations.
     states: (N, B, H, W, C).
     sources_S: their numbers; a later source must not feed an earlier one.
     active_SDK: which operations are active.
@@ -110,26 +110,28 @@ def add_sources(
     The new states, and the moments (S, D, M).
   """
   args = sources_S, active_SDK, weights_SDK, params_SDP
-  return _add_sources(names, states, *args)
+  return _add_sources(operations, states, *args)
 
 
-def _add_sources(names, states, *args):
+def _add_sources(operations, states, *args):
   def add(states, xs):
     source, active_DK, weights_DK, params_DP = xs
-    return add_edges(names, states, source, active_DK, weights_DK, params_DP, 1)
+    return add_edges(
+      operations, states, source, active_DK, weights_DK, params_DP, 1
+    )
 
   return lax.scan(add, states, args)
 
 
-def _add_sources_fwd(names, *args):
+def _add_sources_fwd(operations, *args):
   # Not `add_sources`, which has no forward derivative, as second order takes.
-  results = _add_sources(names, *(a.value for a in args))
+  results = _add_sources(operations, *(a.value for a in args))
   # What is static must be in the structure of what is kept.
   wanted = () if args[-1].perturbed else None
   return results, (results[0], *(a.value for a in args[1:]), wanted)
 
 
-def _add_sources_bwd(names, kept, cotangents):
+def _add_sources_bwd(operations, kept, cotangents):
   states, *xs, wanted = kept
   g = cotangents[0]
   if isinstance(g, SymbolicZero):
@@ -142,7 +144,7 @@ def _add_sources_bwd(names, kept, cotangents):
       source.astype(jnp.int32),
       *others,
       g,
-      names=names,
+      operations=operations,
       stride=1,
       inside=True,
       all_weights=wanted is not None,
@@ -157,12 +159,12 @@ add_sources.defvjp(_add_sources_fwd, _add_sources_bwd, symbolic_zeros=True)
 
 
 def statistics(
-  names: Sequence[str], stride: int, moments: jax.Array, states: jax.Array
+  operations: Sequence[Operation], stride: int, moments: jax.Array, states: jax.Array
 ) -> list[Statistics]:
   """The norms' statistics {'mean', 'var'} of each operation; {} without norms.
 
   Args:
-    names: of the operations.
+    operations: of `add_edges`.
     stride: of the edges.
     moments: of `add_edges`, (..., D, M).
     states: that they are of, (N, B, H, W, C).
@@ -173,7 +175,7 @@ def statistics(
   channels, count = states.shape[-1], states[0, ..., 0].size
   result: list[Statistics] = []
   at = 0
-  for kind in kinds_of(names, stride):
+  for kind in fused_forms(operations, stride):
     size = kind.norms * channels
     own = moments[..., at : at + 2 * size]
     if kind.shared:

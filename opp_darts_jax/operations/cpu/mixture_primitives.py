@@ -10,7 +10,7 @@ Axes: as in mixture.py.
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,50 +22,17 @@ from jax.interpreters import ad
 from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.operations.depthwise import out_size
 from opp_darts_jax.operations.gate import gated_operation
-from opp_darts_jax.operations.primitives import PRIMITIVES, Params, Separable
+from opp_darts_jax.operations.operation import Fused, Operation, Params
 from opp_darts_jax.operations.separable import define_primitive
 
-# As in kernels/mixture.h.
-_SEPARABLE, _MAX_POOL, _AVG_POOL, _IDENTITY = range(4)
+# As kernels/mixture.h numbers them.
+_KINDS = ('separable', 'max_pool', 'avg_pool', 'identity')
 
 
-class Kind(NamedTuple):
-  """What the kernels know of an operation.
-
-  Attributes:
-    kind: of the four.
-    norms: how many.
-    unit: of a separable operation.
-  """
-
-  kind: int
-  norms: int
-  unit: Separable = Separable(0, 0, 0)
-
-  @property
-  def shared(self) -> bool:
-    """Whether all edges that leave a node get the same from it."""
-    return self.kind != _SEPARABLE
-
-
-def kind_of(name: str, stride: int) -> Kind | None:
-  """What the kernels know of an operation; None if they do not know it."""
-  unit = PRIMITIVES[name].separable
-  if unit is not None:
-    return Kind(_SEPARABLE, unit.repeats, unit)
-  kinds = {
-    'max_pool_3x3': Kind(_MAX_POOL, 1),
-    'avg_pool_3x3': Kind(_AVG_POOL, 1),
-  }
-  if stride == 1:
-    kinds['skip_connect'] = Kind(_IDENTITY, 0)
-  return kinds.get(name)
-
-
-def kinds_of(names: Sequence[str], stride: int) -> list[Kind]:
-  """Those of operations that are known."""
-  kinds = [kind_of(name, stride) for name in names]
-  return [kind for kind in kinds if kind is not None]
+def fused_forms(operations: Sequence[Operation], stride: int) -> list[Fused]:
+  """What the kernels know of operations; of those that they know."""
+  forms = [operation.fused(stride) for operation in operations]
+  return [form for form in forms if form is not None]
 
 
 def add_to_last(states: jax.Array, sums: jax.Array) -> jax.Array:
@@ -93,18 +60,20 @@ def _unpack(params_P: jax.Array, kinds: Any, channels: int) -> list[Params]:
   return result
 
 
-def _sums(active_DK, x, weights_DK, params_DP, *, names, stride, keep=False):
+def _sums(
+  active_DK, x, weights_DK, params_DP, *, operations, stride, keep=False
+):
   """The sums alone, by conditions; `keep` keeps what a gradient needs."""
-  kinds = kinds_of(names, stride)
-  operations = [
-    gated_operation(PRIMITIVES[name], stride, train=True, recompute=not keep)
-    for name in names
+  kinds = fused_forms(operations, stride)
+  gated = [
+    gated_operation(operation, stride, train=True, recompute=not keep)
+    for operation in operations
   ]
   one = jnp.ones((), x.dtype)
   shared: Any = 0.0
-  for k, (kind, operation) in enumerate(zip(kinds, operations)):
+  for k, (kind, apply) in enumerate(zip(kinds, gated)):
     if kind.shared:
-      y, _ = operation(active_DK[:, k].any(), one, {}, {}, x, None)
+      y, _ = apply(active_DK[:, k].any(), one, {}, {}, x, None)
       used = jnp.where(active_DK[:, k], weights_DK[:, k], 0)
       shared += jnp.tensordot(used, y, 0)
 
@@ -112,9 +81,9 @@ def _sums(active_DK, x, weights_DK, params_DP, *, names, stride, keep=False):
     active_K, weights_K, params_P = xs
     params = _unpack(params_P, kinds, x.shape[-1])
     y = jnp.zeros(_size(x, stride), x.dtype)
-    for k, operation in enumerate(operations):
+    for k, apply in enumerate(gated):
       if not kinds[k].shared:
-        y += operation(active_K[k], weights_K[k], params[k], {}, x, None)[0]
+        y += apply(active_K[k], weights_K[k], params[k], {}, x, None)[0]
     return None, y
 
   xs = (active_DK, weights_DK, params_DP)
@@ -159,7 +128,7 @@ def _parts_vjp_jvp(x, at, active_DK, weights_DK, params_DP, g, *dots, **params):
 
 def _shapes(states, source, active_DK, weights_DK, params_DP, **params):
   del source, weights_DK, params_DP
-  kinds = kinds_of(params['names'], params['stride'])
+  kinds = fused_forms(params['operations'], params['stride'])
   moments = 2 * states.shape[-1] * sum(kind.norms for kind in kinds)
   shapes = (states.shape, (active_DK.shape[0], moments))
   return [ShapedArray(shape, states.dtype) for shape in shapes]
@@ -179,20 +148,20 @@ def _vjp_shapes(
   return [ShapedArray(a.shape, a.dtype) for a in arrays]
 
 
-def _attributes(kinds: list[Kind], stride: int) -> dict[str, Any]:
+def _attributes(kinds: list[Fused], stride: int) -> dict[str, Any]:
   repeats, sizes, dilations = zip(*(kind.unit for kind in kinds))
   return {
     'stride': stride,
-    'kinds': [kind.kind for kind in kinds],
+    'kinds': [_KINDS.index(kind.kind) for kind in kinds],
     'repeats': repeats,
     'sizes': sizes,
     'dilations': dilations,
   }
 
 
-def _native(states, *args, names, stride, inside):
-  kinds = kinds_of(names, stride)
-  shapes = _shapes(states, *args, names=names, stride=stride)
+def _native(states, *args, operations, stride, inside):
+  kinds = fused_forms(operations, stride)
+  shapes = _shapes(states, *args, operations=operations, stride=stride)
   slots = 1 + sum(kind.shared for kind in kinds)
   scratch = ShapedArray((slots, *states.shape[1:]), states.dtype)
   return native.call(
@@ -208,7 +177,7 @@ def _native(states, *args, names, stride, inside):
 def _native_jvp(
   x, at, active_DK, weights_DK, params_DP, states_dot, *dots, inside, **params
 ):
-  kinds = kinds_of(**params)
+  kinds = fused_forms(**params)
   if inside:
     dots = (jnp.zeros(0, x.dtype), *dots)
   slots = 1 + sum(kind.shared for kind in kinds)
@@ -222,10 +191,10 @@ def _native_jvp(
   )[:1]
 
 
-def _native_vjp(*args, names, stride, inside, all_weights):
+def _native_vjp(*args, operations, stride, inside, all_weights):
   """Of `_parts_vjp`, or with tangents after the arguments, of its tangents."""
   x, _, _, weights_DK, params_DP, g, *dots = args
-  kinds = kinds_of(names, stride)
+  kinds = fused_forms(operations, stride)
   norms = max(kind.norms for kind in kinds)
   shapes = (
     g.shape,

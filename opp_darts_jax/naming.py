@@ -1,0 +1,144 @@
+"""Names in configs: of what ships with the package, or of a user's own.
+
+A name is one of the package's, `MODULE:NAME` (`my_package.my_file:SPACE`) or
+`FILE.py:NAME`. Where something is made by a function, the name may give it
+arguments, as Python would: `pc_darts(partial=2)`. Only literals are read;
+nothing is evaluated.
+"""
+
+import ast
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from opp_darts_jax.errors import UserError, first_line
+
+_OWN = re.compile(r'(?P<place>[^:]+(\.py)?):(?P<name>[A-Za-z_]\w*)$')
+
+
+def find(what: str, name: str, known: Mapping[str, Any]) -> Any:
+  """What a name stands for.
+
+  Args:
+    what: it is, for messages: 'space', 'method', ...
+    name: as in the module's docstring, without arguments.
+    known: what ships with the package, by name.
+
+  Raises:
+    UserError: if there is nothing of this name.
+  """
+  if name in known:
+    return known[name]
+  own = _OWN.match(name)
+  if not own:
+    raise UserError(
+      f'Unknown {what} {name!r}; valid are: {", ".join(known)}, or your own as '
+      'MODULE:NAME or FILE.py:NAME.'
+    )
+  module = _module(what, own['place'])
+  if not hasattr(module, own['name']):
+    raise UserError(
+      f'Expected {own["name"]} in {own["place"]}, as the {what} {name!r} says; '
+      'there is none.'
+    )
+  return getattr(module, own['name'])
+
+
+def make(what: str, text: str, known: Mapping[str, Callable[..., Any]]) -> Any:
+  """What the function of a name makes, with the arguments that the text gives.
+
+  Args:
+    what: it is, for messages.
+    text: a name, or a call of one: 'darts', 'pc_darts(partial=2)'.
+    known: the functions that ship with the package, by name.
+
+  Raises:
+    UserError: if there is no such function, or it does not take these.
+  """
+  name, arguments = split_call(what, text)
+  function = find(what, name, known)
+  if not callable(function):
+    return function
+  signature = inspect.signature(function)
+  try:
+    signature.bind(**arguments)
+  except TypeError as error:
+    raise UserError(
+      f'Unfit arguments in the {what} {text!r}: {first_line(error)}; '
+      f'{name} takes: {", ".join(signature.parameters) or "none"}.'
+    ) from error
+  return function(**arguments)
+
+
+def split_call(what: str, text: str) -> tuple[str, dict[str, Any]]:
+  """The name in 'NAME' or 'NAME(field=literal, ...)', and the arguments."""
+  name, bracket, rest = text.strip().partition('(')
+  if not bracket:
+    return name, {}
+  try:
+    call = ast.parse(f'f({rest}', mode='eval').body
+    if not isinstance(call, ast.Call) or call.args:
+      raise ValueError
+    arguments = {
+      str(given.arg): ast.literal_eval(given.value) for given in call.keywords
+    }
+  except (SyntaxError, ValueError) as error:
+    raise UserError(
+      f'Expected a {what} as NAME or NAME(field=value, ...), with numbers or '
+      f'text as values, got {text!r}.'
+    ) from error
+  return name, arguments
+
+
+def _module(what: str, place: str) -> Any:
+  try:
+    if place.endswith('.py'):
+      return _file_module(pathlib.Path(place).expanduser().resolve())
+    with _working_folder_importable():
+      return importlib.import_module(place)
+  except (ImportError, OSError, ValueError) as error:
+    raise UserError(
+      f'Could not import {place}, which the {what} is to come from: '
+      f'{first_line(error)}.'
+    ) from error
+
+
+def _file_module(path: pathlib.Path) -> Any:
+  """The module of a file, loaded once: what it holds stays the same object."""
+  digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+  name = f'{path.stem}_{digest}'
+  if name in sys.modules:
+    return sys.modules[name]
+  spec = importlib.util.spec_from_file_location(name, path)
+  if spec is None or spec.loader is None:
+    raise ImportError(f'{path} is no Python file')
+  module = importlib.util.module_from_spec(spec)
+  sys.modules[name] = module
+  try:
+    spec.loader.exec_module(module)
+  except BaseException:
+    del sys.modules[name]
+    raise
+  return module
+
+
+@contextlib.contextmanager
+def _working_folder_importable() -> Iterator[None]:
+  """A console command does not look for modules where it was called."""
+  folder = os.getcwd()
+  if folder in sys.path or '' in sys.path:
+    yield
+    return
+  sys.path.append(folder)
+  try:
+    yield
+  finally:
+    sys.path.remove(folder)

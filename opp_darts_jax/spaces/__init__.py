@@ -1,0 +1,1 @@
+"""What a search chooses from: operations, cell graph, skeleton, one record."""

@@ -1,0 +1,18 @@
+"""The space of DARTS (Liu et al., ICLR 2019, section 3)."""
+
+from opp_darts_jax.spaces.space import Space
+
+DARTS = Space(
+  'darts',
+  (
+    'none',
+    'max_pool_3x3',
+    'avg_pool_3x3',
+    'skip_connect',
+    'sep_conv_3x3',
+    'sep_conv_5x5',
+    'dil_conv_3x3',
+    'dil_conv_5x5',
+  ),
+)
+"""Eight operations on every edge, cells of four nodes."""

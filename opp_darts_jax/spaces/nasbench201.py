@@ -1,0 +1,207 @@
+"""The topology space of NAS-Bench-201 (Dong and Yang, ICLR 2020).
+
+A cell has one input and three further nodes, each the sum of its edges from all
+nodes before it; the last one is the output. Of 5 operations on 6 edges there
+are 15,625 cells. Cells keep channels and resolution: residual blocks between
+three groups of them halve one and double the other.
+
+In the published search norms use the statistics of the batch whenever they are
+evaluated; here they keep running averages for that, as in the other spaces.
+"""
+
+import re
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes.derive import every_edge
+from opp_darts_jax.genotypes.genotype import Cell, Edge, Genotype
+from opp_darts_jax.genotypes.graph import CellGraph
+from opp_darts_jax.operations import plain
+from opp_darts_jax.operations.dense import conv, uniform
+from opp_darts_jax.operations.layers import Classifier, ConvNorm
+from opp_darts_jax.operations.norm import BatchNorm, measure
+from opp_darts_jax.operations.operation import Operation, halved
+from opp_darts_jax.spaces.skeleton import (
+  Arrays,
+  Part,
+  Skeleton,
+  reduction_layers,
+)
+from opp_darts_jax.spaces.space import Space
+
+KIND = 'cell'
+GRAPH = CellGraph(inputs=1, nodes=3, output=(3,))
+
+
+def relu_conv_norm(name: str, size: int) -> Operation:
+  """ReLU, a dense convolution, BN, as in NAS-Bench-201.
+
+  In a supernet, whose norms have no bias, the convolution has one.
+  """
+
+  def init(key, copies, channels, stride):
+    weights = init_derived(key, copies, channels, stride)
+    bias_key = jax.random.fold_in(key, 1)
+    fan_in = size * size * channels
+    return weights | {'bias': uniform(bias_key, (*copies, channels), fan_in)}
+
+  def init_derived(key, copies, channels, stride):
+    del stride
+    shape = (*copies, size, size, channels, channels)
+    return {'kernel': uniform(key, shape, size * size * channels)}
+
+  def apply(params, x, norm, stride, key):
+    del key
+    border = (size // 2,) * 2
+    y = conv(jax.nn.relu(x), params['kernel'], (stride, stride), border)
+    return norm(measure(y + params.get('bias', jnp.zeros((), y.dtype))), 0).value
+
+  def multiply_adds(channels, stride, x_size):
+    height, width = halved(x_size, stride)
+    return size * size * channels * channels * height * width
+
+  derived = Operation(
+    name,
+    init_derived,
+    apply,
+    norms=lambda stride: 1,
+    parametric=True,
+    drawn='convolution',
+    multiply_adds=multiply_adds,
+  )
+  return derived._replace(init=init, derived=derived)
+
+
+class ResidualBlock(nn.Module):
+  """Halves the resolution: two 3x3 convolutions beside a pooled 1x1 one.
+
+  Attributes:
+    channels: of the output.
+  """
+
+  channels: int
+
+  @nn.compact
+  def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    """(B, H, W, C), H and W even -> (B, H / 2, W / 2, channels)."""
+    first = ConvNorm(self.channels, 3, stride=2, padding=1, name='conv0')
+    second = ConvNorm(self.channels, 3, padding=1, name='conv1')
+    y = second(nn.relu(first(nn.relu(x), train)), train)
+    shortcut = ConvNorm(self.channels, norm=False, name='shortcut')
+    return y + shortcut(nn.avg_pool(x, (2, 2), (2, 2)), train)
+
+
+def _plan(layers: int, channels: int, imagenet: bool) -> tuple[Part, ...]:
+  """Three groups of cells with a block between two of them."""
+  del imagenet
+  parts = []
+  for layer in range(layers):
+    if layer in reduction_layers(layers):
+      channels *= 2
+      name = f'block{sum(part.reduction for part in parts)}'
+      parts.append(Part(name, '', channels, reduction=True))
+    parts.append(Part(f'cell{layer}', KIND, channels))
+  return tuple(parts)
+
+
+def _stem(
+  images: jax.Array, channels: int, imagenet: bool, train: bool
+) -> Arrays:
+  del imagenet
+  return (ConvNorm(channels, size=3, padding=1, name='stem')(images, train),)
+
+
+def _inputs(outputs: Arrays, part: Part, affine: bool, train: bool) -> Arrays:
+  del part, affine, train  # They are of the cell's channels already.
+  return outputs
+
+
+def _block(x: jax.Array, part: Part, train: bool) -> jax.Array:
+  return ResidualBlock(part.channels, name=part.name)(x, train)
+
+
+def _head(x: jax.Array, classes: int, train: bool) -> jax.Array:
+  x = nn.relu(BatchNorm(name='last_norm')(x, train))
+  return Classifier(classes, name='classifier')(x)
+
+
+def _derive(space: Space, weights: Mapping[str, np.ndarray]) -> Genotype:
+  """The strongest operation of every edge, `none` included."""
+  return Genotype(
+    (every_edge(KIND, weights[KIND], space.names, space.graph),)
+  )
+
+
+def to_text(genotype: Genotype) -> str:
+  """The benchmark's text: `|OP~0|+|OP~0|OP~1|+|OP~0|OP~1|OP~2|`.
+
+  Raises:
+    UserError: if the genotype is no such cell.
+  """
+  if genotype.kinds != (KIND,):
+    raise UserError(
+      'Expected a genotype of NAS-Bench-201, with one kind of cell, got one '
+      f'with {", ".join(genotype.kinds)}.'
+    )
+  cell = genotype[KIND]
+  edges = [(edge.source, edge.node) for edge in cell.edges]
+  if edges != list(GRAPH.edges):
+    raise UserError(
+      f'Expected a cell with the edges {list(GRAPH.edges)}, got {edges}.'
+    )
+  nodes = range(1, GRAPH.nodes + 1)
+  return '+'.join(
+    f'|{"|".join(f"{e.operation}~{e.source}" for e in cell.into(node))}|'
+    for node in nodes
+  )
+
+
+def from_text(text: str) -> Genotype | None:
+  """The inverse of `to_text`; None for what does not look like such a text.
+
+  Raises:
+    UserError: if it does, and has other edges or operations.
+  """
+  text = text.strip()
+  if not text.startswith('|') or '~' not in text:
+    return None
+  found = [
+    [Edge(name, int(source), node) for name, source in edges]
+    for node, edges in enumerate(
+      (re.findall(r'([^|~]+)~(\d+)', part) for part in text.split('+')),
+      start=1,
+    )
+  ]
+  edges = tuple(edge for node in found for edge in node)
+  shape = [(edge.source, edge.node) for edge in edges]
+  unknown = [e.operation for e in edges if e.operation not in NASBENCH201.names]
+  if shape != list(GRAPH.edges) or unknown:
+    raise UserError(
+      'Expected |OP~0|+|OP~0|OP~1|+|OP~0|OP~1|OP~2| with operations of '
+      f'{", ".join(NASBENCH201.names)}, got {text[:200]!r}.'
+    )
+  return Genotype((Cell(KIND, GRAPH.inputs, edges, GRAPH.output),))
+
+
+NASBENCH201 = Space(
+  'nasbench201',
+  (
+    plain.none(),
+    plain.skip_connect(),
+    relu_conv_norm('nor_conv_1x1', 1),
+    relu_conv_norm('nor_conv_3x3', 3),
+    plain.avg_pool_3x3().in_network,  # No norm follows it.
+  ),
+  graph=GRAPH,
+  kinds=(KIND,),
+  skeleton=Skeleton(_plan, _stem, _inputs, _block, _head),
+  derive=_derive,
+  to_text=to_text,
+  from_text=from_text,
+)
+"""One table of alphas, 6 x 5; 15 cells of 16 channels in all of the benchmark."""

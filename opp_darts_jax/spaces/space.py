@@ -1,0 +1,212 @@
+"""Search spaces: the operations, and the cells that they are on the edges of.
+
+Tables are {kind of cell: (E, K)}: a row an edge, in the order of the graph, a
+column an operation, in the order of the space.
+
+Axes: E edges of a cell, K operations of the space.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from opp_darts_jax import errors
+from opp_darts_jax.genotypes import darts_form
+from opp_darts_jax.genotypes.derive import strongest_edges
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.graph import CellGraph
+from opp_darts_jax.operations.catalogue import OPERATIONS
+from opp_darts_jax.operations.operation import Operation
+from opp_darts_jax.spaces import skeleton as skeletons
+from opp_darts_jax.spaces.skeleton import Skeleton
+
+Candidates = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
+
+
+def derive_two_edges(
+  space: 'Space', weights: Mapping[str, np.ndarray]
+) -> Genotype:
+  """For every node the two strongest edges (DARTS, section 2.4)."""
+  names = space.names
+  return Genotype(
+    tuple(
+      strongest_edges(kind, weights[kind], names, space.graph)
+      for kind in space.kinds
+    )
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+  """What a search chooses from, and how what it finds is put together.
+
+  Attributes:
+    name: what the space is called.
+    operations: the candidates, in the column order of the tables; a text stands
+      for the operation of that name in operations/catalogue.py.
+    graph: of every cell.
+    kinds: of cells that are searched, each with a table of its own.
+    candidates: for a kind, the names of the operations that each edge may have,
+      in the order of the edges; a kind that is left out has all on every edge.
+    skeleton: what puts the cells together.
+    derive: (space, {kind: operation weights (E, K)}) -> the genotype that they
+      stand for.
+    to_text: the text of a genotype in the form that the field has for it.
+    from_text: the inverse; None for a text of another form.
+
+  Raises:
+    UserError: on an operation that is unknown, given twice, or listed for an
+      edge but not a candidate; on no parametric operation; on lists that are
+      not as long as a cell has edges.
+  """
+
+  name: str
+  operations: tuple[Operation, ...]
+  graph: CellGraph = CellGraph()
+  kinds: tuple[str, ...] = ('normal', 'reduce')
+  candidates: Candidates = ()
+  skeleton: Skeleton = skeletons.DARTS
+  derive: Callable[['Space', Mapping[str, np.ndarray]], Genotype] = (
+    derive_two_edges
+  )
+  to_text: Callable[[Genotype], str] = darts_form.to_text
+  from_text: Callable[[str], Genotype | None] | None = None
+
+  def __post_init__(self) -> None:
+    given = tuple(map(_operation, self.operations))
+    object.__setattr__(self, 'operations', given)
+    for name in self.names:
+      if self.names.count(name) > 1:
+        raise errors.UserError(
+          f'Expected every operation of space {self.name!r} once, but '
+          f'{name!r} is given {self.names.count(name)} times.'
+        )
+    if not any(operation.parametric for operation in self.operations):
+      valid = ', '.join(n for n, o in OPERATIONS.items() if o.parametric)
+      raise errors.UserError(
+        f'Expected at least one parametric operation in space {self.name!r}, '
+        f'got {self.names}; parametric are: {valid}.'
+      )
+    edges = self.graph.num_edges
+    for kind, rows in self.candidates:
+      errors.check_choice(f'kind of cell in {self.name!r}', kind, self.kinds)
+      if len(rows) != edges:
+        raise errors.UserError(
+          f'Expected the operations of all {edges} edges of a {kind} cell of '
+          f'space {self.name!r}, got those of {len(rows)}.'
+        )
+      for name in (name for row in rows for name in row):
+        errors.check_choice(
+          f'operation of space {self.name!r}', name, self.names
+        )
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    """Of the operations, in column order."""
+    return tuple(operation.name for operation in self.operations)
+
+  def operation(self, name: str) -> Operation:
+    """The operation of that name, of the space or else of the catalogue.
+
+    Raises:
+      UserError: if neither has one.
+    """
+    own = dict(zip(self.names, self.operations))
+    known = {**OPERATIONS, **own}
+    errors.check_choice(f'operation of space {self.name!r}', name, known)
+    return known[name]
+
+  def check(self, genotype: Genotype) -> None:
+    """Raises `UserError` unless its cells are this space's, of known operations.
+
+    Their nodes may be more or fewer.
+    """
+    if set(genotype.kinds) != set(self.kinds):
+      raise errors.UserError(
+        f'Expected a genotype of space {self.name!r}, with the cells '
+        f'{", ".join(self.kinds)}, got one with {", ".join(genotype.kinds)}.'
+      )
+    for cell in genotype.cells:
+      if cell.inputs != self.graph.inputs:
+        raise errors.UserError(
+          f'Expected cells of {self.graph.inputs} inputs, as space '
+          f'{self.name!r} has, got a {cell.kind} cell of {cell.inputs}.'
+        )
+    for name in genotype.operations:
+      self.operation(name)
+
+  def with_nodes(self, nodes: int) -> 'Space':
+    """The space with cells of as many intermediate nodes; 0 keeps its own.
+
+    Raises:
+      UserError: if it lists the operations of every edge, or its cells are of
+        a form of their own.
+    """
+    own = self.graph
+    if nodes in (0, own.nodes):
+      return self
+    if self.candidates or own != CellGraph(own.inputs, own.nodes):
+      raise errors.UserError(
+        f'Expected nodes={own.nodes}, which the cells of space {self.name!r} '
+        f'are made for, got nodes={nodes}.'
+      )
+    return dataclasses.replace(self, graph=CellGraph(own.inputs, nodes))
+
+  def mask(
+    self, operations: Iterable[str] | None = None
+  ) -> dict[str, np.ndarray]:
+    """Which operation each edge may have.
+
+    Args:
+      operations: the names of the active ones; None means all.
+
+    Returns:
+      {kind: bool (E, K)}: columns of inactive operations are False.
+
+    Raises:
+      UserError: on operations that the space does not have.
+    """
+    active = self.names if operations is None else tuple(operations)
+    for name in active:
+      errors.check_choice(f'operation of space {self.name!r}', name, self.names)
+    listed = dict(self.candidates)
+    every = (self.names,) * self.graph.num_edges
+
+    def table(kind: str) -> np.ndarray:
+      rows = listed.get(kind, every)
+      return np.array([[n in row and n in active for n in self.names] for row in rows])
+
+    return {kind: table(kind) for kind in self.kinds}
+
+  def reachable(self, mask_EK: np.ndarray) -> bool:
+    """Whether signal from the inputs gets to every intermediate node.
+
+    Every operation but those that do not carry it, such as `none`, passes it
+    on; an edge counts only if its source has signal itself.
+
+    Args:
+      mask_EK: bool (E, K), the operations each edge has; one table of `mask`.
+    """
+    carries_K = np.array([operation.carries for operation in self.operations])
+    return self.graph.reachable((mask_EK & carries_K).any(axis=1))
+
+  def describe(self) -> dict[str, Any]:
+    """What files of a run say of it, as JSON has it."""
+    return {
+      'name': self.name,
+      'kinds': list(self.kinds),
+      'operations': [
+        {'name': o.name, 'drawn': o.drawn, 'parametric': o.parametric}
+        for o in self.operations
+      ],
+      'graph': dataclasses.asdict(self.graph),
+    }
+
+
+def _operation(given: Operation | str) -> Operation:
+  if isinstance(given, str):
+    errors.check_choice('operation', given, OPERATIONS)
+    return OPERATIONS[given]
+  return given
