@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from opp_darts_jax.errors import check_choice
 from opp_darts_jax.operations import convolutions, plain
 from opp_darts_jax.operations.operation import Operation
 
@@ -21,3 +22,14 @@ OPERATIONS: Mapping[str, Operation] = {
     plain.noise(),
   )
 }
+
+
+def named(*names: str) -> tuple[Operation, ...]:
+  """The operations of these names, for a space to hold.
+
+  Raises:
+    UserError: on a name that the catalogue does not have.
+  """
+  for name in names:
+    check_choice('operation', name, OPERATIONS)
+  return tuple(OPERATIONS[name] for name in names)

@@ -1,4 +1,4 @@
-"""Dense convolutions, and the weights that they and linear layers begin with."""
+"""Dense convolutions, and what their weights and linear ones begin with."""
 
 from collections.abc import Sequence
 

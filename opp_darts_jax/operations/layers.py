@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.operations.norm import BatchNorm, wide_type
 from opp_darts_jax.operations.dense import conv, factorized_reduce, uniform
+from opp_darts_jax.operations.norm import BatchNorm, wide_type
 from opp_darts_jax.operations.separable import pointwise_unit
 
 # PyTorch's default for kernels: uniform, bound 1 / sqrt(fan in).

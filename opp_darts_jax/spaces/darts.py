@@ -1,10 +1,11 @@
 """The space of DARTS (Liu et al., ICLR 2019, section 3)."""
 
+from opp_darts_jax.operations.catalogue import named
 from opp_darts_jax.spaces.space import Space
 
 DARTS = Space(
   'darts',
-  (
+  named(
     'none',
     'max_pool_3x3',
     'avg_pool_3x3',

@@ -59,7 +59,9 @@ def relu_conv_norm(name: str, size: int) -> Operation:
     del key
     border = (size // 2,) * 2
     y = conv(jax.nn.relu(x), params['kernel'], (stride, stride), border)
-    return norm(measure(y + params.get('bias', jnp.zeros((), y.dtype))), 0).value
+    return norm(
+      measure(y + params.get('bias', jnp.zeros((), y.dtype))), 0
+    ).value
 
   def multiply_adds(channels, stride, x_size):
     height, width = halved(x_size, stride)
@@ -99,7 +101,7 @@ class ResidualBlock(nn.Module):
 def _plan(layers: int, channels: int, imagenet: bool) -> tuple[Part, ...]:
   """Three groups of cells with a block between two of them."""
   del imagenet
-  parts = []
+  parts: list[Part] = []
   for layer in range(layers):
     if layer in reduction_layers(layers):
       channels *= 2
@@ -132,9 +134,7 @@ def _head(x: jax.Array, classes: int, train: bool) -> jax.Array:
 
 def _derive(space: Space, weights: Mapping[str, np.ndarray]) -> Genotype:
   """The strongest operation of every edge, `none` included."""
-  return Genotype(
-    (every_edge(KIND, weights[KIND], space.names, space.graph),)
-  )
+  return Genotype((every_edge(KIND, weights[KIND], space.names, space.graph),))
 
 
 def to_text(genotype: Genotype) -> str:
@@ -204,4 +204,4 @@ NASBENCH201 = Space(
   to_text=to_text,
   from_text=from_text,
 )
-"""One table of alphas, 6 x 5; 15 cells of 16 channels in all of the benchmark."""
+"""One table of alphas, 6 x 5; 15 cells, of 16 channels at first, there."""

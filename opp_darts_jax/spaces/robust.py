@@ -4,6 +4,7 @@ Zela et al., "Understanding and Robustifying Differentiable Architecture
 Search", ICLR 2020.
 """
 
+from opp_darts_jax.operations.catalogue import named
 from opp_darts_jax.spaces.space import Space
 
 _SKIP = 'skip_connect'
@@ -17,7 +18,7 @@ _DIL5 = 'dil_conv_5x5'
 # fmt: off
 S1 = Space(
   's1',
-  (_MAX, _AVG, _SKIP, _SEP3, _DIL3, _DIL5),
+  named(_MAX, _AVG, _SKIP, _SEP3, _DIL3, _DIL5),
   candidates=(
     ('normal', (
       (_SKIP, _DIL3), (_SKIP, _DIL5),
@@ -37,9 +38,9 @@ S1 = Space(
 )
 """Two operations an edge, those that a search had left on it."""
 # fmt: on
-S2 = Space('s2', (_SKIP, _SEP3))
+S2 = Space('s2', named(_SKIP, _SEP3))
 """The identity or a convolution."""
-S3 = Space('s3', ('none', _SKIP, _SEP3))
+S3 = Space('s3', named('none', _SKIP, _SEP3))
 """S2, and nothing at all."""
-S4 = Space('s4', ('noise', _SEP3))
+S4 = Space('s4', named('noise', _SEP3))
 """A convolution or random numbers."""

@@ -4,6 +4,7 @@ The functions of a skeleton are called inside a compact method of a Flax module
 and make sub-modules of it, by fixed names.
 """
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,7 +17,8 @@ from opp_darts_jax.operations.layers import Classifier, ConvNorm, Preprocess
 Arrays = tuple[jax.Array, ...]
 
 
-class Part(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Part:
   """A cell, or a block between cells.
 
   Attributes:
@@ -102,7 +104,8 @@ def _darts_inputs(
   preprocess = Preprocess(
     part.channels, part.after_reduction, affine, name='preprocess'
   )
-  return preprocess(*outputs, train)
+  s0, s1 = outputs
+  return preprocess(s0, s1, train)
 
 
 def no_block(x: jax.Array, part: Part, train: bool) -> jax.Array:

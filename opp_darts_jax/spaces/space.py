@@ -44,8 +44,7 @@ class Space:
 
   Attributes:
     name: what the space is called.
-    operations: the candidates, in the column order of the tables; a text stands
-      for the operation of that name in operations/catalogue.py.
+    operations: the candidates, in the column order of the tables.
     graph: of every cell.
     kinds: of cells that are searched, each with a table of its own.
     candidates: for a kind, the names of the operations that each edge may have,
@@ -75,8 +74,6 @@ class Space:
   from_text: Callable[[str], Genotype | None] | None = None
 
   def __post_init__(self) -> None:
-    given = tuple(map(_operation, self.operations))
-    object.__setattr__(self, 'operations', given)
     for name in self.names:
       if self.names.count(name) > 1:
         raise errors.UserError(
@@ -119,9 +116,10 @@ class Space:
     return known[name]
 
   def check(self, genotype: Genotype) -> None:
-    """Raises `UserError` unless its cells are this space's, of known operations.
+    """Raises `UserError` unless a genotype's cells are of this space.
 
-    Their nodes may be more or fewer.
+    They have its kinds and inputs, and known operations; their nodes may be
+    more or fewer.
     """
     if set(genotype.kinds) != set(self.kinds):
       raise errors.UserError(
@@ -176,7 +174,9 @@ class Space:
 
     def table(kind: str) -> np.ndarray:
       rows = listed.get(kind, every)
-      return np.array([[n in row and n in active for n in self.names] for row in rows])
+      return np.array(
+        [[n in row and n in active for n in self.names] for row in rows]
+      )
 
     return {kind: table(kind) for kind in self.kinds}
 
@@ -203,10 +203,3 @@ class Space:
       ],
       'graph': dataclasses.asdict(self.graph),
     }
-
-
-def _operation(given: Operation | str) -> Operation:
-  if isinstance(given, str):
-    errors.check_choice('operation', given, OPERATIONS)
-    return OPERATIONS[given]
-  return given

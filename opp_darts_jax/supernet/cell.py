@@ -1,7 +1,7 @@
 """The search cell: weighted sums of the active operations on every edge.
 
-How its edges are run, as loops or as batches, is the layout's business:
-loop.py and batch.py compute the same.
+How its edges are run, as loops or as batches, is the layout's business: loop.py
+and batch.py compute the same.
 """
 
 import functools
@@ -11,12 +11,13 @@ import jax
 import jax.numpy as jnp
 
 from opp_darts_jax.errors import check_choice
-from opp_darts_jax.genotypes.space import SearchSpace
-from opp_darts_jax.operations.depthwise import out_size
-from opp_darts_jax.operations.layers import Preprocess
 from opp_darts_jax.operations.norm import update_running
+from opp_darts_jax.operations.operation import halved
+from opp_darts_jax.spaces.skeleton import Arrays, Part
+from opp_darts_jax.spaces.space import Space
 from opp_darts_jax.supernet import batch, loop
 from opp_darts_jax.supernet.edges import CellEdges, cell_operations, phases
+from opp_darts_jax.supernet.partial import PartialChannels
 
 LAYOUTS = {'loop': loop.run_edges, 'batch': batch.run_edges}
 
@@ -29,52 +30,49 @@ class SearchCell(nn.Module):
 
   Attributes:
     space: the search space.
-    nodes: intermediate nodes.
-    channels: of every node.
-    reduction: whether it halves the resolution.
-    after_reduction: whether the cell before does.
+    part: of the skeleton.
     layout: how edges are run, of `LAYOUTS`; 'auto' chooses by the backend.
+    partial: of the channels that operations see; None if they see all.
   """
 
-  space: SearchSpace
-  nodes: int
-  channels: int
-  reduction: bool
-  after_reduction: bool
+  space: Space
+  part: Part
   layout: str = 'auto'
+  partial: PartialChannels | None = None
 
   @nn.compact
   def __call__(
     self,
-    s0: jax.Array,
-    s1: jax.Array,
+    outputs: Arrays,
     weights_EK: jax.Array,
     mask_EK: jax.Array,
     key: jax.Array | None,
     train: bool,
   ) -> jax.Array:
-    """The outputs of the two cells before -> (B, H, W, nodes * channels)."""
-    s0, s1 = Preprocess(
-      self.channels, self.after_reduction, affine=False, name='preprocess'
-    )(s0, s1, train)
-    operations = cell_operations(
-      self.space, self.nodes, self.channels, self.reduction
-    )
+    """The outputs of the parts before -> (B, H, W, output nodes * channels)."""
+    space, part = self.space, self.part
+    inputs = space.skeleton.inputs(outputs, part, False, train)
+    dtype = inputs[0].dtype
+    channels = part.channels
+    if self.partial is not None:
+      channels = self.partial.channels(channels)
+    operations = cell_operations(space, part.kind, channels, part.reduction)
     params = {o.name: self.param(o.name, o.init) for o in operations}
     running = {
       o.name: self.variable('batch_stats', o.name, o.init_statistics)
       for o in operations
     }
     edges = CellEdges(
-      nodes=self.nodes,
-      phases=phases(self.nodes, self.reduction),
+      graph=space.graph,
+      phases=phases(space.graph, part.reduction),
       operations=operations,
-      params=jax.tree.map(lambda p: p.astype(s0.dtype), params),
+      params=jax.tree.map(lambda p: p.astype(dtype), params),
       running={name: average.value for name, average in running.items()},
       weights_EK=weights_EK,
       mask_EK=mask_EK,
       key=key,
       train=train,
+      partial=self.partial,
     )
     layout = self.layout
     if layout == 'auto':
@@ -82,9 +80,11 @@ class SearchCell(nn.Module):
     check_choice('layout', layout, LAYOUTS)
     if self.is_initializing():
       # The shape alone is needed: the edges would be compiled for nothing.
-      shape = [out_size(n, 1 + self.reduction) for n in s0.shape[1:3]]
-      return jnp.zeros((len(s0), *shape, self.nodes * self.channels), s0.dtype)
-    outputs, statistics = LAYOUTS[layout](edges, s0, s1)
+      count, height, width, _ = inputs[0].shape
+      size = halved((height, width), 1 + part.reduction)
+      width_out = len(space.graph.output) * part.channels
+      return jnp.zeros((count, *size, width_out), dtype)
+    nodes, statistics = LAYOUTS[layout](edges, inputs)
     if train:
       for operation in operations:
         average = running[operation.name]
@@ -96,4 +96,5 @@ class SearchCell(nn.Module):
             ),
             average.value,
           )
-    return jnp.concatenate(outputs, -1)
+    first = space.graph.inputs
+    return jnp.concatenate([nodes[n - first] for n in space.graph.output], -1)

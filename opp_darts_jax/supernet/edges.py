@@ -17,6 +17,7 @@ from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.operations.norm import initial_statistics
 from opp_darts_jax.operations.operation import Operation
 from opp_darts_jax.spaces.space import Space
+from opp_darts_jax.supernet.partial import PartialChannels
 
 
 class Phase(NamedTuple):
@@ -96,6 +97,8 @@ class CellOperation:
 
     An edge without a copy has -1.
     """
+    if self.shared(phase) and not self.norms(phase):
+      return np.full(len(phase.sources), -1)
     if self.shared(phase):
       sources = [s for p in self._stateful() for s in p.sources]
       return np.array([sources.index(source) for source in phase.sources])
@@ -154,6 +157,7 @@ class CellEdges:
     mask_EK: whether it is active there.
     key: for operations that draw numbers.
     train: whether norms use the batch's statistics.
+    partial: of the channels that operations see; None if they see all.
   """
 
   graph: CellGraph
@@ -165,11 +169,16 @@ class CellEdges:
   mask_EK: jax.Array
   key: jax.Array | None
   train: bool
+  partial: PartialChannels | None = None
 
   @property
   def nodes(self) -> int:
     """Intermediate nodes."""
     return self.graph.nodes
+
+  def edge_weights(self, edges: np.ndarray) -> jax.Array:
+    """The sum of the weights on each of the edges; 0 for an edge of -1."""
+    return jnp.where(edges >= 0, self.weights_EK.sum(1)[edges], 0.0)
 
   def keys(self, edges: np.ndarray) -> jax.Array | None:
     """A key for each of the edges; None where no operation draws."""

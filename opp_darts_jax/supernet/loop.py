@@ -33,68 +33,102 @@ from opp_darts_jax.supernet.edges import (
 
 
 def run_edges(
-  cell: CellEdges, s0: jax.Array, s1: jax.Array
+  cell: CellEdges, inputs: tuple[jax.Array, ...]
 ) -> tuple[list[jax.Array], Statistics]:
   """The cell's input nodes -> its intermediate nodes, (B, H, W, C) each."""
-  inputs = jnp.stack([s0, s1])
+  partial = cell.partial
+  stacked = jnp.stack(inputs)
   stride = cell.phases[0].stride
-  shape = [out_size(n, stride) for n in s0.shape[1:3]]
-  states = jnp.zeros((cell.nodes, len(s0), *shape, s0.shape[-1]), s0.dtype)
-  if stride == 1:
-    states = jnp.concatenate([inputs, states])
+  count, *size, channels = inputs[0].shape
+  size = [out_size(n, stride) for n in size]
+
+  def zeros(channels):
+    return jnp.zeros((cell.nodes, count, *size, channels), stacked.dtype)
+
+  if partial is None:
+    states = _States(zeros(channels))
+    if stride == 1:
+      states = _States(jnp.concatenate([stacked, states.sums]))
+  else:
+    seen = partial.channels(channels)
+    states = _States(zeros(seen), zeros(channels - seen))
   statistics: Statistics = {}
   for phase in cell.phases:
-    outside = inputs if phase.stride == 2 else None
-    states, batch = _run_phase(cell, phase, states, outside)
+    states, batch = _run_phase(cell, phase, states, stacked)
     for name, of_phase in batch.items():
       statistics.setdefault(name, []).append(of_phase)
-  return list(states[-cell.nodes :]), statistics
+  nodes = states.sums[-cell.nodes :]
+  if partial is not None:
+    assert states.beside is not None
+    nodes = jax.vmap(partial.join)(nodes, states.beside)
+  return list(nodes), statistics
+
+
+class _States(NamedTuple):
+  """Of nodes so far, (nodes, B, H, W, C) each; destinations come last.
+
+  Attributes:
+    sums: over edges, of what operations give; with the inputs first where they
+      have the same resolution and operations see all channels.
+    beside: over edges, of what passes beside operations.
+  """
+
+  sums: jax.Array
+  beside: jax.Array | None = None
 
 
 def _run_phase(
-  cell: CellEdges, phase: Phase, states: jax.Array, inputs: jax.Array | None
-) -> tuple[jax.Array, Any]:
+  cell: CellEdges, phase: Phase, states: _States, inputs: jax.Array
+) -> tuple[_States, Any]:
   """Adds what the phase's edges carry to their destination nodes.
 
   Args:
     cell: what its edges have.
     phase: the edges.
-    states: node outputs so far, (nodes, B, H, W, C); destinations come last.
-    inputs: the sources' outputs, (S, B, 2H, 2W, C), where they are not states.
+    states: of the nodes so far.
+    inputs: the cell's input nodes, (inputs, B, H, W, C).
 
   Returns:
     The new states, and {operation: (copies, their statistics)}.
   """
-  destinations = phase.edges_SD.shape[1]
-  # The inputs, nodes 0 and 1, are not among the states of a reduction cell.
-  first_state = phase.first + destinations + 2 - len(states)
+  # States lack the inputs where these are of another form.
+  lacking = cell.graph.inputs + cell.nodes - len(states.sums)
+  outside = phase.stride == 2 or cell.partial is not None
   exists_SD = phase.edges_SD >= 0
   edges_SD = np.maximum(phase.edges_SD, 0)
-  members = _members(cell, phase, states)
-  mixed = tuple(o.name for o in members.mixed)
+  members = _members(cell, phase, states.sums)
+  mixed = tuple(o.operation for o in members.mixed)
   mixed_columns = np.array([o.column for o in members.mixed])
 
   def source_body(states, xs):
-    source = xs['state'] if inputs is None else xs['x']
+    sums, beside = states
+    source: Any = xs['state']
+    if outside:
+      source = _source(cell, phase, states, inputs, xs)
+    if cell.partial is not None:
+      source, rest = cell.partial.split(source)
+      passed = cell.partial.beside(rest, phase.stride)
+      passed = jnp.tensordot(xs['edge_weights'], passed, 0)
+      beside = mixture_primitives.add_to_last(beside, passed)
     statistics: dict[str, Any] = {}
     if members.alone:
-      x = states[source] if inputs is None else source
-      sums, statistics = _run_source(cell, phase, members, x, xs)
-      states = mixture_primitives.add_to_last(states, sums)
+      x = source if outside else sums[source]
+      alone, statistics = _run_source(cell, phase, members, x, xs)
+      sums = mixture_primitives.add_to_last(sums, alone)
     if members.mixed:
-      states, statistics['mixed'] = mixture.add_edges(
+      sums, statistics['mixed'] = mixture.add_edges(
         mixed,
-        states,
+        sums,
         source,
         xs['active'][:, mixed_columns],
         xs['weights'][:, mixed_columns],
         xs['mixed'],
         phase.stride,
       )
-    return states, statistics
+    return _States(sums, beside), statistics
 
   xs: dict[str, Any] = {
-    'state': jnp.array(phase.sources) - first_state,
+    'state': jnp.array(phase.sources) - lacking,
     'weights': jnp.where(exists_SD[..., None], cell.weights_EK[edges_SD], 0.0),
     'active': exists_SD[..., None] & cell.mask_EK[edges_SD],
     'params': _copies(cell.params, phase, members.single),
@@ -106,26 +140,28 @@ def _run_phase(
     xs['mixed'] = mixture.pack(
       list(_copies(cell.params, phase, own).values()), edges_SD.shape
     )
-  if inputs is not None:
+  if phase.stride == 2:
     xs['x'] = inputs
+  if cell.partial is not None:
+    xs['edge_weights'] = cell.edge_weights(phase.edges_SD)
   keys = cell.keys(edges_SD.ravel())
   if keys is not None:
     xs['key'] = keys.reshape(edges_SD.shape)
-  if members.alone or inputs is not None:
+  if members.alone or outside:
     states, statistics = lax.scan(source_body, states, xs)
   else:
-    states, moments = mixture.add_sources(
+    sums, moments = mixture.add_sources(
       mixed,
-      states,
+      states.sums,
       xs['state'],
       xs['active'][..., mixed_columns],
       xs['weights'][..., mixed_columns],
       xs['mixed'],
     )
-    statistics = {'mixed': moments}
+    states, statistics = _States(sums), {'mixed': moments}
   if members.mixed:
     batches = mixture.statistics(
-      mixed, phase.stride, statistics.pop('mixed'), states
+      mixed, phase.stride, statistics.pop('mixed'), states.sums
     )
     statistics |= {o.name: b for o, b in zip(members.mixed, batches)}
   return states, {
@@ -136,6 +172,24 @@ def _run_phase(
     for o in cell.operations
     if statistics.get(o.name)
   }
+
+
+def _source(
+  cell: CellEdges, phase: Phase, states: _States, inputs: jax.Array, xs: Any
+) -> jax.Array:
+  """The node that a step's edges leave, (B, H, W, C), if no state is it."""
+  if phase.stride == 2:
+    return xs['x']
+  partial = cell.partial
+  assert partial is not None
+  assert states.beside is not None
+  at = jnp.maximum(xs['state'], 0)
+  node = partial.join(states.sums[at], states.beside[at])
+  if phase.sources[0] >= len(inputs):
+    return node
+  number = xs['state'] + len(inputs)
+  input_node = inputs[jnp.minimum(number, len(inputs) - 1)]
+  return jnp.where(number < len(inputs), input_node, node)
 
 
 class _Members(NamedTuple):
@@ -165,10 +219,12 @@ def _members(cell: CellEdges, phase: Phase, states: jax.Array) -> _Members:
   for o in cell.operations:
     if not o.present(phase):
       continue
-    if kernels and mixture_primitives.kind_of(o.name, phase.stride):
+    if kernels and o.operation.fused(phase.stride):
       kind = members.mixed
+    elif o.operation.identity(phase.stride):
+      kind = members.identities
     elif o.shared(phase):
-      kind = members.pools if o.norms(phase) else members.identities
+      kind = members.pools
     else:
       kind = members.single
     kind.append(o)
@@ -193,7 +249,7 @@ def _run_source(
   # stayed behind its gate, of which second order could take no derivative.
   one = 1.0 + 0.0 * xs['weights'][0, 0]
   for o in members.pools:
-    pool = gated_operation(o.primitive, phase.stride, cell.train)
+    pool = gated_operation(o.operation, phase.stride, cell.train)
     active = xs['active'][:, o.column].any()
     outputs[o.column], statistics[o.name] = pool(
       active, one, {}, xs['pooled'][o.name], x, None
@@ -224,7 +280,7 @@ def _run_edge(
   y: Any = 0.0
   statistics = {}
   for o in operations:
-    apply = gated_operation(o.primitive, phase.stride, cell.train)
+    apply = gated_operation(o.operation, phase.stride, cell.train)
     z, statistics[o.name] = apply(
       xs['active'][o.column],
       xs['weights'][o.column],

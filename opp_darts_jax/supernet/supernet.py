@@ -1,20 +1,23 @@
-"""The supernet: search cells between a stem and a classifier."""
+"""The supernet: search cells in the skeleton of their space."""
 
 import flax.linen as nn
 import jax
 
-from opp_darts_jax.genotypes.space import SearchSpace
-from opp_darts_jax.methods import architecture
-from opp_darts_jax.operations.layers import Classifier, ConvNorm, cell_plan
+from opp_darts_jax.spaces.space import Space
 from opp_darts_jax.supernet.cell import SearchCell
+from opp_darts_jax.supernet.partial import PartialChannels
+
+Tables = dict[str, jax.Array]
 
 
 class Supernet(nn.Module):
   """The network of search cells (DARTS, section 2; OPP-DARTS, section 3).
 
+  It takes the weights of operations; what they come from is a method's
+  business.
+
   Attributes:
     space: the search space.
-    nodes: intermediate nodes of a cell.
     layers: number of cells.
     channels: of the first cell.
     classes: number of logits.
@@ -23,23 +26,24 @@ class Supernet(nn.Module):
     compute: type of what the cells compute, such as 'bfloat16'; '' is that of
       the images. Weights, statistics and logits are float32 at least.
     remat: whether a cell's inner values are computed again for its gradients.
+    partial: of the channels that operations see; None if they see all.
   """
 
-  space: SearchSpace
-  nodes: int
+  space: Space
   layers: int
   channels: int
   classes: int
   layout: str = 'auto'
   compute: str = ''
   remat: bool = False
+  partial: PartialChannels | None = None
 
   @nn.compact
   def __call__(
     self,
     images: jax.Array,
-    alphas: architecture.Tables,
-    mask: architecture.Tables,
+    weights: Tables,
+    mask: Tables,
     train: bool,
     key: jax.Array | None = None,
   ) -> jax.Array:
@@ -47,35 +51,35 @@ class Supernet(nn.Module):
 
     Args:
       images: (B, H, W, channels of the images), normalised.
-      alphas: {'normal': (E, K), 'reduce': (E, K)}.
-      mask: the same shapes, bool: which operations are in the supernet.
+      weights: {kind of cell: (E, K)}, of each operation on each edge, 0 where
+        the mask is False; (L, E, K) gives each of the L cells of this kind its
+        own.
+      mask: {kind of cell: bool (E, K)}, which operations are in the supernet.
       train: whether norms use the batch's statistics, and 'batch_stats' moves.
-      key: for `noise`; needed if it is in the space.
+      key: for operations that draw numbers; needed if there are any.
 
     Returns:
       Logits (B, classes).
     """
-    weights = architecture.operation_weights(alphas, mask)
-    if 'noise' not in self.space.operations:
+    skeleton = self.space.skeleton
+    if not any(operation.random for operation in self.space.operations):
       key = None
     images = images.astype(self.compute or images.dtype)
-    s0 = s1 = ConvNorm(3 * self.channels, size=3, padding=1, name='stem')(
-      images, train
-    )
-    plan = cell_plan(self.layers, self.channels)
-    # `train` is the seventh argument of a cell's call, the cell the first.
-    make = nn.remat(SearchCell, static_argnums=6) if self.remat else SearchCell
-    for layer, (channels, reduction, after_reduction) in enumerate(plan):
-      kind = 'reduce' if reduction else 'normal'
-      cell = make(
-        self.space,
-        self.nodes,
-        channels,
-        reduction,
-        after_reduction,
-        self.layout,
-        name=f'cell{layer}',
-      )
-      cell_key = None if key is None else jax.random.fold_in(key, layer)
-      s0, s1 = s1, cell(s0, s1, weights[kind], mask[kind], cell_key, train)
-    return Classifier(self.classes, name='classifier')(s1)
+    outputs = skeleton.stem(images, self.channels, False, train)
+    # `train` is the sixth argument of a cell's call, the cell the first.
+    make = nn.remat(SearchCell, static_argnums=5) if self.remat else SearchCell
+    cells = dict.fromkeys(self.space.kinds, 0)
+    for part in skeleton.plan(self.layers, self.channels, False):
+      if not part.kind:
+        outputs = (*outputs[1:], skeleton.block(outputs[-1], part, train))
+        continue
+      cell = make(self.space, part, self.layout, self.partial, name=part.name)
+      cell_key = None
+      if key is not None:
+        cell_key = jax.random.fold_in(key, sum(cells.values()))
+      table = weights[part.kind]
+      own = table[cells[part.kind]] if table.ndim == 3 else table
+      cells[part.kind] += 1
+      output = cell(outputs, own, mask[part.kind], cell_key, train)
+      outputs = (*outputs[1:], output)
+    return skeleton.head(outputs[-1], self.classes, train)

@@ -159,7 +159,10 @@ add_sources.defvjp(_add_sources_fwd, _add_sources_bwd, symbolic_zeros=True)
 
 
 def statistics(
-  operations: Sequence[Operation], stride: int, moments: jax.Array, states: jax.Array
+  operations: Sequence[Operation],
+  stride: int,
+  moments: jax.Array,
+  states: jax.Array,
 ) -> list[Statistics]:
   """The norms' statistics {'mean', 'var'} of each operation; {} without norms.
 
