@@ -1,0 +1,138 @@
+"""What a search method is: one record of functions, and nothing elsewhere.
+
+The supernet takes operation weights; a method makes them of its parameters,
+says which gradients and terms there are, and what happens between epochs. A
+schedule, such as progressive.py, is a function from method to method. Which
+methods of the field need which of these is a table in docs/methods.md.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.methods.growth import all_enter
+from opp_darts_jax.methods.stages import Change, Search, Stage
+from opp_darts_jax.methods.state import Pass, SearchState
+from opp_darts_jax.methods.tables import Tables
+from opp_darts_jax.spaces.space import Space
+from opp_darts_jax.supernet.partial import PartialChannels
+
+
+class Progress(NamedTuple):
+  """Where a search is; traced in its steps.
+
+  Attributes:
+    step: steps taken.
+    epoch: of the step, counted from 0.
+    epochs: of the whole search.
+  """
+
+  step: jax.Array
+  epoch: jax.Array
+  epochs: int
+
+
+class Draw(NamedTuple):
+  """By what chance, and when, operation weights are taken.
+
+  Attributes:
+    key: of this pass alone.
+    progress: of the search.
+  """
+
+  key: jax.Array
+  progress: Progress
+
+
+class Gradients(NamedTuple):
+  """What a weight step may ask for, as often as it likes.
+
+  Attributes:
+    weights: operation weights -> (mean training loss, `Pass`), and the gradient
+      for the supernet's weights.
+    tables: operation weights -> the training loss's gradient for them.
+    validation: operation weights -> the gradient of the loss on the batch of
+      D_val for the supernet's weights.
+  """
+
+  weights: Callable[[Tables], tuple[tuple[jax.Array, Pass], Any]]
+  tables: Callable[[Tables], Tables]
+  validation: Callable[[Tables], Any]
+
+
+Params = Any  # A pytree; {kind: (E, K)} among its entries.
+
+
+def _nothing(*_: Any) -> float:
+  return 0.0
+
+
+def derive_by_scores(
+  method: 'Method', search: Search, state: SearchState
+) -> Genotype:
+  """By the rule of the space, on the method's scores."""
+  scores = jax.device_get(method.scores(state.alphas, state.mask))
+  tables = {kind: np.asarray(table) for kind, table in scores.items()}
+  return search.space.derive(search.space, tables)
+
+
+class Method(NamedTuple):
+  """A search method; all but the first four have defaults.
+
+  Attributes:
+    name: what it is called.
+    init: (key, space) -> its parameters, a dict that has a table of alphas
+      (E, K) for each kind of cell, K all operations, and whatever else it needs
+      under other names.
+    weights: (parameters, mask, draw) -> operation weights {kind: (E, K)}, or
+      (L, E, K) for the L cells of a kind apart; 0 where the mask is False.
+    scores: (parameters, mask) -> what is derived from, {kind: (E, K)}.
+    prepare: space -> that of the supernet: with operations wrapped, or further
+      ones after those that are searched, for which `weights` gives columns.
+    partial: of the channels that operations see; None if they see all.
+    trained: (parameters, mask) -> which parameters are trained, bool of their
+      structure.
+    trains_alphas: progress -> whether a step moves the parameters; None: all.
+    val_term: (parameters, mask, draw) -> what is added to the validation loss.
+    train_term: the same for the training loss.
+    init_own: space -> what the method keeps beside its parameters.
+    weight_gradient: (gradients, operation weights, own, draw) -> (training
+      loss, `Pass`), the gradient for the weights, and what is kept; None takes
+      `gradients.weights` of the operation weights.
+    moves: (own, weights) -> which weights a step moves, bool of their structure
+      or prefix; None: all.
+    check: (config, space) -> None; raises `UserError` if they do not fit.
+    begin_epoch: (search, state, epoch, stages before) -> `Change`: growth,
+      freezing, selection, stopping.
+    learning_rate: (config, epoch, epochs at which stages began) -> of weights;
+      None takes one cosine.
+    derive: (method, search, state) -> what has been found; it may evaluate.
+  """
+
+  name: str
+  init: Callable[[jax.Array, Space], Params]
+  weights: Callable[[Params, Tables, Draw], Tables]
+  scores: Callable[[Params, Tables], Tables]
+  prepare: Callable[[Space], Space] = lambda space: space
+  partial: PartialChannels | None = None
+  trained: Callable[[Params, Tables], Any] = lambda params, mask: mask
+  trains_alphas: Callable[[Progress], jax.Array] | None = None
+  val_term: Callable[[Params, Tables, Draw], jax.Array | float] = _nothing
+  train_term: Callable[[Params, Tables, Draw], jax.Array | float] = _nothing
+  init_own: Callable[[Space], Any] = lambda space: {}
+  weight_gradient: Callable[..., tuple[Any, Any, Any]] | None = None
+  moves: Callable[[Any, Any], Any] | None = None
+  check: Callable[[SearchConfig, Space], None] = lambda config, space: None
+  begin_epoch: Callable[
+    [Search, SearchState, int, Sequence[Stage]], Change
+  ] = all_enter
+  learning_rate: Callable[[SearchConfig, int, Sequence[int]], float] | None = (
+    None
+  )
+  derive: Callable[['Method', Search, SearchState], Genotype] = (
+    derive_by_scores
+  )

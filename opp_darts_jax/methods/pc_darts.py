@@ -1,0 +1,143 @@
+"""PC-DARTS (Xu et al., "PC-DARTS: Partial Channel Connections for
+Memory-Efficient Architecture Search", ICLR 2020).
+
+Operations see the first 1/K of the channels of a node, the others pass beside
+them (section 3.1); edges have weights of their own, normalised over the edges
+into each node, which stabilise the search (section 3.2, equations 3 and 4).
+Alphas rest for the first epochs.
+
+As in the authors' code, the channels seen are always the first, and a shuffle
+of channels lets the next edges see others. Edges on which nothing is active
+have no part in the softmax over edges.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.methods.method import Draw, Method, Params, Progress
+from opp_darts_jax.methods.tables import (
+  ALPHA_SCALE,
+  Tables,
+  init_alphas,
+  masked_softmax,
+  softmax_weights,
+)
+from opp_darts_jax.operations.operation import halved
+from opp_darts_jax.spaces.space import Space
+from opp_darts_jax.supernet.partial import PartialChannels
+
+_EDGES = 'edges'
+
+
+def pc_darts(partial: int = 4, warmup_epochs: int = 15) -> Method:
+  """Partial channels, edge weights and a warm-up around DARTS.
+
+  Args:
+    partial: K: operations see a Kth of the channels.
+    warmup_epochs: in which alphas and edge weights rest.
+
+  Raises:
+    UserError: if they are below 1 and 0.
+  """
+  if partial < 1 or warmup_epochs < 0:
+    raise UserError(
+      'pc_darts takes partial of at least 1 and warmup_epochs of at least 0; '
+      f'got partial={partial!r} and warmup_epochs={warmup_epochs!r}.'
+    )
+
+  def check(config: SearchConfig, space: Space) -> None:
+    del space
+    if config.channels % partial:
+      raise UserError(
+        f'channels must be a multiple of {partial}, of which pc_darts lets '
+        f'operations see one part (partial); got {config.channels}.'
+      )
+    if warmup_epochs >= config.epochs:
+      raise UserError(
+        f'epochs must be above {warmup_epochs}, in which the alphas of '
+        f'pc_darts rest (warmup_epochs); got {config.epochs}.'
+      )
+
+  def begun(progress: Progress) -> jax.Array:
+    return progress.epoch >= warmup_epochs
+
+  def weights(params: Params, mask: Tables, draw: Draw) -> Tables:
+    del draw
+    return scores(params, mask)
+
+  # Without edge weights in it, ranking edges would leave half of what was
+  # searched out.
+  return Method(
+    'pc_darts',
+    init,
+    weights,
+    scores,
+    partial=partial_channels(partial),
+    trained=trained,
+    trains_alphas=begun,
+    check=check,
+  )
+
+
+def init(key: jax.Array, space: Space) -> Params:
+  """Alphas (E, K), and `edges` {kind: (E,)}: 1e-3 N(0, 1), all of them."""
+  alpha_key, edge_key = jax.random.split(key)
+  keys = jax.random.split(edge_key, len(space.kinds))
+  edges = {
+    kind: ALPHA_SCALE * jax.random.normal(own, (space.graph.num_edges,))
+    for kind, own in zip(space.kinds, keys)
+  }
+  return init_alphas(alpha_key, space) | {_EDGES: edges}
+
+
+def trained(params: Params, mask: Tables) -> Params:
+  """Alphas of active operations, and weights of edges that have any."""
+  del params
+  return mask | {_EDGES: {kind: m.any(1) for kind, m in mask.items()}}
+
+
+def scores(params: Params, mask: Tables) -> Tables:
+  """Softmax of an edge's alphas times the edge's share of its node."""
+  shares = softmax_weights(params, mask)
+  return {
+    kind: shares[kind] * edge_shares(params[_EDGES][kind], mask[kind])[:, None]
+    for kind in mask
+  }
+
+
+def edge_shares(edges_E: jax.Array, mask_EK: jax.Array) -> jax.Array:
+  """The softmax over the edges into each node (equation 4).
+
+  Args:
+    edges_E: the edges' parameters, beta.
+    mask_EK: which operations are active; edges without any get 0.
+
+  Returns:
+    (E,), which sums to 1 over the edges of a node.
+  """
+  raise NotImplementedError
+
+
+def partial_channels(partial: int) -> PartialChannels:
+  """The first 1/K of the channels; a max pool takes the others to stride 2."""
+
+  def split(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    seen = x.shape[-1] // partial
+    return x[..., :seen], x[..., seen:]
+
+  def beside(rest: jax.Array, stride: int) -> jax.Array:
+    raise NotImplementedError
+
+  def join(sums: jax.Array, rest: jax.Array) -> jax.Array:
+    return shuffle(jnp.concatenate([sums, rest], -1), partial)
+
+  return PartialChannels(lambda c: c // partial, split, beside, join)
+
+
+def shuffle(x: jax.Array, groups: int) -> jax.Array:
+  """Channel g C/K + i of K groups goes to place i K + g."""
+  *shape, channels = x.shape
+  x = x.reshape(*shape, groups, channels // groups)
+  return x.swapaxes(-1, -2).reshape(*shape, channels)
