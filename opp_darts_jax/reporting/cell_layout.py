@@ -5,7 +5,7 @@ the layer of its longest path from the inputs; the operation of an edge is an
 item of its own, in a layer just left of the node that it feeds; an edge that
 spans more layers bends at an invisible item in each. Items of a layer are kept
 apart and curves run between layers only, so that no label can ever cover a
-node, a label or an edge, whatever the genotype.
+node, a label or an edge, whatever the cell.
 """
 
 import itertools
@@ -13,13 +13,12 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from opp_darts_jax import errors
+from opp_darts_jax.genotypes.genotype import Cell
 
 NODE_SIZE = 0.46
 LABEL_HEIGHT = 0.26
 _CHARACTER = 0.072  # width of the widest usual letters at 8 points
 _GAP = {'node': 0.3, 'label': 0.12, 'bend': 0.16}
-_NUM_INPUTS = 2
 _STARTS = 12
 _SWEEPS = 8
 
@@ -52,8 +51,8 @@ class Layout(NamedTuple):
   Attributes:
     items: nodes first, by their number, then labels and bends.
     chains: for each edge, the indices of the items it runs through, source
-      first, target last; the edges of operations in the genotype's order, then
-      the edges of the concatenation.
+      first, target last; the edges of operations in the cell's order, then
+      those to the output.
     centers: x and y of each item.
     spans: left and right end of each layer, where edges run horizontally.
     size: width and height of all.
@@ -66,40 +65,27 @@ class Layout(NamedTuple):
   size: tuple[float, float]
 
 
-def node_depths(entries: Sequence[tuple[str, int]]) -> list[int]:
-  """Longest path from the inputs to each node: inputs (0), then the others."""
-  depths = [0] * _NUM_INPUTS
-  for index in range(0, len(entries), 2):
-    sources = [source for _, source in entries[index : index + 2]]
-    if len(sources) < 2 or not all(0 <= s < len(depths) for s in sources):
-      raise errors.UserError(
-        f'A node of a cell takes two edges from earlier nodes; node '
-        f'{index // 2} takes them from {sources}, and the nodes before it '
-        f'are 0 to {len(depths) - 1}.'
-      )
-    depths.append(1 + max(depths[source] for source in sources))
+def node_depths(cell: Cell) -> list[int]:
+  """Longest path from the inputs to each node: inputs (0), then the others.
+
+  A node without edges stands with the first that have some.
+  """
+  depths = [0] * cell.inputs
+  for node in range(cell.inputs, cell.inputs + cell.nodes):
+    sources = [edge.source for edge in cell.into(node)]
+    depths.append(1 + max((depths[source] for source in sources), default=0))
   return depths
 
 
-def layout_cell(
-  entries: Sequence[tuple[str, int]], concat: Sequence[int]
-) -> Layout:
-  """Places nodes, labels and bends so that nothing overlaps.
-
-  Args:
-    entries: (operation, source) pairs, two for each intermediate node.
-    concat: the nodes whose concatenation is the output.
-
-  Raises:
-    UserError: a node without two edges from earlier nodes.
-  """
-  items, chains = _items_and_chains(entries, concat)
+def layout_cell(cell: Cell) -> Layout:
+  """Places nodes, labels and bends so that nothing overlaps."""
+  items, chains = _items_and_chains(cell)
   links = sorted({pair for c in chains for pair in itertools.pairwise(c)})
   layers = _order(items, links)
   ys = _heights(items, links, layers)
   spans: list[tuple[float, float]] = []
   for index, layer in enumerate(layers):
-    width = max(items[i].size[0] for i in layer)
+    width = max((items[i].size[0] for i in layer), default=0.0)
     # Steep curves are ugly: the farther an edge climbs, the more room.
     climb = max(
       (abs(ys[a] - ys[b]) for a, b in links if items[b].layer == index),
@@ -115,18 +101,15 @@ def layout_cell(
 
 
 def _items_and_chains(
-  entries: Sequence[tuple[str, int]], concat: Sequence[int]
+  cell: Cell,
 ) -> tuple[list[Item], list[tuple[int, ...]]]:
   """The items, nodes first, and the items that each edge runs through."""
-  depths = node_depths(entries)
+  depths = node_depths(cell)
   output = len(depths)
   items = [Item('node', 2 * depth, n) for n, depth in enumerate(depths)]
   items.append(Item('node', 2 * max(depths) + 1, output))
-  edges = [
-    (source, _NUM_INPUTS + index // 2, operation)
-    for index, (operation, source) in enumerate(entries)
-  ]
-  edges += [(source, output, '') for source in concat]
+  edges = [(edge.source, edge.node, edge.operation) for edge in cell.edges]
+  edges += [(node, output, '') for node in cell.output]
   chains = []
   for source, target, text in edges:
     chain = [source]
@@ -152,7 +135,9 @@ def _order(
   for seed in range(_STARTS):
     shuffle = random.Random(seed).random
     key = [float(n) if seed == 0 else shuffle() for n in range(len(items))]
-    layers: list[list[int]] = [[] for _ in {item.layer for item in items}]
+    # One may be empty: that before a node without edges.
+    last = max(item.layer for item in items)
+    layers: list[list[int]] = [[] for _ in range(last + 1)]
     for i in sorted(range(len(items)), key=lambda i: key[items[i].number]):
       layers[items[i].layer].append(i)
     layers[0].sort()  # c_{k-2} on top, as readers expect; sweeps keep it

@@ -1,46 +1,58 @@
 """The report of a run: pictures and a page, from the files in its folder."""
 
-import html
 import json
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib import figure
 
 from opp_darts_jax import errors
+from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.reporting import (
-  cell_plot,
-  confusion_plot,
-  curve_plot,
-  stage_plot,
+  cell_picture,
+  confusion,
+  curves,
+  stages,
+  styles,
 )
+from opp_darts_jax.reporting import page as page_lib
 from opp_darts_jax.running import metrics
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>{title}</title>
-<style>
-body {{ font: 15px sans-serif; max-width: 64em; margin: 2em auto; }}
-th {{ text-align: left; padding-right: 2em; font-weight: normal; color: #666; }}
-img {{ max-width: 100%; }}
-</style>
-<h1>{title}</h1>
-<table>
-{rows}
-</table>
-{pictures}
-</html>
-"""
+Record = Mapping[str, Any]
+
 _CAPTIONS = {
-  'normal': 'Normal cell',
-  'reduce': 'Reduction cell',
   'curves': 'Curves',
   'stages': 'Operation losses by stage',
   'confusion': 'Test images by class and prediction',
 }
+_CELL_CAPTIONS = {
+  'cell': 'Cell',
+  'normal': 'Normal cell',
+  'reduce': 'Reduction cell',
+}
+
+
+class Run(NamedTuple):
+  """What the files of a run say; what is not there is empty.
+
+  Attributes:
+    records: the lines of its metrics.
+    alphas: the lines of its alphas.
+    genotype: that it ended with, else that of the last epoch.
+    config: of the run.
+    results: that it ended with.
+    space: its name, and how its operations are drawn.
+  """
+
+  records: list[dict[str, Any]]
+  alphas: list[dict[str, Any]]
+  genotype: Genotype | None
+  config: dict[str, Any]
+  results: dict[str, Any]
+  space: dict[str, Any]
 
 
 def write_report(workdir: str | pathlib.Path) -> list[pathlib.Path]:
@@ -59,6 +71,34 @@ def write_report(workdir: str | pathlib.Path) -> list[pathlib.Path]:
     UserError: `workdir` is not the folder of a run, or its files make no sense.
   """
   workdir = pathlib.Path(workdir)
+  run = _read_run(workdir)
+  figures = _figures(run)
+  folder = workdir / 'report'
+  folder.mkdir(exist_ok=True)
+  written, captions = [], {}
+  for name, (caption, fig) in figures.items():
+    svg, png = _save(fig, folder / name)
+    written += [svg, png]
+    captions[svg.name] = caption
+  times = metrics.read_lines(workdir / metrics.TIMES)
+  facts = page_lib.run_facts(
+    run.config, run.results, run.records, times, run.space
+  )
+  kind = 'Search' if is_search(run.records, run.alphas) else 'Training'
+  title = f'{kind}: {workdir.resolve().name}'
+  index = folder / 'index.html'
+  index.write_text(page_lib.page(title, facts, captions), encoding='utf-8')
+  return [*written, index]
+
+
+def is_search(records: Sequence[Record], alphas: Sequence[Record]) -> bool:
+  """Whether these are the lines of a search, not of a training run."""
+  return bool(alphas) or any(
+    r['kind'] == 'stage' or 'val_loss' in r or 'genotype' in r for r in records
+  )
+
+
+def _read_run(workdir: pathlib.Path) -> Run:
   path = workdir / metrics.METRICS
   results = _read_json(workdir / 'results.json')
   # A training with several seeds has its lines in a folder a seed.
@@ -68,72 +108,18 @@ def write_report(workdir: str | pathlib.Path) -> list[pathlib.Path]:
       f'{"has none" if workdir.is_dir() else "does not exist"}.'
     )
   records = _once(r for r in metrics.read_lines(path) if 'kind' in r)
-  alphas = _once(metrics.read_lines(workdir / 'alphas.jsonl'))
-  config = _read_json(workdir / 'config.json')
-  genotype = _read_json(workdir / 'genotype.json') or latest_genotype(records)
-  searching = is_search(records, alphas)
-
-  folder = workdir / 'report'
-  folder.mkdir(exist_ok=True)
-  written = []
-  figures = _figures(records, alphas, genotype, results, searching)
-  for name, fig in figures.items():
-    written += _save(fig, folder / name)
-  page = folder / 'index.html'
-  times = metrics.read_lines(workdir / metrics.TIMES)
-  facts = run_facts(config, results, records, times)
-  title = f'{"Search" if searching else "Training"}: {workdir.resolve().name}'
-  page.write_text(_page(title, facts, written), encoding='utf-8')
-  return [*written, page]
-
-
-def is_search(
-  records: Sequence[curve_plot.Record], alphas: Sequence[curve_plot.Record]
-) -> bool:
-  """Whether these are the lines of a search, not of a training run."""
-  return bool(alphas) or any(
-    r['kind'] == 'stage' or 'val_loss' in r or 'genotype' in r for r in records
+  fields = _read_json(workdir / 'genotype.json')
+  # Before the end of a search, that of the last epoch.
+  derived = [r['genotype'] for r in records if r.get('genotype')]
+  fields = fields or (derived[-1] if derived else {})
+  return Run(
+    records,
+    alphas=_once(metrics.read_lines(workdir / 'alphas.jsonl')),
+    genotype=Genotype.from_dict(fields) if fields else None,
+    config=_read_json(workdir / 'config.json'),
+    results=results,
+    space=_read_json(workdir / 'space.json'),
   )
-
-
-def latest_genotype(records: Iterable[curve_plot.Record]) -> dict[str, Any]:
-  """The genotype of the last epoch of a search; empty before there is one."""
-  found = [r['genotype'] for r in records if r.get('genotype')]
-  return found[-1] if found else {}
-
-
-def run_facts(
-  config: Mapping[str, Any],
-  results: Mapping[str, Any],
-  records: Iterable[curve_plot.Record],
-  times: Iterable[Mapping[str, Any]],
-) -> dict[str, str]:
-  """The main facts of a run, in reading order, those that are known."""
-  epochs = [r for r in records if r['kind'] == 'epoch']
-  last = epochs[-1] if epochs else {}
-  data = config.get('data') or {}
-  facts: dict[str, Any] = {
-    'data': data.get('source'),
-    'space': config.get('space'),
-    'seed': config.get('seed'),
-    'epochs': f'{len(epochs)} of {config.get("epochs", "?")}',
-    'time (min)': sum(r['seconds'] for r in times) / 60 or None,
-  }
-  facts |= {
-    key.replace('_', ' '): last[key] for key in last if 'accuracy' in key
-  }
-  facts |= {key.replace('_', ' '): value for key, value in results.items()}
-  return {
-    key: ', '.join(map(_number, value.values()))
-    if key.endswith('by seed')
-    else _number(value)
-    for key, value in facts.items()
-    if isinstance(value, str | int | float) or key.endswith('by seed')
-  }
-
-
-def _number(value: Any) -> str:
-  return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
 def _once(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -156,29 +142,29 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
   return found
 
 
-def _figures(
-  records: list[dict[str, Any]],
-  alphas: list[dict[str, Any]],
-  genotype: Mapping[str, Any],
-  results: Mapping[str, Any],
-  searching: bool,
-) -> dict[str, figure.Figure]:
-  """The pictures that the files allow, by name."""
+def _figures(run: Run) -> dict[str, tuple[str, figure.Figure]]:
+  """The pictures that the files allow, with their captions, by name."""
+  drawn = styles.drawn_kinds(run.space)
   figures = {}
-  for cell in ('normal', 'reduce'):
-    if genotype.get(cell):
-      concat = genotype[f'{cell}_concat']
-      figures[cell] = cell_plot.plot_cell(genotype[cell], concat)
-  if searching:
-    figures['curves'] = curve_plot.plot_search(records, alphas)
-  elif records:
-    figures['curves'] = curve_plot.plot_training(records)
-  if stage_plot.scored_stages(records):
-    figures['stages'] = stage_plot.plot_stages(records)
-  if 'confusion' in results:
-    figures['confusion'] = confusion_plot.plot_confusion(
-      results['confusion'], list(results['class_accuracy'])
-    )
+  for cell in run.genotype.cells if run.genotype else ():
+    # A kind is any text: here it names files, of which some are taken.
+    name = re.sub(r'\W', '_', cell.kind)
+    name = f'cell_{name}' if name in {*_CAPTIONS, 'index'} else name
+    caption = _CELL_CAPTIONS.get(cell.kind, f'Cell {cell.kind}')
+    figures[name] = caption, cell_picture.plot_cell(cell, drawn)
+
+  def add(name: str, fig: figure.Figure) -> None:
+    figures[name] = _CAPTIONS[name], fig
+
+  if is_search(run.records, run.alphas):
+    add('curves', curves.plot_search(run.records, run.alphas, drawn))
+  elif run.records:
+    add('curves', curves.plot_training(run.records))
+  if stages.scored_stages(run.records):
+    add('stages', stages.plot_stages(run.records, drawn))
+  if 'confusion' in run.results:
+    names = list(run.results['class_accuracy'])
+    add('confusion', confusion.plot_confusion(run.results['confusion'], names))
   return figures
 
 
@@ -190,19 +176,3 @@ def _save(fig: figure.Figure, stem: pathlib.Path) -> list[pathlib.Path]:
     fig.savefig(svg, metadata={'Date': None})
   fig.savefig(png, dpi=160)
   return [svg, png]
-
-
-def _page(
-  title: str, facts: Mapping[str, str], written: Iterable[pathlib.Path]
-) -> str:
-  rows = '\n'.join(
-    f'<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>'
-    for key, value in facts.items()
-  )
-  pictures = '\n'.join(
-    f'<h2>{_CAPTIONS[path.stem]}</h2>\n'
-    f'<img src="{path.name}" alt="{_CAPTIONS[path.stem]}">'
-    for path in written
-    if path.suffix == '.svg'
-  )
-  return _PAGE.format(title=html.escape(title), rows=rows, pictures=pictures)

@@ -1,153 +1,38 @@
-"""Tests of the report: numbers, the geometry of cells, the files written."""
+"""Tests of the report: the files read, the files written."""
 
-import itertools
 import json
-import math
 import pathlib
-import random
 import subprocess
 import sys
 from xml.etree import ElementTree
 
 import pytest
+from genotype_cells import BENCH
+from run_files import (
+  DARTS,
+  GENOTYPE,
+  OPERATIONS,
+  search_records,
+  write_lines,
+  write_search,
+  write_training,
+)
 
 from opp_darts_jax import errors
-from opp_darts_jax.reporting import cell_layout, cell_plot, curve_plot, report
+from opp_darts_jax.reporting import report
 
 ROOT = pathlib.Path(__file__).parents[2]
-OPERATIONS = ['none', 'max_pool_3x3', 'skip_connect', 'sep_conv_3x3']
-DARTS = [
-  ('sep_conv_3x3', 0),
-  ('sep_conv_3x3', 1),
-  ('sep_conv_3x3', 0),
-  ('sep_conv_3x3', 1),
-  ('sep_conv_3x3', 1),
-  ('skip_connect', 0),
-  ('skip_connect', 0),
-  ('dil_conv_3x3', 2),
-]
-CHAIN = [('sep_conv_5x5', n // 2 + 1) for n in range(10)]
-GENOTYPE = {
-  'normal': DARTS,
-  'normal_concat': [2, 3, 4, 5],
-  'reduce': CHAIN[:8],
-  'reduce_concat': [2, 3, 4, 5],
-}
-
-
-def random_cell(seed):
-  rng = random.Random(seed)
-  nodes = rng.randint(1, 6)
-  names = [*OPERATIONS, 'dil_conv_5x5', 'conv_7x1_1x7']
-  entries = [
-    (rng.choice(names), rng.randrange(2 + n // 2)) for n in range(2 * nodes)
-  ]
-  return entries, rng.sample(range(2, 2 + nodes), rng.randint(1, nodes))
-
-
-CELLS = [(DARTS, [2, 3, 4, 5]), (CHAIN, [4, 6])] + [
-  random_cell(seed) for seed in range(12)
-]
-
-
-def write_lines(path, records):
-  path.write_text(''.join(json.dumps(record) + '\n' for record in records))
-
-
-def search_records(epochs=2, steps=10):
-  for epoch in range(epochs):
-    start = epoch * steps
-    entered = OPERATIONS[3 - epoch]
-    losses = {name: 2.0 + len(name) for name in OPERATIONS[: 4 - epoch]}
-    yield {
-      'kind': 'stage',
-      'stage': epoch,
-      'epoch': epoch,
-      'step': start,
-      'losses': losses if epoch else None,
-      'entered': [entered],
-      'active': OPERATIONS[3 - epoch :],
-    }
-    for step in (start, start + 5):
-      yield {
-        'kind': 'train',
-        'epoch': epoch,
-        'step': step,
-        'train_loss': 2.0,
-        'train_accuracy': 0.3,
-        'val_loss': 2.1,
-        'val_accuracy': 0.2,
-        'learning_rate': 0.025,
-      }
-    yield {
-      'kind': 'epoch',
-      'epoch': epoch,
-      'step': start + steps,
-      'train_loss': 1.9,
-      'train_accuracy': 0.4,
-      'eval_loss': 2.0,
-      'eval_accuracy': 0.35,
-      'skip_normal': 2,
-      'skip_reduce': 0,
-      'genotype': GENOTYPE,
-    }
 
 
 @pytest.fixture
 def search_dir(tmp_path):
-  config = {'space': 'darts', 'seed': 3, 'epochs': 2, 'data': {'source': 'a<b'}}
-  (tmp_path / 'config.json').write_text(json.dumps(config))
-  (tmp_path / 'genotype.json').write_text(json.dumps(GENOTYPE))
-  write_lines(tmp_path / 'metrics.jsonl', search_records())
-  alphas = [
-    {
-      'epoch': epoch,
-      'step': 10 * (epoch + 1),
-      'operations': OPERATIONS,
-      'normal': [[None, None, None if epoch == 0 else 0.1, 0.2]] * 14,
-      'reduce': [[None, None, None, 0.0]] * 14,
-    }
-    for epoch in range(2)
-  ]
-  write_lines(tmp_path / 'alphas.jsonl', alphas)
-  times = [{'epoch': n, 'steps': 10, 'seconds': 45.0} for n in range(2)]
-  write_lines(tmp_path / 'times.jsonl', times)
+  write_search(tmp_path)
   return tmp_path
 
 
 @pytest.fixture
 def training_dir(tmp_path):
-  (tmp_path / 'genotype.json').write_text(json.dumps(GENOTYPE))
-  results = {
-    'test_accuracy': 0.9724,
-    'test_loss': 0.1,
-    'num_weights': 3349342,
-    'class_accuracy': {'cat': 0.75, 'dog': 1.0, 'emu': None},
-    'confusion': [[3, 1, 0], [0, 17, 0], [0, 0, 0]],
-  }
-  (tmp_path / 'results.json').write_text(json.dumps(results))
-  write_lines(
-    tmp_path / 'metrics.jsonl',
-    [
-      {
-        'kind': 'train',
-        'epoch': 0,
-        'step': 4,
-        'train_loss': 2.0,
-        'train_accuracy': 0.3,
-        'learning_rate': 0.025,
-      },
-      {
-        'kind': 'epoch',
-        'epoch': 0,
-        'step': 9,
-        'train_loss': 1.5,
-        'train_accuracy': 0.4,
-        'test_loss': 1.4,
-        'test_accuracy': 0.5,
-      },
-    ],
-  )
+  write_training(tmp_path)
   return tmp_path
 
 
@@ -162,92 +47,6 @@ def pictures(*stems):
 def svg_texts(path):
   root = ElementTree.parse(path).getroot()
   return [''.join(e.itertext()) for e in root.iter() if e.tag.endswith('text')]
-
-
-def test_mean_weight_is_over_the_active_operations_of_each_edge():
-  weights = curve_plot.operation_weights(
-    [[None, 0.0, math.log(3.0)], [None, None, 5.0], [None, None, None]]
-  )
-  assert math.isnan(weights[0])
-  assert weights[1:] == pytest.approx([0.25, (0.75 + 1.0) / 2])
-
-
-def test_weights_of_large_alphas_do_not_overflow():
-  weights = curve_plot.operation_weights([[1000.0, 1000.0]])
-  assert weights == pytest.approx([0.5, 0.5])
-
-
-def test_skip_share():
-  assert curve_plot.skip_share(DARTS) == 0.25
-  assert curve_plot.skip_share([]) == 0.0
-
-
-def test_steps_per_epoch():
-  assert curve_plot.steps_per_epoch(list(search_records())) == 10
-  assert curve_plot.steps_per_epoch([{'kind': 'train', 'step': 3}]) is None
-
-
-def test_operations_of_a_kind_share_a_colour():
-  style = cell_plot.operation_style
-  assert style('sep_conv_3x3') == style('sep_conv_5x5')
-  kinds = ['skip_connect', 'avg_pool_3x3', 'sep_conv_3x3', 'dil_conv_3x3']
-  assert len({style(name).color for name in [*kinds, 'none']}) == 5
-
-
-def test_depth_is_the_longest_path():
-  assert cell_layout.node_depths(DARTS) == [0, 0, 1, 1, 1, 2]
-  assert cell_layout.node_depths(CHAIN) == [0, 0, 1, 2, 3, 4, 5]
-
-
-@pytest.mark.parametrize('entries', [[('none', 0)], [('none', 0), ('none', 2)]])
-def test_impossible_cell(entries):
-  with pytest.raises(errors.UserError, match='two edges from earlier nodes'):
-    cell_layout.node_depths(entries)
-
-
-@pytest.mark.parametrize(('entries', 'concat'), CELLS)
-def test_nothing_overlaps(entries, concat):
-  layout = cell_layout.layout_cell(entries, concat)
-  boxes = list(zip(layout.items, layout.centers))
-  for (one, (x1, y1)), (two, (x2, y2)) in itertools.combinations(boxes, 2):
-    apart_x = abs(x1 - x2) - (one.size[0] + two.size[0]) / 2
-    apart_y = abs(y1 - y2) - (one.size[1] + two.size[1]) / 2
-    assert max(apart_x, apart_y) > 0.09, (one, two)
-
-
-@pytest.mark.parametrize(('entries', 'concat'), CELLS)
-def test_edges_run_from_left_to_right_through_one_label(entries, concat):
-  layout = cell_layout.layout_cell(entries, concat)
-  assert len(layout.chains) == len(entries) + len(concat)
-  for index, chain in enumerate(layout.chains):
-    xs = [layout.centers[i][0] for i in chain]
-    assert xs == sorted(set(xs))
-    texts = [layout.items[i].text for i in chain if layout.items[i].text]
-    assert texts == ([entries[index][0]] if index < len(entries) else [])
-  for index, (_, source) in enumerate(entries):
-    ends = layout.chains[index][0], layout.chains[index][-1]
-    assert ends == (source, 2 + index // 2)
-
-
-def test_spread_keeps_order_and_gaps():
-  assert cell_layout.spread([0, 5], [1, 1], [1]) == [0, 5]
-  assert cell_layout.spread([0, 0, 9], [1, 1, 1], [1, 1]) == [-0.5, 0.5, 9]
-  assert cell_layout.spread([1, 0], [3, 1], [1]) == [0.5, 1.5]
-
-
-def test_text_fits_its_label():
-  fig = cell_plot.plot_cell(
-    [('max_pool_3x3', 0), ('conv_7x1_1x7', 1)], concat=[2]
-  )
-  fig.canvas.draw()
-  fitting = [t for t in fig.axes[0].texts if '_pool_' in t.get_text()]
-  fitting += [t for t in fig.axes[0].texts if '7x1' in t.get_text()]
-  for text in fitting:
-    width, height = cell_layout.Item('label', 0, 0, text.get_text()).size
-    extent = text.get_window_extent()
-    assert extent.width / fig.dpi < width
-    assert extent.height / fig.dpi < height
-  assert len(fitting) == 2
 
 
 def test_report_of_a_search(search_dir):
@@ -266,6 +65,78 @@ def test_report_of_a_search(search_dir):
   page = (search_dir / 'report' / 'index.html').read_text()
   assert 'a&lt;b' in page
   assert page.count('<img') == 4
+
+
+def test_report_of_one_kind_of_cell(search_dir):
+  (search_dir / 'genotype.json').write_text(BENCH.to_json())
+  records = [{**r, 'genotype': BENCH.to_dict()} for r in search_records()]
+  write_lines(search_dir / 'metrics.jsonl', records)
+  line = {
+    'epoch': 0,
+    'step': 10,
+    'operations': OPERATIONS,
+    'cell': [[0.1, 0.2, None, 0.3]] * 6,
+    'edges': {'cell': [0.1] * 6},
+  }
+  write_lines(search_dir / 'alphas.jsonl', [line])
+  space = {
+    'name': 'my space',
+    'operations': [
+      {'name': 'avg_pool_3x3', 'drawn': 'blur', 'parametric': False}
+    ],
+  }
+  (search_dir / 'space.json').write_text(json.dumps(space))
+  written = report.write_report(search_dir)
+  assert names(written) == pictures('cell', 'curves', 'stages') | {'index.html'}
+  texts = svg_texts(search_dir / 'report' / 'cell.svg')
+  assert texts.count('nor_conv_3x3') == texts.count('skip_connect') == 2
+  assert {'blur', 'convolution', 'none'} <= set(texts)
+  assert 'mean weight' in svg_texts(search_dir / 'report' / 'curves.svg')
+  page = (search_dir / 'report' / 'index.html').read_text()
+  assert '<h2>Cell</h2>\n<img src="cell.svg" alt="Cell">' in page
+  assert '<td>my space</td>' in page
+
+
+def test_kinds_of_cells_that_are_no_names_of_files(search_dir):
+  cell = BENCH.to_dict()['cells']['cell']
+  cells = {'curves': cell, '../<up>': cell}
+  (search_dir / 'genotype.json').write_text(json.dumps({'cells': cells}))
+  written = report.write_report(search_dir)
+  assert pictures('cell_curves', '____up_', 'curves') <= names(written)
+  assert {path.parent for path in written} == {search_dir / 'report'}
+  page = (search_dir / 'report' / 'index.html').read_text()
+  assert '<h2>Cell ../&lt;up&gt;</h2>' in page
+
+
+@pytest.mark.parametrize(
+  ('name', 'text', 'message'),
+  [
+    ('space.json', '{"operations": ["a"]}', "'name' and 'drawn' .* got 'a'"),
+    ('space.json', '[]', r'Expected an object in .*space.json, got \[\]'),
+    ('genotype.json', '{"normal": []}', 'Expected a genotype with the fields'),
+    ('genotype.json', '{', 'genotype.json is not JSON'),
+  ],
+)
+def test_files_that_make_no_sense(search_dir, name, text, message):
+  (search_dir / name).write_text(text)
+  with pytest.raises(errors.UserError, match=message):
+    report.write_report(search_dir)
+
+
+def test_reports_need_no_jax():
+  code = (
+    'import sys, opp_darts_jax.reporting.report\n'
+    "assert 'matplotlib' in sys.modules\n"
+    "print({'jax', 'flax', 'optax'} & set(sys.modules))"
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', code],
+    capture_output=True,
+    text=True,
+    check=True,
+    env={'PYTHONPATH': str(ROOT)},
+  )
+  assert done.stdout.strip() == 'set()'
 
 
 def test_same_files_give_the_same_pictures(search_dir):

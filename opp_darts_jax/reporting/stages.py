@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib import axes, figure, ticker
 
-from opp_darts_jax.reporting import cell_plot
+from opp_darts_jax.reporting import styles
 
 Record = Mapping[str, Any]
 
@@ -16,10 +16,16 @@ def scored_stages(records: Sequence[Record]) -> list[Record]:
   return [r for r in records if r['kind'] == 'stage' and r.get('losses')]
 
 
-def plot_stages(records: Sequence[Record]) -> figure.Figure:
+def plot_stages(
+  records: Sequence[Record], drawn: Mapping[str, str] = styles.BY_NAME
+) -> figure.Figure:
   """A panel for each stage: the operation loss of each candidate.
 
   The operation that entered is filled, the others are hollow.
+
+  Args:
+    records: the lines of a search.
+    drawn: kinds of operations, see `styles.drawn_kinds`.
   """
   stages = scored_stages(records)
   names = list(dict.fromkeys(n for stage in stages for n in stage['losses']))
@@ -33,7 +39,7 @@ def plot_stages(records: Sequence[Record]) -> figure.Figure:
   for ax in grid.flat[len(stages) :]:
     ax.set_axis_off()
   for index, (ax, stage) in enumerate(zip(grid.flat, stages)):
-    _plot_stage(ax, stage, names)
+    _plot_stage(ax, stage, names, drawn)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     if index + columns >= len(stages):  # none below it
@@ -41,11 +47,16 @@ def plot_stages(records: Sequence[Record]) -> figure.Figure:
   return fig
 
 
-def _plot_stage(ax: axes.Axes, stage: Record, names: Sequence[str]) -> None:
+def _plot_stage(
+  ax: axes.Axes,
+  stage: Record,
+  names: Sequence[str],
+  drawn: Mapping[str, str],
+) -> None:
   scores = {n: s for n, s in stage['losses'].items() if s is not None}
   entered = stage.get('entered') or []
   for name, score in scores.items():
-    color = cell_plot.operation_style(name).color
+    color = styles.operation_style(name, drawn).color
     won = name in entered
     row = names.index(name)
     ax.axhline(row, color='#e4e4e4', linewidth=0.7, zorder=0)

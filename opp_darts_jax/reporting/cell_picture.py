@@ -1,60 +1,36 @@
-"""The picture of a cell, and the colour that an operation has everywhere."""
+"""The picture of a cell."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib import axes, figure, lines, patches, path
 
-from opp_darts_jax.reporting import cell_layout
+from opp_darts_jax.genotypes.genotype import Cell
+from opp_darts_jax.reporting import cell_layout, styles
 
-
-class Style(NamedTuple):
-  """The kind of an operation and the colour of that kind."""
-
-  kind: str
-  color: str
-
-
-# Okabe & Ito's palette: told apart with every common kind of colour blindness.
-_SKIP = Style('skip connection', '#d55e00')
-_POOL = Style('pooling', '#0072b2')
-_SEPARABLE = Style('separable convolution', '#009e73')
-_DILATED = Style('dilated convolution', '#cc79a7')
-_OTHER = Style('other', '#6e6e6e')
-_STYLES = (_SKIP, _POOL, _SEPARABLE, _DILATED, _OTHER)
 _INK = '#222222'
-_CONCAT = '#b4b4b4'
+_OUTPUT = '#b4b4b4'
 _MARGIN = 0.12
 _LEGEND = 0.34
 
 
-def operation_style(operation: str) -> Style:
-  """The kind of an operation, by its name."""
-  if 'skip' in operation or operation == 'identity':
-    return _SKIP
-  if 'pool' in operation:
-    return _POOL
-  if operation.startswith('sep'):
-    return _SEPARABLE
-  if operation.startswith('dil'):
-    return _DILATED
-  return _OTHER
-
-
 def plot_cell(
-  entries: Sequence[tuple[str, int]], concat: Sequence[int]
+  cell: Cell, drawn: Mapping[str, str] = styles.BY_NAME
 ) -> figure.Figure:
-  """Draws a cell as a graph from its two inputs, left, to its output, right.
+  """Draws a cell as a graph from its inputs, left, to its output, right.
+
+  Edges of `none` are dotted: they carry nothing, yet without them the picture
+  could not be told from that of a cell that does not have them.
 
   Args:
-    entries: (operation, source) pairs, two for each intermediate node.
-    concat: the nodes whose concatenation is the output.
+    cell: to be drawn.
+    drawn: kinds of operations, see `styles.drawn_kinds`.
   """
-  layout = cell_layout.layout_cell(entries, concat)
-  used = {operation_style(operation) for operation, _ in entries}
-  styles = [style for style in _STYLES if style in used]
+  layout = cell_layout.layout_cell(cell)
+  names = [edge.operation for edge in cell.edges]
+  legend_styles = styles.legend_styles(names, drawn)
   # A small cell must not cut the legend, whose width this is about.
-  legend = sum(0.08 * len(style.kind) + 0.4 for style in styles)
+  legend = sum(0.08 * len(style.kind) + 0.4 for style in legend_styles)
   width = max(layout.size[0], legend)
   left = (width - layout.size[0]) / 2 + _MARGIN
   top, bottom = _MARGIN, layout.size[1] + _MARGIN + _LEGEND
@@ -65,19 +41,24 @@ def plot_cell(
   ax.set_axis_off()
   ports = _ports(layout)
   for index, chain in enumerate(layout.chains):
-    operation = entries[index][0] if index < len(entries) else ''
-    color = operation_style(operation).color if operation else _CONCAT
-    _draw_edge(ax, layout, chain, ports[index], color)
+    line = {'color': _OUTPUT, 'zorder': 1}
+    if index < len(names):
+      line = _edge_line(styles.operation_style(names[index], drawn))
+    _draw_edge(ax, layout, chain, ports[index], line)
   for item, center in zip(layout.items, layout.centers):
     if item.kind == 'node':
-      _draw_node(ax, layout, item.number, center)
+      _draw_node(ax, cell, item.number, center)
     elif item.kind == 'label':
-      _draw_label(ax, item, center)
+      color = styles.operation_style(item.text, drawn).color
+      _draw_label(ax, item, center, color)
   ax.legend(
-    [lines.Line2D([], [], color=s.color, linewidth=2) for s in styles],
-    [style.kind for style in styles],
+    [
+      lines.Line2D([], [], **_edge_line(style) | {'linewidth': 2})
+      for style in legend_styles
+    ],
+    [style.kind for style in legend_styles],
     loc='lower center',
-    ncols=max(len(styles), 1),
+    ncols=max(len(legend_styles), 1),
     fontsize=7.5,
     frameon=False,
     handlelength=1.4,
@@ -86,6 +67,12 @@ def plot_cell(
     borderaxespad=0.3,
   )
   return fig
+
+
+def _edge_line(style: styles.Style) -> dict[str, Any]:
+  if style.kind == styles.NONE:
+    return {'color': style.color, 'linewidth': 0.9, 'linestyle': ':'}
+  return {'color': style.color}
 
 
 def _ports(layout: cell_layout.Layout) -> list[float]:
@@ -105,7 +92,7 @@ def _draw_edge(
   layout: cell_layout.Layout,
   chain: Sequence[int],
   port: float,
-  color: str,
+  line: Mapping[str, Any],
 ) -> None:
   """A smooth line through the chain: level in layers, curved between them."""
   radius = cell_layout.NODE_SIZE / 2
@@ -131,22 +118,20 @@ def _draw_edge(
       path=path.Path(points, codes),
       arrowstyle='-|>,head_length=0.45,head_width=0.22',
       mutation_scale=10,
-      color=color,
-      linewidth=1.3,
       joinstyle='miter',
-      zorder=1 if color == _CONCAT else 2,
+      **{'linewidth': 1.3, 'zorder': 2, **line},
     )
   )
 
 
 def _draw_node(
   ax: axes.Axes,
-  layout: cell_layout.Layout,
+  cell: Cell,
   number: int,
   center: tuple[float, float],
 ) -> None:
-  output = sum(item.kind == 'node' for item in layout.items) - 1
-  names = {0: '$c_{k-2}$', 1: '$c_{k-1}$', output: '$c_{k}$'}
+  names = {n: f'$c_{{k-{cell.inputs - n}}}$' for n in range(cell.inputs)}
+  names[cell.inputs + cell.nodes] = '$c_{k}$'
   is_inner = number not in names
   ax.add_patch(
     patches.Circle(
@@ -158,12 +143,15 @@ def _draw_node(
       zorder=3,
     )
   )
-  text = names.get(number, str(number - 2))
+  text = names.get(number, str(number - cell.inputs))
   ax.text(*center, text, ha='center', va='center', fontsize=9, zorder=4)
 
 
 def _draw_label(
-  ax: axes.Axes, item: cell_layout.Item, center: tuple[float, float]
+  ax: axes.Axes,
+  item: cell_layout.Item,
+  center: tuple[float, float],
+  color: str,
 ) -> None:
   width, height = item.size
   ax.add_patch(
@@ -173,7 +161,7 @@ def _draw_label(
       height,
       boxstyle='round,pad=0,rounding_size=0.08',
       facecolor='white',
-      edgecolor=operation_style(item.text).color,
+      edgecolor=color,
       linewidth=1.1,
       zorder=3,
     )
