@@ -6,7 +6,6 @@ from typing import Any
 
 from opp_darts_jax.errors import UserError, check_choice
 
-METHODS = ('opp', 'darts')
 SELECTIONS = ('largest', 'smallest', 'random', 'fixed')
 BOUNDARIES = ('reset', 'keep')
 COSINES = ('plain', 'reanchored')
@@ -161,7 +160,9 @@ class ScheduleConfig:
   """When operations enter the supernet (OPP-DARTS, algorithm 1).
 
   Attributes:
-    method: 'opp', one operation a stage; 'darts', all of them at epoch 0.
+    name: 'progressive', one operation a stage; 'plain', all of them at epoch 0,
+      to which the other fields mean nothing; or your own, as 'MODULE:NAME', a
+      function from a method and this config to a method.
     stage_epochs: epochs between two entries (the paper's T).
     selection: which candidate enters: the one with the 'largest' operation
       loss (the paper), the 'smallest', a 'random' one, or the next of
@@ -176,7 +177,7 @@ class ScheduleConfig:
       the current rate at every stage (as in the published code).
   """
 
-  method: str = 'opp'
+  name: str = 'progressive'
   stage_epochs: int = 2
   selection: str = 'largest'
   order: tuple[str, ...] = ()
@@ -185,7 +186,7 @@ class ScheduleConfig:
   cosine: str = 'plain'
 
   def __post_init__(self) -> None:
-    check_choice('schedule.method', self.method, METHODS)
+    require(self.name, 'schedule.name', bool, 'the name of a schedule')
     check_choice('schedule.selection', self.selection, SELECTIONS)
     check_choice('schedule.boundary', self.boundary, BOUNDARIES)
     check_choice('schedule.cosine', self.cosine, COSINES)

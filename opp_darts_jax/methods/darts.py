@@ -10,13 +10,14 @@ from opp_darts_jax.methods.tables import (
   init_alphas,
   softmax_weights,
 )
+from opp_darts_jax.spaces.space import Space
 
 
 def darts() -> Method:
   """Operations weighted by the softmax of an edge's alphas (equation 2)."""
 
-  def weights(alphas: Tables, mask: Tables, draw: Draw) -> Tables:
+  def weights(space: Space, alphas: Tables, mask: Tables, draw: Draw) -> Tables:
     del draw
-    return softmax_weights(alphas, mask)
+    return softmax_weights(space, alphas, mask)
 
   return Method('darts', init_alphas, weights, softmax_weights)

@@ -64,10 +64,13 @@ class Gradients(NamedTuple):
   validation: Callable[[Tables], Any]
 
 
-Params = Any  # A pytree; {kind: (E, K)} among its entries.
+Params = Any  # A dict; {kind: (E, K)} among its entries.
+Term = Callable[[Space, Params, Tables, Draw], jax.Array | float]
 
 
-def _nothing(*_: Any) -> float:
+def no_term(space: Space, params: Params, mask: Tables, draw: Draw) -> float:
+  """A method's term where it has none."""
+  del space, params, mask, draw
   return 0.0
 
 
@@ -75,9 +78,10 @@ def derive_by_scores(
   method: 'Method', search: Search, state: SearchState
 ) -> Genotype:
   """By the rule of the space, on the method's scores."""
-  scores = jax.device_get(method.scores(state.alphas, state.mask))
+  space = search.space
+  scores = jax.device_get(method.scores(space, state.alphas, state.mask))
   tables = {kind: np.asarray(table) for kind, table in scores.items()}
-  return search.space.derive(search.space, tables)
+  return space.derive(space, tables)
 
 
 class Method(NamedTuple):
@@ -88,23 +92,27 @@ class Method(NamedTuple):
     init: (key, space) -> its parameters, a dict that has a table of alphas
       (E, K) for each kind of cell, K all operations, and whatever else it needs
       under other names.
-    weights: (parameters, mask, draw) -> operation weights {kind: (E, K)}, or
-      (L, E, K) for the L cells of a kind apart; 0 where the mask is False.
-    scores: (parameters, mask) -> what is derived from, {kind: (E, K)}.
+    weights: (space, parameters, mask, draw) -> operation weights
+      {kind: (E, K)}, or (L, E, K) for the L cells of a kind apart; 0 where the
+      mask is False.
+    scores: (space, parameters, mask) -> what is derived from, {kind: (E, K)}.
     prepare: space -> that of the supernet: with operations wrapped, or further
       ones after those that are searched, for which `weights` gives columns.
     partial: of the channels that operations see; None if they see all.
     trained: (parameters, mask) -> which parameters are trained, bool of their
       structure.
     trains_alphas: progress -> whether a step moves the parameters; None: all.
-    val_term: (parameters, mask, draw) -> what is added to the validation loss.
+    weights_first: whether a step moves the weights before the parameters.
+    single_level: whether both move at once, down the loss on D_train.
+    val_term: (space, parameters, mask, draw) -> what is added to the validation
+      loss.
     train_term: the same for the training loss.
     init_own: space -> what the method keeps beside its parameters.
     weight_gradient: (gradients, operation weights, own, draw) -> (training
       loss, `Pass`), the gradient for the weights, and what is kept; None takes
       `gradients.weights` of the operation weights.
-    moves: (own, weights) -> which weights a step moves, bool of their structure
-      or prefix; None: all.
+    moves: (own, weights) -> which weights a step moves, bool of their
+      structure; None: all.
     check: (config, space) -> None; raises `UserError` if they do not fit.
     begin_epoch: (search, state, epoch, stages before) -> `Change`: growth,
       freezing, selection, stopping.
@@ -115,24 +123,24 @@ class Method(NamedTuple):
 
   name: str
   init: Callable[[jax.Array, Space], Params]
-  weights: Callable[[Params, Tables, Draw], Tables]
-  scores: Callable[[Params, Tables], Tables]
+  weights: Callable[[Space, Params, Tables, Draw], Tables]
+  scores: Callable[[Space, Params, Tables], Tables]
   prepare: Callable[[Space], Space] = lambda space: space
   partial: PartialChannels | None = None
   trained: Callable[[Params, Tables], Any] = lambda params, mask: mask
   trains_alphas: Callable[[Progress], jax.Array] | None = None
-  val_term: Callable[[Params, Tables, Draw], jax.Array | float] = _nothing
-  train_term: Callable[[Params, Tables, Draw], jax.Array | float] = _nothing
+  weights_first: bool = False
+  single_level: bool = False
+  val_term: Term = no_term
+  train_term: Term = no_term
   init_own: Callable[[Space], Any] = lambda space: {}
   weight_gradient: Callable[..., tuple[Any, Any, Any]] | None = None
   moves: Callable[[Any, Any], Any] | None = None
   check: Callable[[SearchConfig, Space], None] = lambda config, space: None
-  begin_epoch: Callable[
-    [Search, SearchState, int, Sequence[Stage]], Change
-  ] = all_enter
+  begin_epoch: Callable[[Search, SearchState, int, Sequence[Stage]], Change] = (
+    all_enter
+  )
   learning_rate: Callable[[SearchConfig, int, Sequence[int]], float] | None = (
     None
   )
-  derive: Callable[['Method', Search, SearchState], Genotype] = (
-    derive_by_scores
-  )
+  derive: Callable[['Method', Search, SearchState], Genotype] = derive_by_scores

@@ -13,9 +13,11 @@ have no part in the softmax over edges.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from opp_darts_jax.errors import UserError
 from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.methods.method import Draw, Method, Params, Progress
 from opp_darts_jax.methods.tables import (
   ALPHA_SCALE,
@@ -63,12 +65,10 @@ def pc_darts(partial: int = 4, warmup_epochs: int = 15) -> Method:
   def begun(progress: Progress) -> jax.Array:
     return progress.epoch >= warmup_epochs
 
-  def weights(params: Params, mask: Tables, draw: Draw) -> Tables:
+  def weights(space: Space, params: Params, mask: Tables, draw: Draw) -> Tables:
     del draw
-    return scores(params, mask)
+    return scores(space, params, mask)
 
-  # Without edge weights in it, ranking edges would leave half of what was
-  # searched out.
   return Method(
     'pc_darts',
     init,
@@ -76,7 +76,7 @@ def pc_darts(partial: int = 4, warmup_epochs: int = 15) -> Method:
     scores,
     partial=partial_channels(partial),
     trained=trained,
-    trains_alphas=begun,
+    trains_alphas=begun if warmup_epochs else None,
     check=check,
   )
 
@@ -98,26 +98,35 @@ def trained(params: Params, mask: Tables) -> Params:
   return mask | {_EDGES: {kind: m.any(1) for kind, m in mask.items()}}
 
 
-def scores(params: Params, mask: Tables) -> Tables:
+def scores(space: Space, params: Params, mask: Tables) -> Tables:
   """Softmax of an edge's alphas times the edge's share of its node."""
-  shares = softmax_weights(params, mask)
+  shares = softmax_weights(space, params, mask)
   return {
-    kind: shares[kind] * edge_shares(params[_EDGES][kind], mask[kind])[:, None]
-    for kind in mask
+    kind: shares[kind]
+    * edge_shares(space.graph, params[_EDGES][kind], mask[kind])[:, None]
+    for kind in space.kinds
   }
 
 
-def edge_shares(edges_E: jax.Array, mask_EK: jax.Array) -> jax.Array:
+def edge_shares(
+  graph: CellGraph, edges_E: jax.Array, mask_EK: jax.Array
+) -> jax.Array:
   """The softmax over the edges into each node (equation 4).
 
   Args:
+    graph: of the cell.
     edges_E: the edges' parameters, beta.
     mask_EK: which operations are active; edges without any get 0.
 
   Returns:
     (E,), which sums to 1 over the edges of a node.
   """
-  raise NotImplementedError
+  active_E = mask_EK.any(1)
+  rows = [np.array(graph.into(node), int) for node in graph.intermediate]
+  # A graph has its edges node by node.
+  return jnp.concatenate(
+    [masked_softmax(edges_E[into], active_E[into]) for into in rows]
+  )
 
 
 def partial_channels(partial: int) -> PartialChannels:
@@ -128,7 +137,13 @@ def partial_channels(partial: int) -> PartialChannels:
     return x[..., :seen], x[..., seen:]
 
   def beside(rest: jax.Array, stride: int) -> jax.Array:
-    raise NotImplementedError
+    if stride == 1:
+      return rest
+    count, *size, channels = rest.shape
+    height, width = halved((size[0], size[1]), 2)
+    beyond = ((0, 2 * height - size[0]), (0, 2 * width - size[1]))
+    rest = jnp.pad(rest, ((0, 0), *beyond, (0, 0)), constant_values=-jnp.inf)
+    return rest.reshape(count, height, 2, width, 2, channels).max((2, 4))
 
   def join(sums: jax.Array, rest: jax.Array) -> jax.Array:
     return shuffle(jnp.concatenate([sums, rest], -1), partial)

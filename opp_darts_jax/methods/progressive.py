@@ -1,60 +1,96 @@
-"""The progressive schedule: which operation enters when, and growth.
+"""The progressive schedule: operations enter stage by stage.
 
-OPP-DARTS, algorithm 1: a parametric operation first, skip connections last, and
-between them always the candidate with the largest operation loss.
+OPP-DARTS (Zhu et al., "Operation-level Progressive Differentiable Architecture
+Search", ICDM 2021), algorithm 1: a parametric operation first, skip connections
+last, and between them always the candidate with the largest operation loss. It
+goes around any method.
 """
 
 import math
-from collections.abc import Container, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Mapping, Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
-from opp_darts_jax.errors import UserError
-from opp_darts_jax.genotypes.space import (
-  SKIP,
-  SearchSpace,
-  get_space,
-  parametric,
-)
-from opp_darts_jax.methods.bilevel import SearchState
+from opp_darts_jax.errors import DivergedError, UserError
+from opp_darts_jax.methods import growth
+from opp_darts_jax.methods.method import Method
+from opp_darts_jax.methods.stages import Change, Search, Stage
+from opp_darts_jax.methods.state import SearchState
+from opp_darts_jax.operations.plain import SKIP
+from opp_darts_jax.spaces.space import Space
 
 
-class Stage(NamedTuple):
-  """A stage of the search.
+def progressive(method: Method, schedule: ScheduleConfig) -> Method:
+  """The method, with operations that enter one by one.
 
-  Attributes:
-    epoch: at whose start it begins.
-    entered: the operations that entered then, in order.
-    losses: operation loss of every candidate; empty if none was scored.
+  Args:
+    method: what to search by.
+    schedule: how many epochs a stage has, and which operation is next.
   """
 
-  epoch: int
-  entered: tuple[str, ...]
-  losses: dict[str, float]
+  def check(config: SearchConfig, space: Space) -> None:
+    method.check(config, space)
+    check_length(config, space, schedule)
 
-  @classmethod
-  def from_json(cls, fields: Mapping[str, Any]) -> Self:
-    """The stage whose `_asdict` went through JSON."""
-    return cls(fields['epoch'], tuple(fields['entered']), fields['losses'])
+  def begin_epoch(
+    search: Search, state: SearchState, epoch: int, stages: Sequence[Stage]
+  ) -> Change:
+    active = [name for stage in stages for name in stage.entered]
+    if not stage_begins(schedule, search.space, epoch, active):
+      return Change(state)
+    return _next_stage(search, schedule, state, epoch, active)
+
+  return method._replace(
+    name=f'progressive {method.name}',
+    check=check,
+    begin_epoch=begin_epoch,
+    learning_rate=learning_rate,
+  )
+
+
+def _next_stage(
+  search: Search,
+  schedule: ScheduleConfig,
+  state: SearchState,
+  epoch: int,
+  active: Sequence[str],
+) -> Change:
+  """Chooses the operations that enter now, and grows the state by them.
+
+  All of it follows from the state and the seed: a run that is cut off here
+  begins the choice again, with the same fresh weights.
+  """
+  space = search.space
+  fresh_key, score_key = growth.entry_key(search.key, len(active))
+  fresh = search.fresh(fresh_key)
+  names = candidates(space, schedule, active)
+  losses: dict[str, float] = {}
+  if needs_scores(schedule, names):
+    offered = growth.offer(state, fresh, space, names)
+    losses = {
+      name: search.score(offered, space.mask([*active, name]), score_key)
+      for name in names
+    }
+  seed = search.config.seed, len(active)
+  entered = entering(space, active, rank(schedule, names, losses, seed))
+  state = growth.grow(state, fresh, search, active, entered)
+  return Change(state, Stage(epoch, entered, losses))
 
 
 def candidates(
-  space: SearchSpace, schedule: ScheduleConfig, active: Sequence[str]
+  space: Space, schedule: ScheduleConfig, active: Sequence[str]
 ) -> tuple[str, ...]:
   """The operations of which the next one to enter is chosen.
 
   Parametric ones at first, skip_connect when nothing else is left; whatever is
   next in a fixed order.
   """
-  outside = [o for o in space.operations if o not in active]
+  outside = [name for name in space.names if name not in active]
   if schedule.selection == 'fixed':
     return tuple(o for o in schedule.order if o in outside)
   if not active:
-    return tuple(o for o in outside if parametric(o))
+    return tuple(o for o in outside if space.operation(o).parametric)
   return tuple(o for o in outside if o != SKIP) or tuple(outside)
 
 
@@ -81,7 +117,7 @@ def rank(
     return tuple(names)
   for name in names:
     if not math.isfinite(losses[name]):
-      raise UserError(
+      raise DivergedError(
         f'The operation loss of {name} must be finite, but is {losses[name]}: '
         'the search has diverged; lower weights.learning_rate.'
       )
@@ -90,7 +126,7 @@ def rank(
 
 
 def entering(
-  space: SearchSpace, nodes: int, active: Sequence[str], ranked: Sequence[str]
+  space: Space, active: Sequence[str], ranked: Sequence[str]
 ) -> tuple[str, ...]:
   """The operations that enter: the first of `ranked`.
 
@@ -100,8 +136,8 @@ def entering(
   entered: list[str] = []
   for name in ranked:
     entered.append(name)
-    mask = space.mask(nodes, [*active, *entered])
-    if all(space.reachable(mask_EK, nodes) for mask_EK in mask.values()):
+    mask = space.mask([*active, *entered])
+    if all(space.reachable(mask_EK) for mask_EK in mask.values()):
       break
   return tuple(entered)
 
@@ -112,23 +148,29 @@ def needs_scores(schedule: ScheduleConfig, names: Sequence[str]) -> bool:
 
 
 def stage_begins(
-  config: SearchConfig, epoch: int, active: Sequence[str]
+  schedule: ScheduleConfig, space: Space, epoch: int, active: Sequence[str]
 ) -> bool:
   """Whether operations enter at the start of this epoch."""
-  complete = len(active) == len(get_space(config.space).operations)
-  return not complete and epoch % config.schedule.stage_epochs == 0
+  complete = len(active) == len(space.operations)
+  return not complete and epoch % schedule.stage_epochs == 0
 
 
-def check_length(config: SearchConfig) -> None:
+def check_length(
+  config: SearchConfig, space: Space, schedule: ScheduleConfig
+) -> None:
   """Raises `UserError` if the search ends before every operation entered."""
-  if config.schedule.method == 'darts':
-    return
-  stages = len(get_space(config.space).operations)
-  least = (stages - 1) * config.schedule.stage_epochs + 1
+  order = schedule.order
+  if order and sorted(order) != sorted(space.names):
+    raise UserError(
+      f'schedule.order must list each operation of space {space.name!r} '
+      f'once ({", ".join(space.names)}); got {", ".join(order)}.'
+    )
+  stages = len(space.operations)
+  least = (stages - 1) * schedule.stage_epochs + 1
   if config.epochs < least:
     raise UserError(
       f'epochs must be at least {least} for the {stages} operations of space '
-      f'{config.space!r} to enter, one every {config.schedule.stage_epochs} '
+      f'{space.name!r} to enter, one every {schedule.stage_epochs} '
       f'epochs (schedule.stage_epochs); got {config.epochs}.'
     )
 
@@ -157,82 +199,3 @@ def learning_rate(
       if begin <= epoch:
         start, rate = begin, cosine(start, rate, begin)
   return cosine(start, rate, epoch)
-
-
-def with_operations(tree: Any, source: Any, operations: Container[str]) -> Any:
-  """`tree`, but with `source`'s leaves for these operations."""
-
-  def pick(path, leaf, new):
-    own = any(getattr(key, 'key', None) in operations for key in path)
-    return new if own else leaf
-
-  return jax.tree_util.tree_map_with_path(pick, tree, source)
-
-
-def with_columns(
-  tables: Any, source: Any, space: SearchSpace, operations: Sequence[str]
-) -> Any:
-  """Alpha tables, but with `source`'s columns for these operations."""
-  column_K = jnp.array([o in operations for o in space.operations])
-  return jax.tree.map(lambda a, b: jnp.where(column_K, b, a), tables, source)
-
-
-def without_operations(state: SearchState, space: SearchSpace) -> SearchState:
-  """The state before the first stage: weights of all operations are zero."""
-  zeros = jax.tree.map(jnp.zeros_like, state.weights)
-  return state.replace(
-    weights=with_operations(state.weights, zeros, space.operations),
-    mask=jax.tree.map(jnp.zeros_like, state.mask),
-  )
-
-
-def offer(
-  state: SearchState,
-  fresh: SearchState,
-  space: SearchSpace,
-  operations: Sequence[str],
-) -> SearchState:
-  """The state with fresh weights and alphas for operations not yet in it.
-
-  Nothing else changes, the mask neither: an operation takes part once the mask
-  has it.
-  """
-  return state.replace(
-    weights=with_operations(state.weights, fresh.weights, operations),
-    batch_stats=with_operations(
-      state.batch_stats, fresh.batch_stats, operations
-    ),
-    alphas=with_columns(state.alphas, fresh.alphas, space, operations),
-  )
-
-
-def grow(
-  state: SearchState,
-  fresh: SearchState,
-  config: SearchConfig,
-  active: Sequence[str],
-  entered: Sequence[str],
-) -> SearchState:
-  """The state of the next stage: `entered` join the `active` operations.
-
-  Every leaf of other operations is kept to the bit.
-
-  Args:
-    state: at the end of the stage before.
-    fresh: an initial state; the weights of the entering operations and their
-      alphas are taken from it, so that they are those that were scored.
-    config: its `schedule.boundary` decides whether optimisers forget.
-    active: the operations of the stage before.
-    entered: those that enter.
-  """
-  space = get_space(config.space)
-  state = offer(state, fresh, space, entered).replace(
-    mask=jax.tree.map(
-      jnp.asarray, space.mask(config.nodes, [*active, *entered])
-    )
-  )
-  if config.schedule.boundary == 'reset':
-    state = state.replace(
-      weight_opt=fresh.weight_opt, alpha_opt=fresh.alpha_opt
-    )
-  return state

@@ -66,7 +66,5 @@ class Search(Protocol):
   ) -> float:
     """The mean training loss of what a mask has, nothing else changed."""
 
-  def accuracy(
-    self, state: SearchState, tables: Tables | None = None
-  ) -> float:
+  def accuracy(self, state: SearchState, tables: Tables | None = None) -> float:
     """On D_val, with these operation weights instead of the method's."""

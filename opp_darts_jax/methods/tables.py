@@ -34,6 +34,8 @@ def masked_softmax(logits: jax.Array, mask: jax.Array) -> jax.Array:
   return jnp.where(mask, shares, 0.0)
 
 
-def softmax_weights(alphas: Tables, mask: Tables) -> Tables:
+def softmax_weights(space: Space, alphas: Tables, mask: Tables) -> Tables:
   """The softmax of each edge's alphas over its active operations (DARTS, 2)."""
-  return {kind: masked_softmax(alphas[kind], mask[kind]) for kind in mask}
+  return {
+    kind: masked_softmax(alphas[kind], mask[kind]) for kind in space.kinds
+  }

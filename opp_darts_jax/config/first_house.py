@@ -1,0 +1,38 @@
+"""Configs of runs that earlier releases began, as this one would write them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_SCHEDULES = {'opp': 'progressive', 'darts': 'plain'}
+
+
+def as_of_now(
+  found: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+  """A stored config with the names and the fields of today.
+
+  Args:
+    found: what `config.json` holds.
+    defaults: a config of the same kind as nested fields; what was not there yet
+      when the run began was as it is by default.
+  """
+  renamed = dict(found)
+  schedule = dict(found.get('schedule') or {})
+  if 'method' in schedule:
+    method = schedule.pop('method')
+    schedule = {'name': _SCHEDULES.get(method, method), **schedule}
+    renamed['schedule'] = schedule
+    if renamed.get('nodes') == 4:
+      renamed['nodes'] = 0  # It was the default; all spaces had it.
+  return _filled(renamed, defaults)
+
+
+def _filled(
+  found: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+  """With what is missing, in groups of fields too."""
+  filled = {**defaults, **found}
+  for name, value in defaults.items():
+    if isinstance(value, Mapping) and isinstance(found.get(name), Mapping):
+      filled[name] = _filled(found[name], value)
+  return filled

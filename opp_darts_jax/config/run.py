@@ -1,0 +1,69 @@
+"""What searches and training have in common."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
+
+from opp_darts_jax.config import fields as fields_lib
+from opp_darts_jax.config.parts import (
+  DataConfig,
+  WeightOptimizerConfig,
+  at_least,
+)
+from opp_darts_jax.errors import check_choice
+
+COMPUTES = ('float32', 'bfloat16')
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+  """What searches and training have in common.
+
+  Attributes:
+    seed: decides all that is random: weights, alphas, order of the images,
+      augmentation and drop-path.
+    layers: cells in the network; those at layers // 3 and 2 * layers // 3 are
+      reduction cells.
+    channels: channels of the first cell.
+    epochs: passes over the training images; for a search, over D_train.
+    batch_size: images in a step; for a search, of each of D_train and D_val.
+    log_steps: steps between two lines of metrics.
+    compute: 'float32', or 'bfloat16' for what the cells compute, which GPUs and
+      TPUs do faster; weights, alphas, statistics and losses stay float32.
+    remat: whether a cell's inner values are computed again for its gradients
+      instead of kept, which takes less memory and more time; on CPU it does so
+      where equal cells are a loop alone, as the compiler undoes it elsewhere.
+    accumulate: into how many parts a step divides its batch, one after the
+      other, for less memory. Each part is normalised by itself, as if it were
+      the batch; gradients and running averages are means over the parts.
+    save_steps: steps between checkpoints within an epoch; 0 saves at the end
+      of epochs alone.
+    data: the images.
+    weights: SGD for the weights.
+  """
+
+  seed: int = 0
+  layers: int = 8
+  channels: int = 16
+  epochs: int = 50
+  batch_size: int = 64
+  log_steps: int = 50
+  compute: str = 'float32'
+  remat: bool = False
+  accumulate: int = 1
+  save_steps: int = 0
+  data: DataConfig = DataConfig()
+  weights: WeightOptimizerConfig = WeightOptimizerConfig()
+
+  def __post_init__(self) -> None:
+    for name in ('layers', 'channels', 'epochs', 'log_steps', 'accumulate'):
+      at_least(self, name, 1)
+    at_least(self, 'batch_size', 2)
+    for name in ('seed', 'save_steps'):
+      at_least(self, name, 0)
+    check_choice('compute', self.compute, COMPUTES)
+
+  @classmethod
+  def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+    """Builds the config from nested mappings; `UserError` if one is wrong."""
+    return fields_lib.from_dict(cls, fields)

@@ -1,0 +1,60 @@
+"""What a search does."""
+
+import dataclasses
+
+from opp_darts_jax.config.parts import (
+  AlphaOptimizerConfig,
+  ScheduleConfig,
+  at_least,
+  require,
+)
+from opp_darts_jax.config.run import RunConfig
+from opp_darts_jax.errors import UserError, check_choice
+
+BILEVEL_ORDERS = ('first', 'second', 'second_fd')
+LAYOUTS = ('auto', 'loop', 'batch')
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig(RunConfig):
+  """A search for a cell, by default as published for CIFAR-10.
+
+  Attributes:
+    space: the search space: 'darts', 's1' to 's4', 'nasbench201', or your own
+      as 'MODULE:NAME' or 'FILE.py:NAME'.
+    nodes: intermediate nodes of a cell; 0 is the space's own number.
+    method: the search method: 'darts', 'pc_darts', 'pc_darts(partial=2)', or
+      your own, as a space; a schedule goes around it.
+    train_fraction: share of the training images that is D_train.
+    order: alpha step of 'first' order, exact 'second' order, or second order
+      by finite differences as published, 'second_fd'.
+    layout: how the edges of a cell are run: 'loop' (meant for CPU), 'batch'
+      (GPU and TPU), or by the device, 'auto'. It changes speed, not results.
+    alphas: Adam for the alphas.
+    schedule: when operations enter.
+  """
+
+  space: str = 'darts'
+  nodes: int = 0
+  method: str = 'darts'
+  train_fraction: float = 0.5
+  order: str = 'first'
+  layout: str = 'auto'
+  alphas: AlphaOptimizerConfig = AlphaOptimizerConfig()
+  schedule: ScheduleConfig = ScheduleConfig()
+
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    check_choice('order', self.order, BILEVEL_ORDERS)
+    check_choice('layout', self.layout, LAYOUTS)
+    at_least(self, 'nodes', 0)
+    for name in ('space', 'method'):
+      require(getattr(self, name), name, bool, f'the name of a {name}')
+    require(
+      self.train_fraction, 'train_fraction', lambda v: 0 < v < 1, 'in (0, 1)'
+    )
+    if self.data.stream:
+      raise UserError(
+        'data.stream is for training; a search holds its images in memory: '
+        'take a part of them with data.max_train, or a smaller data.image_size.'
+      )

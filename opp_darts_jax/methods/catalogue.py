@@ -1,0 +1,50 @@
+"""The methods and schedules that ship with the package, by name."""
+
+from collections.abc import Callable, Mapping
+
+from opp_darts_jax import naming
+from opp_darts_jax.config import ScheduleConfig, SearchConfig
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.method import Method
+from opp_darts_jax.methods.pc_darts import pc_darts
+from opp_darts_jax.methods.progressive import progressive
+
+Schedule = Callable[[Method, ScheduleConfig], Method]
+
+METHODS: Mapping[str, Callable[..., Method]] = {
+  'darts': darts,
+  'pc_darts': pc_darts,
+}
+
+
+def plain(method: Method, schedule: ScheduleConfig) -> Method:
+  """The method as it is: all operations enter at the first epoch."""
+  del schedule
+  return method
+
+
+SCHEDULES: Mapping[str, Schedule] = {
+  'plain': plain,
+  'progressive': progressive,
+}
+
+
+def get_method(name: str) -> Method:
+  """The method of a name, with arguments if it gives any (see naming.py).
+
+  Raises:
+    UserError: if there is none, or it does not take these arguments.
+  """
+  method = naming.make('method', name, METHODS)
+  if not isinstance(method, Method):
+    raise UserError(
+      f'Expected a Method as {name}, got {type(method).__name__}.'
+    )
+  return method
+
+
+def configured_method(config: SearchConfig) -> Method:
+  """The method that a config names, in the schedule that it names."""
+  schedule = naming.find('schedule', config.schedule.name, SCHEDULES)
+  return schedule(get_method(config.method), config.schedule)

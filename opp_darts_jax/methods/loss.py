@@ -1,0 +1,142 @@
+"""The losses of a search, and their gradients."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.methods.accumulate import mean_over_parts
+from opp_darts_jax.methods.method import Draw, Method, Progress, Term
+from opp_darts_jax.methods.state import Batch, Pass, SearchState
+from opp_darts_jax.methods.tables import Tables
+from opp_darts_jax.spaces.space import Space
+from opp_darts_jax.supernet.supernet import Supernet
+
+# (weights, parameters, batch, key) -> the value that is derived, and a `Pass`.
+Loss = Callable[[Any, Any, Batch, jax.Array], tuple[jax.Array, Pass]]
+# Far from what else is drawn with a pass's key.
+_DRAW = 0x0D3A
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """What a search does: its steps are functions of it and of the state.
+
+  Attributes:
+    config: of the search.
+    space: what is searched.
+    method: by which.
+    model: the supernet, of the space that the method prepares.
+    per_epoch: steps of an epoch.
+  """
+
+  config: SearchConfig
+  space: Space
+  method: Method
+  model: Supernet
+  per_epoch: int
+
+  def progress(self, step: jax.Array) -> Progress:
+    """Where a search is after as many steps."""
+    return Progress(step, step // self.per_epoch, self.config.epochs)
+
+  def draw(self, state: SearchState, key: jax.Array) -> Draw:
+    """By what chance operation weights are taken in the pass of a key."""
+    return Draw(jax.random.fold_in(key, _DRAW), self.progress(state.step))
+
+  def supernet_mask(self, mask: Tables) -> Tables:
+    """The mask of the supernet's operations: those beside the space's too."""
+    own = len(self.space.operations)
+    whole = self.model.space.mask()
+    return {
+      kind: jnp.concatenate([m, whole[kind][:, own:]], 1)
+      if whole[kind].shape != m.shape
+      else m
+      for kind, m in mask.items()
+    }
+
+  def tables(self, params: Any, mask: Tables, draw: Draw) -> Tables:
+    """The operation weights that the method makes of its parameters."""
+    return self.method.weights(self.space, params, mask, draw)
+
+
+def make_task(
+  config: SearchConfig,
+  space: Space,
+  method: Method,
+  classes: int,
+  per_epoch: int,
+) -> Task:
+  """The task of a config, with the supernet that it describes."""
+  model = Supernet(
+    method.prepare(space),
+    config.layers,
+    config.channels,
+    classes,
+    config.layout,
+    config.compute,
+    config.remat,
+    method.partial,
+  )
+  return Task(config, space, method, model, per_epoch)
+
+
+def table_loss(
+  task: Task, batch_stats: Any, mask: Tables
+) -> Callable[[Any, Tables, Batch, jax.Array], tuple[jax.Array, Pass]]:
+  """(weights, operation weights, batch, key) -> mean cross entropy, `Pass`."""
+  whole = task.supernet_mask(mask)
+
+  def loss(weights, tables, batch, key):
+    logits, changed = task.model.apply(
+      {'params': weights, 'batch_stats': batch_stats},
+      batch.images,
+      tables,
+      whole,
+      True,
+      key,
+      mutable=['batch_stats'],
+    )
+    losses = optax.softmax_cross_entropy_with_integer_labels(
+      logits, batch.labels
+    )
+    right = (logits.argmax(-1) == batch.labels).mean()
+    mean = losses.mean()
+    return mean, Pass(changed['batch_stats'], mean, right)
+
+  return loss
+
+
+def make_loss(
+  task: Task, state: SearchState, term: Term, mask: Tables | None = None
+) -> Loss:
+  """The loss of the state's running averages and mask, or of another mask.
+
+  Args:
+    task: of the search.
+    state: of it; weights and parameters are arguments of the loss.
+    term: what is added to the mean cross entropy.
+    mask: which operations are in the supernet; None is the state's.
+  """
+  mask = state.mask if mask is None else mask
+  at_tables = table_loss(task, state.batch_stats, mask)
+
+  def loss(weights, params, batch, key):
+    draw = task.draw(state, key)
+    tables = task.tables(params, mask, draw)
+    value, own_pass = at_tables(weights, tables, batch, key)
+    return value + term(task.space, params, mask, draw), own_pass
+
+  return loss
+
+
+def make_gradient(
+  loss: Callable[..., Any], argnums: int | tuple[int, ...], parts: int
+) -> Callable[..., tuple[tuple[jax.Array, Pass], Any]]:
+  """`jax.value_and_grad` of a loss, as the mean over parts of the batch."""
+  gradient = jax.value_and_grad(loss, argnums, has_aux=True)
+  return mean_over_parts(gradient, parts, batch_argnums=(2,), key_argnum=3)
