@@ -15,6 +15,7 @@ import numpy as np
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.growth import all_enter
+from opp_darts_jax.methods.rates import cosine_rate
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import Pass, SearchState
 from opp_darts_jax.methods.tables import Tables
@@ -116,9 +117,9 @@ class Method(NamedTuple):
     check: (config, space) -> None; raises `UserError` if they do not fit.
     begin_epoch: (search, state, epoch, stages before) -> `Change`: growth,
       freezing, selection, stopping.
-    learning_rate: (config, epoch, epochs at which stages began) -> of weights;
-      None takes one cosine.
+    learning_rate: (config, epoch, epochs at which stages began) -> of weights.
     derive: (method, search, state) -> what has been found; it may evaluate.
+    summary: when operations enter, for whoever watches.
   """
 
   name: str
@@ -140,7 +141,8 @@ class Method(NamedTuple):
   begin_epoch: Callable[[Search, SearchState, int, Sequence[Stage]], Change] = (
     all_enter
   )
-  learning_rate: Callable[[SearchConfig, int, Sequence[int]], float] | None = (
-    None
+  learning_rate: Callable[[SearchConfig, int, Sequence[int]], float] = (
+    cosine_rate
   )
   derive: Callable[['Method', Search, SearchState], Genotype] = derive_by_scores
+  summary: str = 'all operations at epoch 0'

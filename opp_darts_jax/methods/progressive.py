@@ -45,8 +45,18 @@ def progressive(method: Method, schedule: ScheduleConfig) -> Method:
     name=f'progressive {method.name}',
     check=check,
     begin_epoch=begin_epoch,
-    learning_rate=learning_rate,
+    summary=_summary(schedule),
   )
+
+
+def _summary(schedule: ScheduleConfig) -> str:
+  every = f'one operation every {schedule.stage_epochs} epochs'
+  if schedule.selection in ('largest', 'smallest'):
+    return (
+      f'{every}, {schedule.selection} operation loss next, {SKIP} last '
+      '(OPP-DARTS)'
+    )
+  return f'{every}, {schedule.selection} order'
 
 
 def _next_stage(
@@ -173,29 +183,3 @@ def check_length(
       f'{space.name!r} to enter, one every {schedule.stage_epochs} '
       f'epochs (schedule.stage_epochs); got {config.epochs}.'
     )
-
-
-def learning_rate(
-  config: SearchConfig, epoch: int, stage_epochs: Sequence[int]
-) -> float:
-  """The weights' learning rate in an epoch.
-
-  Args:
-    config: its cosine over all epochs; 'reanchored' starts it anew from the
-      current rate at each stage.
-    epoch: counted from 0.
-    stage_epochs: at which stages began, ascending.
-  """
-  rates = config.weights
-  least = rates.learning_rate_min
-
-  def cosine(start, rate, at):
-    share = (at - start) / (config.epochs - start)
-    return least + (rate - least) * (1 + math.cos(math.pi * share)) / 2
-
-  start, rate = 0, rates.learning_rate
-  if config.schedule.cosine == 'reanchored':
-    for begin in stage_epochs:
-      if begin <= epoch:
-        start, rate = begin, cosine(start, rate, begin)
-  return cosine(start, rate, epoch)

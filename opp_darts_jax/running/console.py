@@ -75,13 +75,11 @@ def loss_table(losses: Mapping[str, float], entered: tuple[str, ...]) -> str:
 
 
 def genotype_lines(genotype: Genotype) -> str:
-  """Both cells, an edge as operation(source)."""
-
-  def cell(entries):
-    return ' '.join(f'{operation}({source})' for operation, source in entries)
-
-  return (
-    f'    normal {cell(genotype.normal)}\n    reduce {cell(genotype.reduce)}'
+  """A line a cell, an edge as operation(source)."""
+  return '\n'.join(
+    f'    {cell.kind} '
+    + ' '.join(f'{edge.operation}({edge.source})' for edge in cell.edges)
+    for cell in genotype.cells
   )
 
 

@@ -207,6 +207,7 @@ def open_run(
   per_epoch: int,
   state: Any,
   zeros: Any,
+  signals: bool = True,
 ) -> Iterator[Run]:
   """Opens a workdir for a run, or for what is left of it.
 
@@ -216,13 +217,17 @@ def open_run(
     per_epoch: steps of an epoch.
     state: the first one, on the devices.
     zeros: the metrics' sums before a step, likewise.
+    signals: whether SIGTERM and SIGINT stop the run, instead of what they do
+      where it runs: a notebook has handlers of its own.
 
   Raises:
     UserError: if the workdir or its checkpoints cannot be used.
   """
   with contextlib.ExitStack() as stack:
     folder = stack.enter_context(open_workdir(workdir, config))
-    interruption = stack.enter_context(Interruption())
+    interruption = Interruption()
+    if signals:
+      stack.enter_context(interruption)
     # Of several processes all have a part in a checkpoint.
     checkpoints = stack.enter_context(Checkpoints(pathlib.Path(workdir)))
     yield Run(

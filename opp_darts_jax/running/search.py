@@ -2,22 +2,29 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data import dataset
 from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.data.dataset import ImageData
-from opp_darts_jax.data.split import count_batches
+from opp_darts_jax.data.split import count_batches, halves
 from opp_darts_jax.genotypes.genotype import Genotype
-from opp_darts_jax.genotypes.space import SearchSpace, get_space
-from opp_darts_jax.methods import architecture, progressive
-from opp_darts_jax.methods.bilevel import Metrics, SearchState
-from opp_darts_jax.methods.progressive import Stage
-from opp_darts_jax.running import console, metrics, runs, search_records
+from opp_darts_jax.methods import growth
+from opp_darts_jax.methods.catalogue import configured_method
+from opp_darts_jax.methods.loss import make_task
+from opp_darts_jax.methods.method import Method
+from opp_darts_jax.methods.stages import Stage
+from opp_darts_jax.methods.state import Metrics, SearchState
+from opp_darts_jax.methods.tables import Tables
+from opp_darts_jax.networks.network import count_weights
+from opp_darts_jax.running import callbacks, console, metrics, runs
+from opp_darts_jax.running.callbacks import OnEpoch
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.runs import Run
 from opp_darts_jax.running.search_programs import (
@@ -25,83 +32,128 @@ from opp_darts_jax.running.search_programs import (
   SearchData,
   make_programs,
 )
-from opp_darts_jax.supernet.supernet import Supernet
+from opp_darts_jax.spaces.catalogue import get_space
+from opp_darts_jax.spaces.space import Space
 
 
-@dataclasses.dataclass(frozen=True)
-class _Search:
-  """What stays the same throughout a search."""
-
-  config: SearchConfig
-  space: SearchSpace
-  programs: Programs
-  data: SearchData
-  devices: Devices
-  key: jax.Array
-  per_epoch: int
-
-
-def run_search(config: SearchConfig, workdir: str | pathlib.Path) -> Genotype:
+def run_search(
+  config: SearchConfig,
+  workdir: str | pathlib.Path,
+  *,
+  data: ImageData | None = None,
+  space: Space | None = None,
+  method: Method | None = None,
+  on_epoch: OnEpoch | Iterable[OnEpoch] = (),
+  signals: bool = True,
+) -> Genotype:
   """Searches a cell, writing everything into `workdir`.
 
-  The files: `config.json`, `metrics.jsonl`, `alphas.jsonl`, `genotype.json`,
-  TensorBoard events, and checkpoints, from which the same call goes on after
-  an interruption.
+  The files: `config.json`, `space.json`, `metrics.jsonl`, `alphas.jsonl`,
+  `genotype.json`, TensorBoard events, and checkpoints, from which the same call
+  goes on after an interruption.
 
   Args:
     config: what to do.
     workdir: a folder; made if it is missing.
+    data: the images; None reads those that the config names.
+    space: None takes the one that the config names.
+    method: with its schedule around it; None takes those of the config.
+    on_epoch: called with an `EpochRecord` after each epoch; what returns True
+      ends the search there.
+    signals: whether SIGTERM and SIGINT save the run before they end it.
 
   Returns:
     The genotype of the last epoch.
 
   Raises:
-    UserError: if the config does not fit the images, or the workdir holds a
-      run of another config.
+    UserError: if the config does not fit the images, the space or the method,
+      or the workdir holds a run of another config.
   """
-  progressive.check_length(config)
+  if space is not None:
+    config = dataclasses.replace(config, space=space.name)
+  else:
+    space = get_space(config.space, config.nodes)
+  if method is not None:
+    config = dataclasses.replace(config, method=method.name)
+  else:
+    method = configured_method(config)
+  method.check(config, space)
   devices = Devices()
   devices.check(config.batch_size, config.accumulate)
-  images = dataset.load(config.data)
-  search = _prepare(config, images, devices)
+  images = dataset.load(config.data) if data is None else data
+  search = _prepare(config, space, method, images, devices)
   zeros = devices.copy(Metrics.zeros())
   with runs.open_run(
-    workdir, config, search.per_epoch, _begin(search), zeros
+    workdir, config, search.per_epoch, search.begin(), zeros, signals
   ) as run:
-    alphas = run.lines('alphas.jsonl')
-    halves = len(search.data.train_rows), len(search.data.val_rows)
-    run.screen.say(
-      search_records.plan(
-        config, images, halves, search.per_epoch, workdir, run
-      )
-    )
-    state = run.state
-    stages = [Stage.from_json(stage) for stage in run.known.get('stages', [])]
-    genotype = _derive(search, state)
-    for epoch in range(run.epoch, config.epochs):
-      if _stage_begins(config, epoch, stages):
-        state, stage = _next_stage(search, state, epoch, stages, run)
-        stages.append(stage)
-        search_records.record_stage(stages, epoch * search.per_epoch, run)
-      state, summary = _run_epoch(search, state, epoch, stages, run)
-      previous, genotype = genotype, _derive(search, state)
-      search_records.record_epoch(
-        epoch, int(state.step), summary, genotype, run
-      )
-      if genotype != previous:
-        run.screen.say(console.genotype_lines(genotype))
-      alphas.write(search_records.alpha_record(search.space, state, epoch))
-      metrics.write_json(run.folder / 'genotype.json', genotype.to_dict())
-      accuracy = summary['eval_accuracy']
-      run.end_epoch(state, epoch, _known(stages), accuracy)
-  return genotype
+    search.run = run
+    metrics.write_json(run.folder / 'space.json', space.describe())
+    own = [on_epoch] if callable(on_epoch) else list(on_epoch)
+    watchers = [*callbacks.built_in(run, space), *own]
+    run.screen.say(_plan(search, images, workdir))
+    return _run_epochs(search, watchers)
+
+
+@dataclasses.dataclass
+class RunningSearch:
+  """A search as its methods see it (`stages.Search`), and what runs it.
+
+  All but `run` stay the same throughout.
+  """
+
+  config: SearchConfig
+  space: Space
+  method: Method
+  key: jax.Array
+  programs: Programs
+  data: SearchData
+  devices: Devices
+  per_epoch: int
+  run: Run = dataclasses.field(init=False)
+
+  def begin(self) -> SearchState:
+    """The state before the first stage."""
+    state = self.fresh(jax.random.fold_in(self.key, 0))
+    return self.devices.copy(growth.without_operations(state, self.space))
+
+  def fresh(self, key: jax.Array) -> SearchState:
+    """An initial state, every operation with fresh weights."""
+    return self.programs.init(key)
+
+  def score(
+    self, state: SearchState, mask: Mapping[str, np.ndarray], key: jax.Array
+  ) -> float:
+    """The operation loss of what a mask has, over batches of D_train."""
+    batches = self.config.schedule.score_batches or self.per_epoch
+    batches = min(batches, self.per_epoch)
+    total = self.devices.copy(jnp.zeros(()))
+    pace = self.run.pace
+    at = 0
+    while at < batches:
+      self.run.stop_if_asked(int(state.step))
+      size = min(pace.size, batches - at)
+      pace.start()
+      total = self.programs.score(total, state, mask, self.data, key, at, size)
+      total.block_until_ready()
+      pace.finish(size)
+      at += size
+    return float(total) / batches
+
+  def accuracy(
+    self, state: SearchState, tables: Tables | None = None
+  ) -> float:
+    """On D_val, with these operation weights instead of the method's."""
+    return float(self.programs.evaluate(state, self.data, tables).accuracy)
 
 
 def _prepare(
-  config: SearchConfig, images: ImageData, devices: Devices
-) -> _Search:
-  space = get_space(config.space)
-  rows = dataset.halves(
+  config: SearchConfig,
+  space: Space,
+  method: Method,
+  images: ImageData,
+  devices: Devices,
+) -> RunningSearch:
+  rows = halves(
     images.train.labels, config.train_fraction, config.data.split_seed
   )
   per_epoch, _ = (
@@ -110,122 +162,54 @@ def _prepare(
     )
     for half, part in zip(('D_train', 'D_val'), rows)
   )
-  model = Supernet(
-    space,
-    config.nodes,
-    config.layers,
-    config.channels,
-    images.num_classes,
-    config.layout,
-    config.compute,
-    config.remat,
-  )
-  programs = make_programs(
-    model,
-    config,
-    Augmentation.of(images, config.data),
-    images.image_shape,
-    jax.tree.map(jnp.asarray, space.mask(config.nodes)),
-    devices,
-  )
+  task = make_task(config, space, method, images.num_classes, per_epoch)
+  augmentation = Augmentation.of(images, config.data)
+  programs = make_programs(task, augmentation, images.image_shape, devices)
   on_device = SearchData(*devices.copy((*images.train, *rows)))
   key = devices.copy(jax.random.key(config.seed))
-  return _Search(config, space, programs, on_device, devices, key, per_epoch)
+  return RunningSearch(
+    config, space, method, key, programs, on_device, devices, per_epoch
+  )
 
 
-def _begin(search: _Search) -> SearchState:
-  """The state before the first stage."""
-  key = jax.random.fold_in(search.key, 0)
-  state = search.programs.init(key)
-  state = progressive.without_operations(state, search.space)
-  return search.devices.copy(state)
-
-
-def _known(stages: list[Stage]) -> dict[str, Any]:
-  """What a checkpoint has beside the state."""
-  return {'stages': [stage._asdict() for stage in stages]}
-
-
-def _active(stages: list[Stage]) -> list[str]:
-  return [operation for stage in stages for operation in stage.entered]
-
-
-def _stage_begins(
-  config: SearchConfig, epoch: int, stages: list[Stage]
-) -> bool:
-  """Whether operations enter at this epoch, and have not done so yet."""
-  if stages and stages[-1].epoch == epoch:
-    return False
-  return progressive.stage_begins(config, epoch, _active(stages))
-
-
-def _next_stage(
-  search: _Search,
-  state: SearchState,
-  epoch: int,
-  stages: list[Stage],
-  run: Run,
-) -> tuple[SearchState, Stage]:
-  """Chooses the operations that enter now, and grows the state by them.
-
-  All of it follows from the state and the seed: a run that is cut off here
-  begins the choice again, with the same fresh weights.
-  """
-  config, space = search.config, search.space
-  active = _active(stages)
-  key = jax.random.fold_in(jax.random.fold_in(search.key, 1), len(active))
-  init_key, score_key = jax.random.split(key)
-  fresh = search.programs.init(init_key)
-  names = progressive.candidates(space, config.schedule, active)
-  losses: dict[str, float] = {}
-  if config.schedule.method == 'darts':
-    entered = space.operations
-  else:
-    if progressive.needs_scores(config.schedule, names):
-      offered = progressive.offer(state, fresh, space, names)
-      for name in names:
-        mask = space.mask(config.nodes, [*active, name])
-        losses[name] = _score(search, offered, mask, score_key, epoch, run)
-    ranked = progressive.rank(
-      config.schedule, names, losses, (config.seed, len(active))
+def _run_epochs(
+  search: RunningSearch, watchers: Sequence[OnEpoch]
+) -> Genotype:
+  """All epochs that are left, or up to where a method or watcher ends them."""
+  config, method, run = search.config, search.method, search.run
+  state, known = run.state, run.known
+  stages = [Stage.from_json(stage) for stage in known.get('stages', [])]
+  for epoch in range(run.epoch, config.epochs):
+    if known.get('stopped'):
+      break
+    # A run that goes on within an epoch has begun it before.
+    if not (stages and stages[-1].epoch == epoch):
+      state, stage, stop = method.begin_epoch(search, state, epoch, stages)
+      state = search.devices.copy(state)
+      if stop:
+        break
+      if stage is not None:
+        stages.append(stage)
+        callbacks.record_stage(stages, epoch * search.per_epoch, run)
+    known = {'stages': [stage._asdict() for stage in stages]}
+    state, means = _run_epoch(search, state, epoch, stages, known)
+    genotype = method.derive(method, search, state)
+    record = callbacks.record_of(
+      config.epochs, epoch, state, means, genotype, stages, run.folder
     )
-    entered = progressive.entering(space, config.nodes, active, ranked)
-  state = progressive.grow(state, fresh, config, active, entered)
-  return search.devices.copy(state), Stage(epoch, entered, losses)
-
-
-def _score(
-  search: _Search,
-  offered: SearchState,
-  mask: Any,
-  key: jax.Array,
-  epoch: int,
-  run: Run,
-) -> float:
-  """The operation loss of what this mask has, over batches of D_train."""
-  batches = search.config.schedule.score_batches or search.per_epoch
-  batches = min(batches, search.per_epoch)
-  total = search.devices.copy(jnp.zeros(()))
-  at = 0
-  while at < batches:
-    run.stop_if_asked(epoch * search.per_epoch)
-    size = min(run.pace.size, batches - at)
-    run.pace.start()
-    total = search.programs.score(
-      total, offered, mask, search.data, key, at, size
-    )
-    total.block_until_ready()
-    run.pace.finish(size)
-    at += size
-  return float(total) / batches
+    # All are called, whichever asks for the end.
+    if any([watcher(record) is True for watcher in watchers]):
+      known['stopped'] = epoch
+    run.end_epoch(state, epoch, known, means['eval_accuracy'])
+  return method.derive(method, search, state)
 
 
 def _run_epoch(
-  search: _Search,
+  search: RunningSearch,
   state: SearchState,
   epoch: int,
-  stages: list[Stage],
-  run: Run,
+  stages: Sequence[Stage],
+  known: Mapping[str, Any],
 ) -> tuple[SearchState, dict[str, float]]:
   """All steps of an epoch.
 
@@ -234,7 +218,7 @@ def _run_epoch(
     D_val by the running averages.
   """
   starts = [stage.epoch for stage in stages]
-  rate = progressive.learning_rate(search.config, epoch, starts)
+  rate = search.method.learning_rate(search.config, epoch, starts)
   key = jax.random.fold_in(search.key, 2)
 
   def dispatch(
@@ -242,7 +226,7 @@ def _run_epoch(
   ) -> tuple[SearchState, Metrics]:
     return search.programs.steps(state, sums, search.data, key, rate, count)
 
-  state, means = run.steps(dispatch, state, epoch, rate, _known(stages))
+  state, means = search.run.steps(dispatch, state, epoch, rate, known)
   found = search.programs.evaluate(state, search.data)
   return state, {
     **means,
@@ -251,7 +235,27 @@ def _run_epoch(
   }
 
 
-def _derive(search: _Search, state: SearchState) -> Genotype:
-  return architecture.derive_genotype(
-    state.alphas, state.mask, search.space.operations, search.config.nodes
-  )
+def _plan(
+  search: RunningSearch, images: ImageData, workdir: str | pathlib.Path
+) -> str:
+  """What the run will do, in a few lines."""
+  config, space, run = search.config, search.space, search.run
+  # The state has the weights of all operations, whichever have entered.
+  weights = count_weights({'params': run.state.weights})
+  halves = len(search.data.train_rows), len(search.data.val_rows)
+  height, width, channels = images.image_shape
+  lines = [
+    f'Search in {workdir}'
+    + (f', going on after step {run.step}' if run.step else ''),
+    f'  device    {console.device()}',
+    f'  data      {images.name}: {halves[0]} images for weights, {halves[1]} '
+    f'for alphas, {height}x{width}x{channels}, {images.num_classes} classes',
+    f'  space     {config.space}: {", ".join(space.names)}',
+    f'  supernet  {config.layers} cells, {space.graph.nodes} nodes, '
+    f'{config.channels} channels: {weights:,} weights when complete',
+    f'  method    {search.method.name}',
+    f'  stages    {search.method.summary}',
+    f'  steps     {config.epochs} epochs of {search.per_epoch} steps, batch '
+    f'{config.batch_size}, {config.order} order alpha steps',
+  ]
+  return '\n'.join(lines)

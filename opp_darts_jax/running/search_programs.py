@@ -7,21 +7,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data import augment
 from opp_darts_jax.data.augment import Augmentation
-from opp_darts_jax.methods.bilevel import (
-  Batch,
-  Metrics,
-  SearchState,
-  init_state,
-  make_loss,
-  search_step,
-)
+from opp_darts_jax.methods.halves import init_state
+from opp_darts_jax.methods.loss import Task, make_loss
+from opp_darts_jax.methods.method import Draw, no_term
+from opp_darts_jax.methods.state import Batch, Metrics, SearchState
+from opp_darts_jax.methods.steps import search_step
 from opp_darts_jax.running import evaluation
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.evaluation import Evaluation
-from opp_darts_jax.supernet.supernet import Supernet
 
 
 class SearchData(NamedTuple):
@@ -51,8 +46,8 @@ class Programs(NamedTuple):
     score: (total, state, mask, data, key, first, count) -> the total plus the
       losses on `count` batches, from the `first` on, of D_train in an order
       that the key decides; nothing else changes.
-    evaluate: (state, data) -> the `Evaluation` on D_val, by the running
-      averages.
+    evaluate: (state, data, operation weights or None for the method's) -> the
+      `Evaluation` on D_val, by the running averages.
   """
 
   init: Callable[[jax.Array], SearchState]
@@ -62,24 +57,22 @@ class Programs(NamedTuple):
 
 
 def make_programs(
-  model: Supernet,
-  config: SearchConfig,
+  task: Task,
   augmentation: Augmentation,
   image_shape: tuple[int, ...],
-  mask: Any,
   devices: Devices,
 ) -> Programs:
   """Builds the programs; each is compiled when it is first called.
 
   Args:
-    model: the supernet.
-    config: of the search.
-    augmentation: of training images.
+    task: of the search.
+    augmentation: of all batches that losses are taken on.
     image_shape: (H, W, C).
-    mask: the tables of all operations.
     devices: over which batches are divided.
   """
-  size = config.batch_size
+  size = task.config.batch_size
+  model = task.model
+  mask = jax.tree.map(jnp.asarray, task.space.mask())
 
   def draw(data, rows, order, position, key):
     chosen = rows[augment.batch(order, position, size)]
@@ -87,11 +80,11 @@ def make_programs(
     return devices.divide(Batch(images, data.labels[chosen]))
 
   def init(key):
-    return init_state(model, config, key, image_shape, mask)
+    return init_state(task, key, image_shape, mask)
 
   def steps(state, sums, data, key, learning_rate, count):
     counts = len(data.train_rows), len(data.val_rows)
-    per_epoch = counts[0] // size
+    per_epoch = task.per_epoch
     epoch = state.step // per_epoch
     train_key, val_key, step_key = jax.random.split(key, 3)
     train_order = augment.epoch_order(train_key, epoch, counts[0])
@@ -105,7 +98,7 @@ def make_programs(
       position %= counts[1] // size
       val = draw(data, data.val_rows, val_order, position, keys[1])
       state, metrics = search_step(
-        model, config, state, learning_rate, train, val, keys[2]
+        task, state, learning_rate, train, val, keys[2]
       )
       return state, jax.tree.map(jnp.add, sums, metrics)
 
@@ -114,7 +107,7 @@ def make_programs(
   def score(total, state, mask, data, key, first, count):
     order_key, batch_key = jax.random.split(key)
     order = augment.epoch_order(order_key, 0, len(data.train_rows))
-    loss = make_loss(model, state.batch_stats, mask)
+    loss = make_loss(task, state, no_term, mask)
 
     def body(i, total):
       draw_key, loss_key = jax.random.split(jax.random.fold_in(batch_key, i))
@@ -123,15 +116,22 @@ def make_programs(
 
     return jax.lax.fori_loop(first, first + count, body, total)
 
-  def evaluate(state, data):
+  def evaluate(state, data, tables=None):
+    whole = task.supernet_mask(state.mask)
+
     def logits(images, i):
+      key = jax.random.key(i)
+      used = tables
+      if used is None:
+        chance = Draw(key, task.progress(state.step))
+        used = task.tables(state.alphas, state.mask, chance)
       return model.apply(
         {'params': state.weights, 'batch_stats': state.batch_stats},
         devices.divide(images),
-        state.alphas,
-        state.mask,
+        used,
+        whole,
         train=False,
-        key=jax.random.key(i),
+        key=key,
       )
 
     return evaluation.evaluate(

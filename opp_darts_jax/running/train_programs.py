@@ -12,7 +12,7 @@ from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.data import augment
 from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.methods.accumulate import mean_over_parts
-from opp_darts_jax.methods.bilevel import weight_optimizer
+from opp_darts_jax.methods.optimizers import weight_optimizer
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.evaluation import Evaluation, evaluate

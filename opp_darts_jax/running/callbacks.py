@@ -1,0 +1,131 @@
+"""What watches a search: functions that are called at the end of every epoch.
+
+The files of a run and what is shown of it are such functions, and a user's own
+are the same kind.
+"""
+
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.methods.stages import Stage
+from opp_darts_jax.methods.state import SearchState
+from opp_darts_jax.running import console, metrics
+from opp_darts_jax.running.runs import Run
+from opp_darts_jax.spaces.space import Space
+
+
+class EpochRecord(NamedTuple):
+  """What an epoch of a search has come to.
+
+  Attributes:
+    epoch: its number, from 0.
+    epochs: of the whole search.
+    step: steps taken.
+    metrics: means over the epoch of `train_loss`, `train_accuracy`, `val_loss`
+      and `val_accuracy` (of the steps' batches; NaN while alphas rest), and
+      `eval_loss` and `eval_accuracy`, on all of D_val by the running averages.
+    genotype: what the search would give if it ended now.
+    alphas: the method's parameters as nested lists; None where an operation is
+      not active.
+    stages: so far.
+    workdir: of the run.
+  """
+
+  epoch: int
+  epochs: int
+  step: int
+  metrics: Mapping[str, float]
+  genotype: Genotype
+  alphas: Mapping[str, Any]
+  stages: Sequence[Stage]
+  workdir: pathlib.Path
+
+
+# It may end the search after this epoch, by returning True.
+OnEpoch = Callable[[EpochRecord], bool | None]
+
+
+def record_of(
+  epochs: int,
+  epoch: int,
+  state: SearchState,
+  means: Mapping[str, float],
+  genotype: Genotype,
+  stages: Sequence[Stage],
+  workdir: pathlib.Path,
+) -> EpochRecord:
+  """The record of an epoch that has ended."""
+  params, mask = jax.device_get((state.alphas, state.mask))
+  alphas = jax.tree.map(np.ndarray.tolist, params)
+  for kind, table in mask.items():
+    known = np.where(table, params[kind].astype(object), None)
+    alphas[kind] = known.tolist()
+  step = int(state.step)
+  return EpochRecord(
+    epoch, epochs, step, means, genotype, alphas, tuple(stages), workdir
+  )
+
+
+def built_in(run: Run, space: Space) -> list[OnEpoch]:
+  """The watchers of every search: its files, and the screen."""
+  lines = run.lines('alphas.jsonl')
+  kinds = space.kinds
+
+  def write_metrics(record: EpochRecord) -> None:
+    run.writer.write(
+      'epoch',
+      record.step,
+      record.epoch,
+      **record.metrics,
+      **{f'skip_{k}': record.genotype.num_skips(k) for k in kinds},
+      genotype=record.genotype.to_dict(),
+    )
+
+  def write_alphas(record: EpochRecord) -> None:
+    at = {'epoch': record.epoch, 'step': record.step}
+    lines.write({**at, 'operations': space.names, **record.alphas})
+
+  def write_genotype(record: EpochRecord) -> None:
+    path = run.folder / 'genotype.json'
+    metrics.write_json(path, record.genotype.to_dict())
+
+  shown: list[Genotype] = []
+
+  def show(record: EpochRecord) -> None:
+    run.screen.progress(
+      'epoch {}: loss {train_loss:.4f}, accuracy {train_accuracy:.4f}; on '
+      'D_val {eval_loss:.4f}, {eval_accuracy:.4f}'.format(
+        record.epoch, **record.metrics
+      )
+    )
+    if shown != [record.genotype]:
+      shown[:] = [record.genotype]
+      run.screen.say(console.genotype_lines(record.genotype))
+
+  return [write_metrics, write_alphas, write_genotype, show]
+
+
+def record_stage(stages: Sequence[Stage], step: int, run: Run) -> None:
+  """Writes and shows the stage that has just begun, the last one."""
+  stage = stages[-1]
+  before = [o for before in stages[:-1] for o in before.entered]
+  run.writer.write(
+    'stage',
+    step,
+    stage.epoch,
+    stage=len(stages) - 1,
+    losses=stage.losses,
+    entered=stage.entered,
+    active=[*before, *stage.entered],
+  )
+  run.screen.say(
+    f'stage {len(stages) - 1}, epoch {stage.epoch}: enters '
+    f'{", ".join(stage.entered)}, beside {", ".join(before) or "nothing yet"}'
+  )
+  if stage.losses:
+    run.screen.say(console.loss_table(stage.losses, stage.entered))
