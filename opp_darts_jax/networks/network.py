@@ -1,4 +1,4 @@
-"""The evaluation network of a genotype: the same operations, one an edge.
+"""The network of a genotype: its space's skeleton, one operation an edge.
 
 As in DARTS (Liu et al., ICLR 2019, section 3.2): normalisations have scales
 and biases, pools stand bare, and drop-path (Larsson et al., "FractalNet",
@@ -8,129 +8,22 @@ ICLR 2017) thins the edges out while training.
 import functools
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from opp_darts_jax.genotypes.genotype import Edge, Genotype
-from opp_darts_jax.genotypes.space import SKIP
-from opp_darts_jax.networks.stack import at, equal_cells, scan_cells
-from opp_darts_jax.operations.layers import (
-  AuxiliaryHead,
-  Classifier,
-  ConvNorm,
-  Preprocess,
-  cell_plan,
-  reduction_layers,
-)
-from opp_darts_jax.operations.norm import BatchNorm, Measured, Normalised
-from opp_darts_jax.operations.primitives import PRIMITIVES
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.networks.cell import Draws, NetworkCell, drop_path_factors
+from opp_darts_jax.networks.stack import at, equal_parts, scan_cells
+from opp_darts_jax.operations.layers import AuxiliaryHead
+from opp_darts_jax.spaces.darts import DARTS
+from opp_darts_jax.spaces.skeleton import Arrays, Part, reduction_layers
+from opp_darts_jax.spaces.space import Space
 
-
-def edge_stride(source: int, reduction: bool) -> int:
-  """The stride of an edge: reduction cells halve what leaves their inputs."""
-  return 2 if reduction and source < 2 else 1
-
-
-def drop_path_factors(
-  key: jax.Array, rate: float | jax.Array, shape: tuple[int, ...]
-) -> jax.Array:
-  """What outputs are multiplied by: 0 at this rate, else 1 / (1 - rate)."""
-  keep = 1.0 - jnp.asarray(rate, jnp.float32)
-  return jax.random.bernoulli(key, keep, shape) / keep
-
-
-class Draws(NamedTuple):
-  """What is random on an edge; on more, stacked on leading axes.
-
-  Attributes:
-    factors: (B,), of drop-path; None drops nothing.
-    key: what `noise` draws from; None where there is none.
-  """
-
-  factors: jax.Array | None = None
-  key: jax.Array | None = None
-
-
-NO_DRAWS = Draws()
-
-
-class Operation(nn.Module):
-  """An operation on one edge.
-
-  Attributes:
-    operation: its name.
-    channels: of input and output.
-    stride: of both axes.
-  """
-
-  operation: str
-  channels: int
-  stride: int
-
-  @nn.compact
-  def __call__(
-    self, x: jax.Array, train: bool, draws: Draws = NO_DRAWS
-  ) -> jax.Array:
-    """(B, H, W, C) -> (B, H/s, W/s, C), times drop-path's factors."""
-    primitive = PRIMITIVES[self.operation]
-    weights = self.param(
-      'weights', primitive.init, (), self.channels, self.stride
-    )
-    weights = jax.tree.map(lambda w: w.astype(x.dtype), weights)
-
-    def norm(measured: Measured, i: int) -> Normalised:
-      return Normalised.unchanged(BatchNorm(name=f'norm{i}')(measured, train))
-
-    y = primitive.apply(weights, x, norm, self.stride, draws.key)
-    identity = self.operation == SKIP and self.stride == 1
-    if draws.factors is None or identity:
-      return y
-    return y * draws.factors[:, None, None, None].astype(y.dtype)
-
-
-class Cell(nn.Module):
-  """A cell of a genotype.
-
-  Attributes:
-    edges: two for each intermediate node.
-    concat: the nodes whose concatenation is the output.
-    channels: of every node.
-    reduction: whether it halves the resolution.
-    after_reduction: whether the cell before does.
-  """
-
-  edges: tuple[Edge, ...]
-  concat: tuple[int, ...]
-  channels: int
-  reduction: bool
-  after_reduction: bool
-
-  @nn.compact
-  def __call__(
-    self,
-    s0: jax.Array,
-    s1: jax.Array,
-    train: bool,
-    draws: Draws = NO_DRAWS,
-  ) -> jax.Array:
-    """The outputs of the two cells before -> (B, H, W, len(concat) * C)."""
-    preprocess = Preprocess(
-      self.channels, self.after_reduction, name='preprocess'
-    )
-    states = list(preprocess(s0, s1, train))
-
-    def edge(i: int) -> jax.Array:
-      operation, source = self.edges[i]
-      stride = edge_stride(source, self.reduction)
-      apply = Operation(operation, self.channels, stride, name=f'edge{i}')
-      return apply(states[source], train, at(draws, i))
-
-    for i in range(0, len(self.edges), 2):
-      states.append(edge(i) + edge(i + 1))
-    return jnp.concatenate([states[node] for node in self.concat], -1)
+AUXILIARY = 'auxiliary_head'
 
 
 class Network(nn.Module):
@@ -138,14 +31,12 @@ class Network(nn.Module):
 
   Attributes:
     genotype: the cells.
-    layers: number of cells; those at layers // 3 and 2 * layers // 3 are
-      reduction cells.
+    layers: number of cells.
     channels: of the first cell.
     classes: number of logits.
     auxiliary: whether it has an auxiliary head.
-    imagenet: whether it is meant for large images: three convolutions before
-      the cells divide the resolution by eight, where for small ones, such as
-      CIFAR's, one convolution keeps it.
+    imagenet: whether it is meant for large images, whose resolution the stem
+      divides.
     compute: type of what the cells compute, such as 'bfloat16'; '' is that of
       the images. Weights, statistics and logits are float32 at least.
     stack: whether equal cells are compiled as one. It changes speed alone: less
@@ -153,6 +44,11 @@ class Network(nn.Module):
     remat: whether gradients compute what is inside a cell once more instead of
       keeping it, which saves memory; on CPU in stacked cells alone, as the
       compiler undoes it elsewhere.
+    space: which the cells are of: it has the skeleton and the operations.
+
+  Raises:
+    UserError: if the genotype is not of the space, or the space's networks
+      have no auxiliary head or no form for large images.
   """
 
   genotype: Genotype
@@ -164,6 +60,22 @@ class Network(nn.Module):
   compute: str = ''
   stack: bool = True
   remat: bool = False
+  space: Space = DARTS
+
+  def __post_init__(self) -> None:
+    self.space.check(self.genotype)
+    name, skeleton = self.space.name, self.space.skeleton
+    if self.auxiliary and not skeleton.auxiliary:
+      raise UserError(
+        f'Expected auxiliary=False: networks of space {name!r} have no '
+        'auxiliary head.'
+      )
+    if self.imagenet and not skeleton.imagenet:
+      raise UserError(
+        f'Expected imagenet=False: networks of space {name!r} have no form '
+        'for large images.'
+      )
+    super().__post_init__()
 
   @nn.compact
   def __call__(
@@ -184,99 +96,95 @@ class Network(nn.Module):
     Returns:
       Logits (B, classes), and those of the auxiliary head, in training only.
     """
+    skeleton = self.space.skeleton
     draws = self._draws(len(images), train, drop_path)
     auxiliary_logits = None
     images = images.astype(self.compute or images.dtype)
-    s0, s1 = self._stem(images, train)
-    for layers in self._groups((s0.shape[-1], s1.shape[-1])):
-      s0, s1 = self._cells(layers, s0, s1, train, draws)
+    outputs = skeleton.stem(images, self.channels, self.imagenet, train)
+    layer = 0
+    for parts in self._groups(outputs):
+      if not parts[0].kind:
+        outputs = (*outputs[1:], skeleton.block(outputs[-1], parts[0], train))
+        continue
+      layers = range(layer, layer + len(parts))
+      layer = layers.stop
+      outputs = self._cells(parts, layers, outputs, train, draws)
       head_here = self.auxiliary and reduction_layers(self.layers)[1] in layers
       if head_here and (train or self.is_initializing()):
         # The published head rectifies its input in place, which matters where
         # no other cell follows to do it: up to 3 layers, in training alone.
-        s1 = nn.relu(s1)
-        head = AuxiliaryHead(self.classes, self.imagenet, name='auxiliary_head')
-        auxiliary_logits = head(s1, train)
-    logits = Classifier(self.classes, name='classifier')(s1)
+        outputs = (*outputs[:-1], nn.relu(outputs[-1]))
+        head = AuxiliaryHead(self.classes, self.imagenet, name=AUXILIARY)
+        auxiliary_logits = head(outputs[-1], train)
+    logits = skeleton.head(outputs[-1], self.classes, train)
     return logits, auxiliary_logits if train else None
+
+  @property
+  def plan(self) -> tuple[Part, ...]:
+    """The cells, and the blocks between them."""
+    return self.space.skeleton.plan(self.layers, self.channels, self.imagenet)
 
   def _draws(
     self, batch: int, train: bool, drop_path: float | jax.Array
   ) -> Draws:
     """What is random on every edge of every cell."""
     # One draw for all edges: a stream for each takes long to compile.
-    edges = self.genotype.normal + self.genotype.reduce
-    shape = (self.layers, len(self.genotype.normal))
+    shape = (self.layers, max(len(cell.edges) for cell in self.genotype.cells))
     factors = key = None
     if train and not (isinstance(drop_path, (int, float)) and drop_path == 0):
       drop_key = self.make_rng('drop_path')
       factors = drop_path_factors(drop_key, drop_path, (*shape, batch))
-    if any(operation == 'noise' for operation, _ in edges):
+    operations = map(self.space.operation, self.genotype.operations)
+    if any(operation.in_network.random for operation in operations):
       key = jax.random.split(self.make_rng('noise'), shape)
     return Draws(factors, key)
 
-  def _groups(self, inputs: tuple[int, int]) -> Iterator[range]:
-    """The numbers of the cells that are compiled as one, by their inputs."""
+  def _groups(self, inputs: Arrays) -> Iterator[tuple[Part, ...]]:
+    """The parts that are compiled as one, by what the first one takes."""
     if not self.stack or self.is_initializing():
-      return (range(layer, layer + 1) for layer in range(self.layers))
-    cells = self.genotype
-    concats = len(cells.normal_concat), len(cells.reduce_concat)
-    return equal_cells(self._plan(), inputs, concats)
+      return ((part,) for part in self.plan)
+    shapes = tuple(x.shape[1:] for x in inputs)
+    outputs = {cell.kind: len(cell.output) for cell in self.genotype.cells}
+    return equal_parts(self.plan, shapes, outputs)
 
   def _cells(
     self,
+    parts: tuple[Part, ...],
     layers: range,
-    s0: jax.Array,
-    s1: jax.Array,
+    outputs: Arrays,
     train: bool,
     draws: Draws,
-  ) -> tuple[jax.Array, jax.Array]:
-    """Applies equal cells; returns the outputs of the last two."""
-    channels, reduction, after_reduction = self._plan()[layers[0]]
-    kind: type[Cell] = Cell
+  ) -> Arrays:
+    """Applies equal cells; returns the outputs of the last ones."""
+    cell_type: type[NetworkCell] = NetworkCell
     if self.remat and not self.is_initializing():
-      loop = len(layers) > 1  # Where nothing could undo it.
-      kind = nn.remat(Cell, prevent_cse=not loop, static_argnums=(3,))
+      loop = len(parts) > 1  # Where nothing could undo it.
+      cell_type = nn.remat(
+        NetworkCell, prevent_cse=not loop, static_argnums=(2,)
+      )
     make = functools.partial(
-      kind, *self._cell(reduction), channels, reduction, after_reduction
+      cell_type, self.genotype[parts[0].kind], parts[0], self.space
     )
-    names = [f'cell{layer}' for layer in layers]
-    if len(names) == 1:
-      cell = make(name=names[0])
-      return s1, cell(s0, s1, train, at(draws, layers[0]))
+    if len(parts) == 1:
+      cell = make(name=parts[0].name)
+      output = cell(outputs, train, at(draws, layers[0]))
+      return (*outputs[1:], output)
     variables = [
-      {part: self.variables[part][name] for part in ('params', 'batch_stats')}
-      for name in names
+      {
+        collection: self.variables[collection].get(part.name, {})
+        for collection in ('params', 'batch_stats')
+      }
+      for part in parts
     ]
     draws = at(draws, slice(layers.start, layers.stop))
-    s0, s1, statistics = scan_cells(
-      make(parent=None), variables, s0, s1, train, draws
+    outputs, statistics = scan_cells(
+      make(parent=None), variables, outputs, train, draws
     )
     if train:
-      for name, value in zip(names, statistics):
-        self.put_variable('batch_stats', name, value)
-    return s0, s1
-
-  def _stem(
-    self, images: jax.Array, train: bool
-  ) -> tuple[jax.Array, jax.Array]:
-    """The inputs of the first cell."""
-    if not self.imagenet:
-      stem = ConvNorm(3 * self.channels, size=3, padding=1, name='stem')
-      s1 = stem(images, train)
-      return s1, s1
-    halve = functools.partial(ConvNorm, size=3, stride=2, padding=1)
-    x = nn.relu(halve(self.channels // 2, name='stem0')(images, train))
-    s0 = halve(self.channels, name='stem1')(x, train)
-    return s0, halve(self.channels, name='stem2')(nn.relu(s0), train)
-
-  def _plan(self) -> list[tuple[int, bool, bool]]:
-    return list(cell_plan(self.layers, self.channels, self.imagenet))
-
-  def _cell(self, reduction: bool) -> tuple[tuple[Edge, ...], tuple[int, ...]]:
-    if reduction:
-      return self.genotype.reduce, self.genotype.reduce_concat
-    return self.genotype.normal, self.genotype.normal_concat
+      for part, value in zip(parts, statistics):
+        if value:
+          self.put_variable('batch_stats', part.name, value)
+    return outputs
 
 
 def count_weights(variables: Any) -> int:

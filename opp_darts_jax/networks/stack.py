@@ -1,11 +1,11 @@
-"""Equal cells of an evaluation network: a loop over their stacked weights.
+"""Equal cells of a network: a loop over their stacked weights.
 
 Most cells of a deep network differ in nothing but their weights. In a loop the
 compiler sees them once.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import flax.core
@@ -13,68 +13,73 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from opp_darts_jax.operations.operation import halved
+from opp_darts_jax.spaces.skeleton import Arrays, Part
 
-def equal_cells(
-  plan: Sequence[tuple[int, bool, bool]],
-  inputs: tuple[int, int],
-  concats: tuple[int, int],
-) -> Iterator[range]:
+Shape = tuple[int, ...]
+
+
+def equal_parts(
+  plan: Sequence[Part],
+  inputs: tuple[Shape, ...],
+  outputs: Mapping[str, int],
+) -> Iterator[tuple[Part, ...]]:
   """Groups successive cells that take and give arrays of the same shapes.
 
-  Resolutions need no look: no two successive cells of the same channels halve
-  them, or follow one that does.
-
   Args:
-    plan: the cells, from `cell_plan`.
-    inputs: channels of the first cell's two inputs.
-    concats: how many nodes normal cells and reduction cells concatenate.
+    plan: the cells, and the blocks between them, which stay alone.
+    inputs: (H, W, C) of what the first one takes.
+    outputs: {kind of cell: how many nodes it concatenates}.
 
   Yields:
-    The numbers of the cells of each group; all of them in order.
+    The parts of each group; all of them in order.
   """
-  before, last = inputs
-  shapes = []
-  for cell in plan:
-    shapes.append((cell, before, last))
-    channels, reduction, _ = cell
-    before, last = last, channels * concats[reduction]
-  for _, group in itertools.groupby(range(len(shapes)), shapes.__getitem__):
-    numbers = list(group)
-    yield range(numbers[0], numbers[-1] + 1)
+  keys: list[Any] = []
+  for number, part in enumerate(plan):
+    alone = '' if part.kind else number
+    same = (part.kind, part.channels, part.reduction, part.after_reduction)
+    keys.append((alone, same, inputs))
+    *_, (height, width, _) = inputs
+    size = halved((height, width), 1 + part.reduction)
+    channels = part.channels * outputs.get(part.kind, 1)
+    inputs = (*inputs[1:], (*size, channels))
+  for _, group in itertools.groupby(range(len(plan)), keys.__getitem__):
+    yield tuple(plan[number] for number in group)
 
 
 def scan_cells(
   cell: nn.Module,
   variables: Sequence[Any],
-  s0: jax.Array,
-  s1: jax.Array,
+  outputs: Arrays,
   train: bool,
   draws: Any,
-) -> tuple[jax.Array, jax.Array, list[Any]]:
-  """Runs equal cells, each on the outputs of the two before it.
+) -> tuple[Arrays, list[Any]]:
+  """Runs equal cells, each on the outputs of those before it.
 
   Args:
     cell: any of them, unbound.
     variables: 'params' and 'batch_stats' of each.
-    s0: (B, H, W, C), the input of the first from two cells before.
-    s1: (B, H, W, C), that from the cell before.
+    outputs: what the first one takes, the output before it last.
     train: whether 'batch_stats' move.
     draws: the cells' last argument, stacked on the leading axes of its leaves.
 
   Returns:
-    The outputs of the last two, and the 'batch_stats' of each.
+    What a next cell would take, and the 'batch_stats' of each.
   """
 
-  def body(inputs, x):
+  def body(outputs, x):
     variables, draws = x
     output, changed = cell.apply(
-      variables, *inputs, train, draws, mutable=['batch_stats']
+      variables, outputs, train, draws, mutable=['batch_stats']
     )
-    return (inputs[1], output), flax.core.unfreeze(changed['batch_stats'])
+    statistics = flax.core.unfreeze(changed.get('batch_stats', {}))
+    return (*outputs[1:], output), statistics
 
   stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *variables)
-  (s0, s1), statistics = jax.lax.scan(body, (s0, s1), (stacked, draws))
-  return s0, s1, [at(statistics, i) for i in range(len(variables))]
+  outputs, statistics = jax.lax.scan(
+    body, outputs, (stacked, draws), length=len(variables)
+  )
+  return outputs, [at(statistics, i) for i in range(len(variables))]
 
 
 def at(tree: Any, i: int | slice) -> Any:

@@ -24,6 +24,8 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.running import metrics
+from opp_darts_jax.spaces.catalogue import get_space
+from opp_darts_jax.spaces.space import Space
 
 _DESCRIPTION = 'description'
 
@@ -80,6 +82,7 @@ def save_network(
   model: Network,
   variables: Any,
   images: ImageData | Streamed,
+  space_name: str = '',
 ) -> None:
   """Writes a trained network as one .npz file, whole or not at all.
 
@@ -88,14 +91,18 @@ def save_network(
     model: the network.
     variables: {'params': ..., 'batch_stats': ...}.
     images: what it was trained on.
+    space_name: by which `get_space` finds the network's space; '' is the name
+      that the space has itself. Of a space only this name is written.
   """
   fields = {
     field.name: getattr(model, field.name)
     for field in dataclasses.fields(model)
     if field.name not in ('parent', 'name')
   }
+  fields['genotype'] = model.genotype.to_dict()
+  fields['space'] = space_name or model.space.name
   description = {
-    'network': fields | {'genotype': model.genotype.to_dict()},
+    'network': fields,
     'class_names': images.class_names,
     'image_shape': images.image_shape,
     'mean': images.mean,
@@ -108,14 +115,18 @@ def save_network(
     np.savez(file, **leaves)
 
 
-def load_network(path: str | pathlib.Path) -> TrainedNetwork:
+def load_network(
+  path: str | pathlib.Path, space: Space | None = None
+) -> TrainedNetwork:
   """Loads a network that was trained.
 
   Args:
     path: the workdir of its training, or the file `network.npz` from there.
+    space: of its cells; needed only if there is none of the name in the file.
 
   Raises:
-    UserError: if there is no such file, or it holds no network.
+    UserError: if there is no such file, or it holds no network, or one of a
+      space that cannot be found.
   """
   path = pathlib.Path(path)
   if path.is_dir():
@@ -123,32 +134,56 @@ def load_network(path: str | pathlib.Path) -> TrainedNetwork:
   try:
     with np.load(path, allow_pickle=False) as file:
       leaves = {name: file[name] for name in file.files}
+    if _DESCRIPTION not in leaves:
+      raise ValueError('a file without the description of a network')
     description = json.loads(str(leaves.pop(_DESCRIPTION)))
-    fields = description['network']
-    model = Network(
-      **fields | {'genotype': Genotype.from_dict(fields['genotype'])}
-    )
+    # What the first networks were of, whose files do not say it.
+    fields = {'space': 'darts'} | description['network']
+    genotype, space_name = fields.pop('genotype'), fields.pop('space')
+    shape = tuple(description['image_shape'])
+    of_images = [
+      tuple(description[name]) for name in ('class_names', 'mean', 'std')
+    ]
   except (
     OSError,
     EOFError,
     ValueError,
     KeyError,
     TypeError,
+    AttributeError,
     zipfile.BadZipFile,
   ) as error:
-    raise UserError(
-      f'Expected a trained network, a network.npz or the workdir of a training '
-      f'that has ended, at {path}; got {type(error).__name__}: {error}.'
-    ) from error
-  shape = tuple(description['image_shape'])
-  return TrainedNetwork(
-    model,
-    _fill(path, model, shape, leaves),
-    tuple(description['class_names']),
-    shape,
-    tuple(description['mean']),
-    tuple(description['std']),
+    raise _no_network(path, f'{type(error).__name__}: {error}') from error
+  try:
+    model = Network(
+      Genotype.from_dict(genotype),
+      **fields,
+      space=space or _find_space(space_name),
+    )
+  except TypeError as error:
+    raise _no_network(path, f'{type(error).__name__}: {error}') from error
+  except UserError as error:
+    raise UserError(f'In {path}: {error}') from error
+  class_names, mean, std = of_images
+  variables = _fill(path, model, shape, leaves)
+  return TrainedNetwork(model, variables, class_names, shape, mean, std)
+
+
+def _no_network(path: pathlib.Path, got: str) -> UserError:
+  return UserError(
+    'Expected a trained network, a network.npz or the workdir of a training '
+    f'that has ended, at {path}; got {got.rstrip(".")}.'
   )
+
+
+def _find_space(name: Any) -> Space:
+  """The space of the name that a file gives."""
+  try:
+    return get_space(str(name))
+  except UserError as error:
+    raise UserError(
+      f'{str(error).rstrip(".")}; or pass the space itself to load_network.'
+    ) from error
 
 
 def _fill(

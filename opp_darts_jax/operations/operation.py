@@ -91,6 +91,9 @@ class Operation(NamedTuple):
   onnx: Callable[[Any, str, str, int], str] | None = None
   fused: Callable[[int], Fused | None] = lambda stride: None
 
+  def __repr__(self) -> str:
+    return f'Operation({self.name!r})'  # Its functions would say nothing.
+
   @property
   def in_network(self) -> 'Operation':
     """What it is in a derived network."""
