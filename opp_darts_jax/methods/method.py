@@ -108,7 +108,7 @@ class Method(NamedTuple):
     val_term: (space, parameters, mask, draw) -> what is added to the validation
       loss.
     train_term: the same for the training loss.
-    init_own: space -> what the method keeps beside its parameters.
+    init_own: space -> what the method keeps beside its parameters, arrays.
     weight_gradient: (gradients, operation weights, own, draw) -> (training
       loss, `Pass`), the gradient for the weights, and what is kept; None takes
       `gradients.weights` of the operation weights.
@@ -134,7 +134,7 @@ class Method(NamedTuple):
   single_level: bool = False
   val_term: Term = no_term
   train_term: Term = no_term
-  init_own: Callable[[Space], Any] = lambda space: {}
+  init_own: Callable[[Space], Any] = lambda space: None
   weight_gradient: Callable[..., tuple[Any, Any, Any]] | None = None
   moves: Callable[[Any, Any], Any] | None = None
   check: Callable[[SearchConfig, Space], None] = lambda config, space: None

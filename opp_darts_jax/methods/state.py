@@ -20,7 +20,7 @@ class SearchState(struct.PyTreeNode):
     mask: {kind: bool (E, K)}, which operations are active.
     weight_opt: state of SGD.
     alpha_opt: state of Adam.
-    own: what a method keeps beside its parameters; {} if nothing.
+    own: what a method keeps beside its parameters; None if nothing.
   """
 
   step: jax.Array
@@ -30,7 +30,7 @@ class SearchState(struct.PyTreeNode):
   mask: dict[str, jax.Array]
   weight_opt: optax.OptState
   alpha_opt: optax.OptState
-  own: Any = struct.field(default_factory=dict)
+  own: Any = None
 
 
 class Batch(NamedTuple):

@@ -61,7 +61,7 @@ def record_of(
 ) -> EpochRecord:
   """The record of an epoch that has ended."""
   params, mask = jax.device_get((state.alphas, state.mask))
-  alphas = jax.tree.map(np.ndarray.tolist, params)
+  alphas = jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), params)
   for kind, table in mask.items():
     known = np.where(table, params[kind].astype(object), None)
     alphas[kind] = known.tolist()

@@ -5,6 +5,7 @@ manifest of the state's leaves, by which a restore knows what it is about to
 read, and afterwards that it is what was written.
 """
 
+import dataclasses
 import pathlib
 import shutil
 import zlib
@@ -98,7 +99,7 @@ class Checkpoints:
         step,
         metrics=None if accuracy is None else {'accuracy': accuracy},
         args=ocp.args.Composite(
-          state=ocp.args.StandardSave(state),
+          state=ocp.args.StandardSave(_without_nothing(state)),
           progress=ocp.args.JsonSave(dict(progress)),
           manifest=ocp.args.JsonSave(manifest),
         ),
@@ -154,9 +155,18 @@ class Checkpoints:
         f'{found.get(wrong[0], "absent")} ({len(wrong)} such in all).'
       )
     shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    state = self._manager.restore(
-      step, args=ocp.args.Composite(state=ocp.args.StandardRestore(shapes))
+    stored = self._manager.restore(
+      step,
+      args=ocp.args.Composite(
+        state=ocp.args.StandardRestore(_without_nothing(shapes))
+      ),
     ).state
+    state = {
+      name: dataclasses.replace(node, **stored[name])
+      if _has_fields(node)
+      else stored[name]
+      for name, node in like.items()
+    }
     if _checksum(state) != known.manifest['checksum']:
       raise ValueError('a checksum that does not fit')
     return Restored(state, known.progress)
@@ -190,6 +200,27 @@ class Checkpoints:
       f'A checkpoint could not be written to {self._folder}: '
       f'{first_line(error)}; make room and give the same command again.'
     )
+
+
+def _without_nothing(tree: Any) -> Any:
+  """The tree, but fields of states that are None are not there at all.
+
+  So a field that a later release adds, and a run does not use, does not part
+  its checkpoints from those of an earlier one.
+  """
+
+  def fields(node):
+    pairs = ((f.name, getattr(node, f.name)) for f in dataclasses.fields(node))
+    return {name: value for name, value in pairs if value is not None}
+
+  return {
+    name: fields(node) if _has_fields(node) else node
+    for name, node in tree.items()
+  }
+
+
+def _has_fields(node: Any) -> bool:
+  return dataclasses.is_dataclass(node)
 
 
 def _leaves(state: Any) -> dict[str, str]:

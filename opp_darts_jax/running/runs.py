@@ -79,6 +79,10 @@ class Run:
     )
     self._times = self.lines(TIMES)
 
+  def within(self, epoch: int) -> bool:
+    """Whether the run goes on in the midst of an epoch, begun before."""
+    return epoch == self.epoch and self._start.done > 0
+
   def lines(self, name: str) -> JsonLines:
     """A file of lines, which stand as they stood at the last checkpoint."""
     path = self.folder / name

@@ -139,9 +139,7 @@ class RunningSearch:
       at += size
     return float(total) / batches
 
-  def accuracy(
-    self, state: SearchState, tables: Tables | None = None
-  ) -> float:
+  def accuracy(self, state: SearchState, tables: Tables | None = None) -> float:
     """On D_val, with these operation weights instead of the method's."""
     return float(self.programs.evaluate(state, self.data, tables).accuracy)
 
@@ -172,9 +170,7 @@ def _prepare(
   )
 
 
-def _run_epochs(
-  search: RunningSearch, watchers: Sequence[OnEpoch]
-) -> Genotype:
+def _run_epochs(search: RunningSearch, watchers: Sequence[OnEpoch]) -> Genotype:
   """All epochs that are left, or up to where a method or watcher ends them."""
   config, method, run = search.config, search.method, search.run
   state, known = run.state, run.known
@@ -182,8 +178,7 @@ def _run_epochs(
   for epoch in range(run.epoch, config.epochs):
     if known.get('stopped'):
       break
-    # A run that goes on within an epoch has begun it before.
-    if not (stages and stages[-1].epoch == epoch):
+    if not run.within(epoch):
       state, stage, stop = method.begin_epoch(search, state, epoch, stages)
       state = search.devices.copy(state)
       if stop:
@@ -198,7 +193,8 @@ def _run_epochs(
       config.epochs, epoch, state, means, genotype, stages, run.folder
     )
     # All are called, whichever asks for the end.
-    if any([watcher(record) is True for watcher in watchers]):
+    answers = [watcher(record) for watcher in watchers]
+    if True in answers:
       known['stopped'] = epoch
     run.end_epoch(state, epoch, known, means['eval_accuracy'])
   return method.derive(method, search, state)

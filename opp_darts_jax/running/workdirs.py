@@ -11,6 +11,7 @@ from typing import Any
 import filelock
 import jax
 
+from opp_darts_jax.config import first_house
 from opp_darts_jax.errors import (
   OtherRunError,
   WorkdirError,
@@ -72,7 +73,7 @@ def _check_config(workdir: pathlib.Path, config: Any) -> None:
     if not path.exists():
       metrics.write_json(path, fields)
       return
-    found = json.loads(path.read_text())
+    found = first_house.as_of_now(json.loads(path.read_text()), fields)
   except (OSError, ValueError) as error:  # Not JSON, or not even text.
     raise _unusable(workdir, error) from error
   changed = sorted(_flatten(found) ^ _flatten(fields))

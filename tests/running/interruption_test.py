@@ -45,7 +45,7 @@ def test_the_second_signal_ends_even_what_python_cannot_interrupt(number, code):
   # A lock of C's, as a compilation holds: no handler of Python's runs.
   program = (
     'import ctypes\n'
-    'from opp_darts_jax.interruption import Interruption\n'
+    'from opp_darts_jax.running.interruption import Interruption\n'
     'with Interruption():\n'
     "  print('ready', flush=True)\n"
     '  libc = ctypes.CDLL(None)\n'
