@@ -12,7 +12,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
