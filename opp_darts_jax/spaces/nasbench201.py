@@ -26,6 +26,11 @@ from opp_darts_jax.operations.dense import conv, uniform
 from opp_darts_jax.operations.layers import Classifier, ConvNorm
 from opp_darts_jax.operations.norm import BatchNorm, measure
 from opp_darts_jax.operations.operation import Operation, halved
+from opp_darts_jax.operations.torch_names import (
+  CONV,
+  TorchNames,
+  TorchWeight,
+)
 from opp_darts_jax.spaces.skeleton import (
   Arrays,
   Part,
@@ -67,6 +72,24 @@ def relu_conv_norm(name: str, size: int) -> Operation:
     height, width = halved(x_size, stride)
     return size * size * channels * channels * height * width
 
+  def torch(stride):
+    weights, norms = torch_derived(stride)
+    return TorchNames((*weights, TorchWeight('op.1.bias', 'bias')), norms)
+
+  def torch_derived(stride):
+    del stride
+    kernel = TorchWeight('op.1.weight', 'kernel', (), CONV)
+    return TorchNames((kernel,), ('op.2',))
+
+  def onnx(graph, name, x, stride):
+    x = graph.conv(
+      graph.relu(x),
+      f'{name}.op.1',
+      strides=[stride] * 2,
+      pads=[size // 2] * 4,
+    )
+    return graph.norm(x, f'{name}.op.2')
+
   derived = Operation(
     name,
     init_derived,
@@ -75,8 +98,10 @@ def relu_conv_norm(name: str, size: int) -> Operation:
     parametric=True,
     drawn='convolution',
     multiply_adds=multiply_adds,
+    torch=torch_derived,
+    onnx=onnx,
   )
-  return derived._replace(init=init, derived=derived)
+  return derived._replace(init=init, torch=torch, derived=derived)
 
 
 class ResidualBlock(nn.Module):

@@ -12,17 +12,22 @@ import pytest
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes import published
-from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.networks import network
-from opp_darts_jax.networks.network import (
-  Cell,
+from opp_darts_jax.networks.cell import (
   Draws,
-  Network,
-  Operation,
+  EdgeOperation,
+  NetworkCell,
   drop_path_factors,
 )
-from opp_darts_jax.networks.stack import equal_cells
-from opp_darts_jax.operations.layers import cell_plan
+from opp_darts_jax.networks.network import Network
+from opp_darts_jax.networks.stack import equal_parts
+from opp_darts_jax.operations.catalogue import OPERATIONS
+from opp_darts_jax.spaces import skeleton
+from opp_darts_jax.spaces.darts import DARTS
+from opp_darts_jax.spaces.nasbench201 import NASBENCH201
+from opp_darts_jax.spaces.skeleton import Part
+from genotype_cells import BENCH, UNEVEN
 
 AVG = 'avg_pool_3x3'
 SKIP = 'skip_connect'
@@ -31,7 +36,7 @@ KEYS = {name: jax.random.key(0) for name in ('params', 'noise', 'drop_path')}
 
 def genotype(*normal):
   """One node; the reduction cell has pools only."""
-  return Genotype(normal, (2,), ((AVG, 0), (AVG, 1)), (2,))
+  return darts_genotype(normal, (2,), ((AVG, 0), (AVG, 1)), (2,))
 
 
 def small(*normal, **options):
@@ -57,7 +62,7 @@ def test_published_genotypes_build(name):
   (logits, auxiliary), variables = shapes(model, drop_path=0.2)
   assert logits.shape == auxiliary.shape == (4, 7)
   # Two reduction cells have doubled the channels twice.
-  width = 16 * len(cells.normal_concat)
+  width = 16 * len(cells['normal'].output)
   kernel = variables['params']['classifier']['linear']['kernel']
   assert kernel.shape == (width, 7)
 
@@ -66,13 +71,12 @@ def test_published_genotypes_build(name):
 def test_cells_concatenate_their_concat(name):
   cells = published.GENOTYPES[name]
   x = jnp.zeros((2, 9, 9, 12))
-  for reduction in (False, True):
-    edges = cells.reduce if reduction else cells.normal
-    concat = cells.reduce_concat if reduction else cells.normal_concat
-    cell = Cell(edges, concat, 8, reduction, after_reduction=False)
+  for kind, size in (('normal', 9), ('reduce', 5)):
+    part = Part('cell0', kind, 8, reduction=kind == 'reduce')
+    cell = NetworkCell(cells[kind], part, DARTS)
     init = functools.partial(cell.init_with_output, train=False)
-    y, _ = jax.eval_shape(init, jax.random.key(0), x, x)
-    assert y.shape == (2, *(2 * [5 if reduction else 9]), 8 * len(concat))
+    y, _ = jax.eval_shape(init, jax.random.key(0), (x, x))
+    assert y.shape == (2, size, size, 8 * len(cells[kind].output))
 
 
 def test_same_operation_twice_has_weights_of_its_own():
@@ -106,13 +110,15 @@ def test_drop_path_spares_identities_alone():
   drop = Draws(jnp.zeros(len(x)))
 
   def dropped(operation, stride):
-    y, _ = Operation(operation, 2, stride).init_with_output(
+    module = EdgeOperation(OPERATIONS[operation].in_network, 2, stride)
+    y, _ = module.init_with_output(
       jax.random.key(0), x, train=True, draws=drop
     )
     return not np.any(y)
 
+  skip = EdgeOperation(OPERATIONS[SKIP], 2, 1)
   np.testing.assert_array_equal(
-    Operation(SKIP, 2, 1).apply({'params': {'weights': {}}}, x, True, drop), x
+    skip.apply({'params': {'weights': {}}}, x, True, drop), x
   )
   assert dropped(SKIP, stride=2)
   assert dropped(AVG, stride=1)
@@ -185,18 +191,19 @@ def test_auxiliary_head_refuses_smaller_images():
 
 
 def test_noise_and_none():
-  cell = Cell((('noise', 0), ('none', 1)), (2,), 2, False, False)
+  cells = genotype(('noise', 0), ('none', 1))
+  cell = NetworkCell(cells['normal'], Part('cell0', 'normal', 2), DARTS)
   x = images()[..., :2]
 
   def output(seed):
     draws = Draws(key=jax.random.split(jax.random.key(seed), 2))
-    return cell.apply(variables, x, x, False, draws)
+    return cell.apply(variables, (x, x), False, draws)
 
   draws = Draws(key=jax.random.split(jax.random.key(0), 2))
-  variables = cell.init(jax.random.key(0), x, x, False, draws)
+  variables = cell.init(jax.random.key(0), (x, x), False, draws)
   np.testing.assert_array_equal(output(0), output(0))
   assert np.abs(output(0) - output(1)).max() > 0.1
-  none = Operation('none', 2, 2)
+  none = EdgeOperation(OPERATIONS['none'], 2, 2)
   assert not np.any(none.apply({'params': {'weights': {}}}, x, False))
 
 
@@ -210,9 +217,14 @@ def test_noise_is_another_in_every_cell():
   assert len(np.unique(keys, axis=0)) == 6
 
 
-def groups(layers, inputs, concats, imagenet=False, channels=5):
-  plan = list(cell_plan(layers, channels, imagenet))
-  return [list(group) for group in equal_cells(plan, inputs, concats)]
+def groups(layers, inputs, outputs, imagenet=False, channels=5):
+  """The numbers of the cells of each group, for inputs of these channels."""
+  plan = skeleton.DARTS.plan(layers, channels, imagenet)
+  sizes = (64, 32) if imagenet else (32, 32)
+  shapes = tuple((size, size, c) for size, c in zip(sizes, inputs))
+  kinds = dict(zip(('normal', 'reduce'), outputs))
+  found = equal_parts(plan, shapes, kinds)
+  return [[int(part.name[4:]) for part in group] for group in found]
 
 
 def test_equal_cells():
@@ -234,7 +246,7 @@ def test_equal_cells():
 
 # Operations of every kind, and cells that concatenate different numbers of
 # nodes.
-MIXED = Genotype(
+MIXED = darts_genotype(
   (
     *(('dil_conv_3x3', 0), ('noise', 1)),
     *((SKIP, 0), ('max_pool_3x3', 1)),
@@ -291,8 +303,8 @@ def test_stack_and_remat_change_no_number(
   model = Network(cells, layers, 2, 3, imagenet=imagenet)
   x = images(16, batch=3)
   inputs = (2, 2) if imagenet else (6, 6)
-  concats = len(cells.normal_concat), len(cells.reduce_concat)
-  found = groups(layers, inputs, concats, imagenet, channels=2)
+  outputs = [len(cells[kind].output) for kind in ('normal', 'reduce')]
+  found = groups(layers, inputs, outputs, imagenet, channels=2)
   assert [group for group in found if len(group) > 1] == stacks
   rng = np.random.default_rng(0)
   # Averages, scales and biases that differ from cell to cell.

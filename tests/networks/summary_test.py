@@ -2,7 +2,7 @@
 
 import pytest
 
-from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.genotypes.published import GENOTYPES
 from opp_darts_jax.networks import summary
 from opp_darts_jax.networks.network import Network
@@ -25,7 +25,7 @@ def test_the_paper_s_cell():
 
 
 def test_parts_by_hand():
-  cells = Genotype(
+  cells = darts_genotype(
     (('sep_conv_3x3', 0), ('skip_connect', 1)),
     (2,),
     (('conv_7x1_1x7', 0), ('max_pool_3x3', 1)),
@@ -47,7 +47,7 @@ def test_parts_by_hand():
   assert (cell0.kind, cell0.shape) == ('normal', (9, 8, 4))
   assert cell0.multiply_adds == 72 * (2 * 12 * 4 + 2 * (9 * 4 + 4 * 4))
   # A row of 7 pixels at half the columns, then a column at half the rows.
-  assert (cell1.kind, cell1.shape) == ('reduction', (5, 4, 8))
+  assert (cell1.kind, cell1.shape) == ('reduce', (5, 4, 8))
   inputs = 72 * (12 * 8 + 4 * 8)
   assert cell1.multiply_adds == inputs + (9 * 4 + 5 * 4) * 7 * 8 * 8
   assert cell2.shape == (3, 2, 16)

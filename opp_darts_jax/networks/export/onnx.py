@@ -2,33 +2,38 @@
 
 export_onnx(load_network('runs/digits/train'), 'digits.onnx')
 
-The graph is built from the genotype, a node for each layer. A trace of the
-program would have, in place of convolutions, the shifted products and C++
-kernels that compute them here.
+The graph is built from the genotype, a node for each layer, and what operations
+say of themselves. A trace of the program would have, in place of convolutions,
+the shifted products and C++ kernels that compute them here.
 """
 
-import functools
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.genotypes.genotype import Edge
-from opp_darts_jax.genotypes.space import NONE, SKIP
-from opp_darts_jax.networks.export.torch_names import operation_names
+from opp_darts_jax.genotypes.genotype import Cell
+from opp_darts_jax.networks.cell import edge_stride
+from opp_darts_jax.networks.export.onnx_graph import Graph
+from opp_darts_jax.networks.export.onnx_skeletons import (
+  SkeletonGraph,
+  skeleton_graph,
+)
+from opp_darts_jax.networks.export.skeleton_names import skeleton_names
 from opp_darts_jax.networks.export.torch_weights import network_to_torch
-from opp_darts_jax.networks.network import edge_stride
+from opp_darts_jax.networks.network import Network
 from opp_darts_jax.networks.trained import TrainedNetwork
-from opp_darts_jax.operations.layers import cell_plan
-from opp_darts_jax.operations.norm import EPSILON
-from opp_darts_jax.operations.primitives import PRIMITIVES
+from opp_darts_jax.operations import plain
 from opp_darts_jax.running import metrics
+from opp_darts_jax.spaces.skeleton import Part
 
 # ONNX's versions of 2022, of operators and file format: runtimes know them.
 _OPSET, _FORMAT = 17, 8
-_POOLS = {'max_pool_3x3': 'MaxPool', 'avg_pool_3x3': 'AveragePool'}
+# (graph, name, x, stride) -> what an operation gives; as `Operation.onnx`.
+Nodes = Callable[[Any, str, str, int], str]
 
 
 def export_onnx(network: TrainedNetwork, path: str | pathlib.Path) -> None:
@@ -37,15 +42,16 @@ def export_onnx(network: TrainedNetwork, path: str | pathlib.Path) -> None:
   The model's input 'images' is what the network takes: uint8 (n, H, W, C), any
   n, as they are. Its output 'logits' is float32 (n, classes), computed in
   float32 whatever the network computes in. 'class_names' in its metadata is a
-  JSON list: label k is the k-th name. Weights are named as in PyTorch DARTS.
+  JSON list: label k is the k-th name. Weights are named as in PyTorch.
 
   Args:
-    network: without operations that draw random numbers, such as `noise`.
+    network: whose operations say what they are in ONNX; those that draw random
+      numbers, such as `noise`, do not.
     path: of the file.
 
   Raises:
-    UserError: if the package onnx is not installed, an operation cannot be
-      exported, or the file cannot be written.
+    UserError: if the package onnx is not installed, an operation or the
+      skeleton cannot be exported, or the file cannot be written.
   """
   path = pathlib.Path(path)
   model = _model(network)
@@ -68,8 +74,11 @@ def _model(network: TrainedNetwork) -> Any:
       "pip install 'opp_darts_jax[onnx]'."
     ) from error
   helper: Any = onnx.helper
-  graph = _Graph(helper, network_to_torch(network.variables, network.model))
-  _add_network(graph, network)
+  # Asked first, as they say more of what is missing than a missing name does.
+  operations = _operations(network.model)
+  skeleton = skeleton_graph(network.model.space)
+  graph = Graph(helper, network_to_torch(network.variables, network.model))
+  _add_network(graph, network, skeleton, operations)
   nodes = list(graph.nodes.values())
   read = {name for node in nodes for name in node.input}
   weights = [
@@ -91,163 +100,81 @@ def _model(network: TrainedNetwork) -> Any:
   return model
 
 
-class _Graph:
-  """Nodes on images (n, C, H, W), in order, each named as what it gives.
+def _operations(model: Network) -> dict[str, Nodes]:
+  """What adds the nodes of each operation, by its name; '' is that of zeros.
 
-  Attributes:
-    arrays: name -> array; what nodes may read.
-    nodes: name -> onnx.NodeProto.
+  Raises:
+    UserError: on an operation that ONNX does not have.
   """
-
-  def __init__(self, helper: Any, arrays: dict[str, np.ndarray]) -> None:
-    self._helper = helper
-    self.arrays = arrays
-    self.nodes: dict[str, Any] = {}
-
-  def add(
-    self, name: str, operator: str, *inputs: str, **attributes: Any
-  ) -> str:
-    """Adds a node of an ONNX operator and returns its name."""
-    self.nodes[name] = self._helper.make_node(
-      operator, inputs, [name], name, **attributes
-    )
-    return name
-
-  def relu(self, x: str) -> str:
-    """Rectifies; once, however many layers want it of x."""
-    name = f'{x}.relu'
-    return name if name in self.nodes else self.add(name, 'Relu', x)
-
-  def conv(self, x: str, name: str, **attributes: Any) -> str:
-    """A convolution with the kernel `name`.weight and ONNX's attributes."""
-    weight = f'{name}.weight'
-    size = self.arrays[weight].shape[2:]
-    return self.add(name, 'Conv', x, weight, kernel_shape=size, **attributes)
-
-  def norm(self, x: str, name: str) -> str:
-    """Batch normalisation by running averages."""
-    leaves = ('weight', 'bias', 'running_mean', 'running_var')
-    inputs = [x, *(f'{name}.{leaf}' for leaf in leaves)]
-    return self.add(name, 'BatchNormalization', *inputs, epsilon=EPSILON)
-
-  def factorized_reduce(self, x: str, name: str) -> str:
-    """ReLU, two 1x1 convolutions of stride 2 a pixel apart, and BN.
-
-    The two are corners of one 2x2 convolution, which is as fast, as it needs
-    no shifted copy of the images.
-    """
-    first, second = (self.arrays[f'{name}.conv_{i}.weight'] for i in (1, 2))
-    last, leading = [(0, 0)] * 2 + [(0, 1)] * 2, [(0, 0)] * 2 + [(1, 0)] * 2
-    kernel = np.concatenate([np.pad(first, last), np.pad(second, leading)])
-    self.arrays[f'{name}.conv.weight'] = kernel
-    x = self.relu(x)
-    x = self.conv(x, f'{name}.conv', strides=[2, 2], pads=[0, 0, 1, 1])
-    return self.norm(x, f'{name}.bn')
+  operations = {'': plain.none()}
+  for name in model.genotype.operations:
+    operations[name] = model.space.operation(name).in_network
+  nodes = {}
+  for name, operation in operations.items():
+    if operation.onnx is None:
+      raise UserError(
+        f'The operation {name!r} cannot be exported to ONNX: expected a '
+        'network whose operations draw no random numbers and say what they are '
+        'there.'
+      )
+    nodes[name] = operation.onnx
+  return nodes
 
 
-def _add_network(graph: _Graph, network: TrainedNetwork) -> None:
+def _add_network(
+  graph: Graph,
+  network: TrainedNetwork,
+  skeleton: SkeletonGraph,
+  operations: dict[str, Nodes],
+) -> None:
   """The whole network, from 'images' to 'logits'."""
-  model, genotype = network.model, network.model.genotype
+  model = network.model
   graph.arrays['mean'] = 255 * np.asarray(network.mean)
   graph.arrays['std'] = 255 * np.asarray(network.std)
   x = graph.add('pixels', 'Cast', 'images', to=1)  # To float32.
   x = graph.add('centred', 'Sub', x, 'mean')
   x = graph.add('normalised', 'Div', x, 'std')
   x = graph.add('channels_first', 'Transpose', x, perm=[0, 3, 1, 2])
-  s0, s1 = _add_stem(graph, x, model.imagenet)
-  plan = cell_plan(model.layers, model.channels, model.imagenet)
-  for layer, (_, reduction, after_reduction) in enumerate(plan):
-    name = f'cells.{layer}'
-    edges = genotype.reduce if reduction else genotype.normal
-    concat = genotype.reduce_concat if reduction else genotype.normal_concat
-    nodes = _add_cell(graph, name, (s0, s1), edges, reduction, after_reduction)
-    graph.add(name, 'Concat', *(nodes[node] for node in concat), axis=1)
-    s0, s1 = s1, name
-  x = graph.add('pooled', 'GlobalAveragePool', s1)
+  outputs = skeleton.stem(graph, x, model.imagenet)
+  for number, part in enumerate(model.plan):
+    name = f'cells.{number}'
+    if part.kind:
+      cell = model.genotype[part.kind]
+      states = skeleton.inputs(graph, name, part, outputs)
+      edges = f'{name}.{skeleton_names(model.space).edge}'
+      _add_nodes(graph, edges, states, cell, part, operations)
+      graph.add(name, 'Concat', *(states[n] for n in cell.output), axis=1)
+      outputs = (*outputs[1:], name)
+    else:
+      outputs = (*outputs[1:], skeleton.block(graph, name, part, outputs[-1]))
+  x = graph.add('pooled', 'GlobalAveragePool', skeleton.last(graph, outputs))
   x = graph.add('features', 'Flatten', x)
   inputs = (x, 'classifier.weight', 'classifier.bias')
   graph.add('logits', 'Gemm', *inputs, transB=1)
 
 
-def _add_stem(graph: _Graph, x: str, imagenet: bool) -> tuple[str, str]:
-  """The inputs of the first cell."""
-  border = [1, 1, 1, 1]
-  if not imagenet:
-    s1 = graph.norm(graph.conv(x, 'stem.0', pads=border), 'stem.1')
-    return s1, s1
-  halve = functools.partial(graph.conv, strides=[2, 2], pads=border)
-  x = graph.norm(halve(x, 'stem0.0'), 'stem0.1')
-  s0 = graph.norm(halve(graph.relu(x), 'stem0.3'), 'stem0.4')
-  return s0, graph.norm(halve(graph.relu(s0), 'stem1.1'), 'stem1.2')
-
-
-def _add_cell(
-  graph: _Graph,
-  cell: str,
-  inputs: tuple[str, str],
-  edges: tuple[Edge, ...],
-  reduction: bool,
-  after_reduction: bool,
-) -> list[str]:
-  """The nodes of a cell on the outputs of the two before it."""
-  states = []
-  for i, x in enumerate(inputs):
-    name = f'{cell}.preprocess{i}'
-    if i == 0 and after_reduction:
-      states.append(graph.factorized_reduce(x, name))
-    else:
-      x = graph.conv(graph.relu(x), f'{name}.op.1')
-      states.append(graph.norm(x, f'{name}.op.2'))
-
-  def edge(i: int) -> str:
-    operation, source = edges[i]
-    stride = edge_stride(source, reduction)
-    name = f'{cell}._ops.{i}'
-    return _add_operation(graph, name, operation, states[source], stride)
-
-  for i in range(0, len(edges), 2):
-    name = f'{cell}.node{len(states)}'
-    states.append(graph.add(name, 'Add', edge(i), edge(i + 1)))
-  return states
-
-
-def _add_operation(
-  graph: _Graph, name: str, operation: str, x: str, stride: int
-) -> str:
-  """One operation on x; the names of its weights begin with `name`."""
-  strides = [stride, stride]
-  weights, norms = operation_names(operation, stride)
-  convs = [f'{name}.{weight.removesuffix(".weight")}' for weight, *_ in weights]
-  separable = PRIMITIVES[operation].separable
-  if separable:
-    border = separable.dilation * (separable.size - 1) // 2
-    for i, norm in enumerate(norms):
-      depthwise, pointwise = convs[2 * i : 2 * i + 2]
-      x = graph.conv(
-        graph.relu(x),
-        depthwise,
-        strides=[1, 1] if i else strides,
-        pads=[border] * 4,
-        dilations=[separable.dilation] * 2,
-        group=len(graph.arrays[f'{depthwise}.weight']),
+def _add_nodes(
+  graph: Graph,
+  edges: str,
+  states: list[str],
+  cell: Cell,
+  part: Part,
+  operations: dict[str, Nodes],
+) -> None:
+  """Appends a cell's intermediate nodes to its inputs, `states`."""
+  for node in range(cell.inputs, cell.inputs + cell.nodes):
+    name = f'{edges}.node{node}'
+    total = ''
+    for i, (operation, source, to) in enumerate(cell.edges):
+      if to != node:
+        continue
+      stride = edge_stride(cell, source, part)
+      output = operations[operation](
+        graph, f'{edges}.{i}', states[source], stride
       )
-      x = graph.norm(graph.conv(x, pointwise), f'{name}.{norm}')
-    return x
-  if operation == 'conv_7x1_1x7':
-    row, column = convs
-    x = graph.conv(graph.relu(x), row, strides=[1, stride], pads=[0, 3, 0, 3])
-    x = graph.conv(x, column, strides=[stride, 1], pads=[3, 0, 3, 0])
-    return graph.norm(x, f'{name}.{norms[0]}')
-  if operation == SKIP:
-    return x if stride == 1 else graph.factorized_reduce(x, name)
-  if operation in _POOLS:
-    window = {'kernel_shape': [3, 3], 'pads': [1] * 4, 'strides': strides}
-    return graph.add(name, _POOLS[operation], x, **window)
-  if operation == NONE:
-    window = {'kernel_shape': [1, 1], 'strides': strides}
-    x = graph.add(f'{name}.pixels', 'MaxPool', x, **window)
-    return graph.add(name, 'Sub', x, x)
-  raise UserError(
-    f'The operation {operation!r} cannot be exported to ONNX: expected a '
-    'network whose operations draw no random numbers.'
-  )
+      total = (
+        graph.add(f'{name}.{i}', 'Add', total, output) if total else output
+      )
+    if not total:
+      total = operations[''](graph, name, states[0], 1 + part.reduction)
+    states.append(total)

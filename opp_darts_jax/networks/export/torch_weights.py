@@ -1,7 +1,7 @@
-"""State dicts of the PyTorch code of DARTS, in and out.
+"""State dicts of PyTorch, in and out.
 
-torch_names.py has the names. `num_batches_tracked`, which nothing reads, is
-ignored.
+Names are those of the public code of DARTS, and of the networks that come with
+NAS-Bench-201. `num_batches_tracked`, which nothing reads, is ignored.
 """
 
 import functools
@@ -14,11 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.networks.export.torch_names import (
-  Entry,
-  network_entries,
-  supernet_entries,
-)
+from opp_darts_jax.networks.export.entries import Entry
+from opp_darts_jax.networks.export.network_entries import network_entries
+from opp_darts_jax.networks.export.supernet_entries import supernet_entries
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.supernet.supernet import Supernet
 
@@ -45,18 +43,19 @@ def supernet_from_torch(
     {'params': ..., 'batch_stats': ...}.
 
   Raises:
-    UserError: if names or shapes do not fit; it lists them.
+    UserError: if names or shapes do not fit, which it lists, or the supernet
+      has no names in PyTorch.
   """
-  tables = {
-    cell: np.zeros(mask.shape, np.float32)
-    for cell, mask in model.space.mask(model.nodes).items()
+  mask = model.space.mask()
+  weights = {
+    kind: np.zeros(table.shape, np.float32) for kind, table in mask.items()
   }
 
   def init(images):
-    mask = model.space.mask(model.nodes)
-    return model.init(jax.random.key(0), images, tables, mask, train=False)
+    key = jax.random.key(0)
+    return model.init(key, images, weights, mask, train=False, key=key)
 
-  entries = supernet_entries(model, order)
+  entries = list(supernet_entries(model, order))
   return _load(entries, _shapes(init, state_dict), state_dict, 'supernet')
 
 
@@ -67,6 +66,9 @@ def supernet_to_torch(
 
   A pool's running averages, kept once a source here, go to each of its edges.
   Variables without 'batch_stats', gradients for instance, give none.
+
+  Raises:
+    UserError: if the supernet has no names in PyTorch.
   """
   return dump(supernet_entries(model, order), variables)
 
@@ -74,7 +76,10 @@ def supernet_to_torch(
 def network_from_torch(
   state_dict: StateDict, network: Network
 ) -> dict[str, Any]:
-  """Variables of a network from a state dict of `NetworkCIFAR`.
+  """Variables of a network from a state dict of PyTorch.
+
+  That is one of `NetworkCIFAR` or `NetworkImageNet` of DARTS, or of
+  `TinyNetwork` of NAS-Bench-201.
 
   Args:
     state_dict: name -> array. Running averages may be left out.
@@ -85,18 +90,24 @@ def network_from_torch(
     {'params': ..., 'batch_stats': ...}.
 
   Raises:
-    UserError: if names or shapes do not fit; it lists them.
+    UserError: if names or shapes do not fit, which it lists, or the network
+      has no names in PyTorch.
   """
 
   def init(images):
-    return network.init(jax.random.key(0), images, train=False)
+    keys = {name: jax.random.key(0) for name in ('params', 'noise')}
+    return network.init(keys, images, train=False)
 
-  entries = network_entries(network)
+  entries = list(network_entries(network))
   return _load(entries, _shapes(init, state_dict), state_dict, 'network')
 
 
 def network_to_torch(variables: Any, network: Network) -> dict[str, np.ndarray]:
-  """The inverse of `network_from_torch`."""
+  """The inverse of `network_from_torch`.
+
+  Raises:
+    UserError: if the network has no names in PyTorch.
+  """
   return dump(network_entries(network), variables)
 
 
@@ -174,9 +185,12 @@ def _load(
 
 def _shapes(init: Any, state_dict: StateDict) -> Any:
   """Shapes of the variables for images of as many channels as the stem has."""
-  stem = np.shape(state_dict.get('stem.0.weight', ()))
-  channels = stem[1] if len(stem) == 4 else 3
-  return jax.eval_shape(init, jnp.zeros((1, 32, 32, channels)))
+  stems = (state_dict.get(f'{stem}.0.weight') for stem in ('stem', 'stem0'))
+  kernel = next((np.shape(stem) for stem in stems if stem is not None), ())
+  channels = kernel[1] if len(kernel) == 4 else 3
+  # Large enough for every auxiliary head.
+  images = jax.ShapeDtypeStruct((1, 224, 224, channels), jnp.float32)
+  return jax.eval_shape(init, images)
 
 
 def _leaf(tree: Any, path: Sequence[str]) -> Any:
