@@ -17,13 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from opp_darts_jax import files
 from opp_darts_jax.data import augment
 from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.networks.network import Network
-from opp_darts_jax.running import metrics
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
@@ -111,7 +111,7 @@ def save_network(
   flat, _ = jax.tree.flatten_with_path(jax.device_get(variables))
   leaves = {_name(keys): leaf for keys, leaf in flat}
   leaves[_DESCRIPTION] = np.array(json.dumps(description))
-  with metrics.replacing(path) as temporary, open(temporary, 'wb') as file:
+  with files.replacing(path) as temporary, open(temporary, 'wb') as file:
     np.savez(file, **leaves)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import matplotlib
 from matplotlib import figure
 
-from opp_darts_jax import errors
+from opp_darts_jax import errors, files
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.reporting import (
   cell_picture,
@@ -80,7 +80,7 @@ def write_report(workdir: str | pathlib.Path) -> list[pathlib.Path]:
     svg, png = _save(fig, folder / name)
     written += [svg, png]
     captions[svg.name] = caption
-  times = metrics.read_lines(workdir / metrics.TIMES)
+  times = files.read_lines(workdir / metrics.TIMES)
   facts = page_lib.run_facts(
     run.config, run.results, run.records, times, run.space
   )
@@ -107,14 +107,14 @@ def _read_run(workdir: pathlib.Path) -> Run:
       f'Expected the folder of a run, with its metrics.jsonl; {workdir} '
       f'{"has none" if workdir.is_dir() else "does not exist"}.'
     )
-  records = _once(r for r in metrics.read_lines(path) if 'kind' in r)
+  records = _once(r for r in files.read_lines(path) if 'kind' in r)
   fields = _read_json(workdir / 'genotype.json')
   # Before the end of a search, that of the last epoch.
   derived = [r['genotype'] for r in records if r.get('genotype')]
   fields = fields or (derived[-1] if derived else {})
   return Run(
     records,
-    alphas=_once(metrics.read_lines(workdir / 'alphas.jsonl')),
+    alphas=_once(files.read_lines(workdir / 'alphas.jsonl')),
     genotype=Genotype.from_dict(fields) if fields else None,
     config=_read_json(workdir / 'config.json'),
     results=results,

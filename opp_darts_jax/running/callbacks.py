@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from opp_darts_jax import files
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import SearchState
-from opp_darts_jax.running import console, metrics
+from opp_darts_jax.running import console
 from opp_darts_jax.running.runs import Run
 from opp_darts_jax.spaces.space import Space
 
@@ -60,10 +61,11 @@ def record_of(
   workdir: pathlib.Path,
 ) -> EpochRecord:
   """The record of an epoch that has ended."""
+  params: Any
   params, mask = jax.device_get((state.alphas, state.mask))
   alphas = jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), params)
   for kind, table in mask.items():
-    known = np.where(table, params[kind].astype(object), None)
+    known: Any = np.where(table, params[kind].astype(object), None)
     alphas[kind] = known.tolist()
   step = int(state.step)
   return EpochRecord(
@@ -92,7 +94,7 @@ def built_in(run: Run, space: Space) -> list[OnEpoch]:
 
   def write_genotype(record: EpochRecord) -> None:
     path = run.folder / 'genotype.json'
-    metrics.write_json(path, record.genotype.to_dict())
+    files.write_json(path, record.genotype.to_dict())
 
   shown: list[Genotype] = []
 

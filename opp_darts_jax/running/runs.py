@@ -11,6 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from opp_darts_jax.errors import CheckpointError, NotFinished
+from opp_darts_jax.files import read_lines
 from opp_darts_jax.running import loop
 from opp_darts_jax.running.checkpoint import FOLDER, Checkpoints
 from opp_darts_jax.running.console import Console
@@ -21,7 +22,6 @@ from opp_darts_jax.running.metrics import (
   TIMES,
   JsonLines,
   MetricsWriter,
-  read_lines,
 )
 from opp_darts_jax.running.workdirs import open_workdir
 

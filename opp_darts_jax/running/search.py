@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from opp_darts_jax import files
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data import dataset
 from opp_darts_jax.data.augment import Augmentation
@@ -23,7 +24,7 @@ from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.methods.tables import Tables
 from opp_darts_jax.networks.network import count_weights
-from opp_darts_jax.running import callbacks, console, metrics, runs
+from opp_darts_jax.running import callbacks, console, runs
 from opp_darts_jax.running.callbacks import OnEpoch
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.runs import Run
@@ -87,7 +88,7 @@ def run_search(
     workdir, config, search.per_epoch, search.begin(), zeros, signals
   ) as run:
     search.run = run
-    metrics.write_json(run.folder / 'space.json', space.describe())
+    files.write_json(run.folder / 'space.json', space.describe())
     own = [on_epoch] if callable(on_epoch) else list(on_epoch)
     watchers = [*callbacks.built_in(run, space), *own]
     run.screen.say(_plan(search, images, workdir))

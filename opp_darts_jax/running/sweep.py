@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from opp_darts_jax.errors import NotFinished, UserError
+from opp_darts_jax.files import write_json
 from opp_darts_jax.running import sweep_table
 from opp_darts_jax.running.interruption import SIGNALS
-from opp_darts_jax.running.metrics import write_json
 
 _PAUSE = 0.1  # Seconds between two looks at the processes.
 # What a part that was asked to stop ends with: it has saved, had not begun yet,

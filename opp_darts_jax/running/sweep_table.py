@@ -5,7 +5,8 @@ import pathlib
 import statistics
 from typing import Any
 
-from opp_darts_jax.running.metrics import METRICS, read_lines
+from opp_darts_jax.files import read_lines
+from opp_darts_jax.running.metrics import METRICS
 
 
 def last_epoch(folder: pathlib.Path) -> dict[str, Any] | None:

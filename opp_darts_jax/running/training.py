@@ -1,12 +1,16 @@
 """run_training: the file that wires training and testing a network."""
 
+import dataclasses
+import functools
 import math
 import pathlib
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from opp_darts_jax import files
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.data import dataset, stream
 from opp_darts_jax.data.augment import Augmentation
@@ -17,7 +21,7 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.genotypes.published import load_genotype
 from opp_darts_jax.networks import summary, trained
 from opp_darts_jax.networks.network import Network, count_weights
-from opp_darts_jax.running import console, metrics, runs, seeds
+from opp_darts_jax.running import console, runs, seeds
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.evaluation import Evaluation
 from opp_darts_jax.running.feeds import InMemory, Step, Streaming
@@ -26,10 +30,39 @@ from opp_darts_jax.running.train_programs import (
   TrainMetrics,
   make_train_programs,
 )
+from opp_darts_jax.spaces.catalogue import get_space
+from opp_darts_jax.spaces.space import Space
+
+
+class TrainRecord(NamedTuple):
+  """What an epoch of a training has come to.
+
+  Attributes:
+    epoch: its number, from 0.
+    epochs: of the whole training.
+    metrics: `train_loss` and `train_accuracy`, means over the epoch, and what
+      the test gives: `test_loss`, `test_accuracy` and more.
+    workdir: of the run.
+  """
+
+  epoch: int
+  epochs: int
+  metrics: Mapping[str, Any]
+  workdir: pathlib.Path
+
+
+OnEpoch = Callable[[TrainRecord], Any]
 
 
 def run_training(
-  config: TrainConfig, workdir: str | pathlib.Path
+  config: TrainConfig,
+  workdir: str | pathlib.Path,
+  *,
+  data: ImageData | None = None,
+  genotype: Genotype | None = None,
+  space: Space | None = None,
+  on_epoch: OnEpoch | Iterable[OnEpoch] = (),
+  signals: bool = True,
 ) -> dict[str, Any]:
   """Trains and tests the network, writing everything into `workdir`.
 
@@ -41,6 +74,11 @@ def run_training(
   Args:
     config: what to do.
     workdir: a folder; made if it is missing.
+    data: the images; None reads those that the config names.
+    genotype: None takes the one that the config names.
+    space: of the genotype; None takes the one that the config names.
+    on_epoch: called with a `TrainRecord` after each epoch.
+    signals: whether SIGTERM and SIGINT save the run before they end it.
 
   Returns:
     The contents of `results.json`: `test_accuracy` (a fraction), `test_loss`,
@@ -50,16 +88,25 @@ def run_training(
     UserError: if the config does not fit the images or the genotype, or the
       workdir holds a run of another config.
   """
+  if genotype is not None:
+    config = dataclasses.replace(config, genotype=genotype.to_json())
+  if space is not None:
+    config = dataclasses.replace(config, space=space.name)
+  watchers = [on_epoch] if callable(on_epoch) else list(on_epoch)
   if config.seeds:
-    return seeds.run_seeds(run_training, config, workdir)
+    run_one = functools.partial(
+      run_training, data=data, space=space, on_epoch=watchers, signals=signals
+    )
+    return seeds.run_seeds(run_one, config, workdir)
+  space = space or get_space(config.space)
   devices = Devices()
   devices.check(config.batch_size, config.accumulate)
-  genotype = load_genotype(config.genotype)
-  images = load_images(config)
+  genotype = named_genotype(config, space)
+  images = load_images(config) if data is None else data
   per_epoch = count_batches(
     config.batch_size, images.num_train, f'training images of {images.name}'
   )
-  model = make_network(config, genotype, images.num_classes)
+  model = make_network(config, genotype, space, images.num_classes)
   programs = make_train_programs(
     config,
     model,
@@ -71,8 +118,8 @@ def run_training(
   state = programs.init(jax.random.fold_in(key, 0))
   num_weights = count_weights({'params': state.weights})
   zeros = devices.copy(TrainMetrics.zeros())
-  with runs.open_run(workdir, config, per_epoch, state, zeros) as run:
-    metrics.write_json(run.folder / 'genotype.json', genotype.to_dict())
+  with runs.open_run(workdir, config, per_epoch, state, zeros, signals) as run:
+    files.write_json(run.folder / 'genotype.json', genotype.to_dict())
     run.screen.say(
       _plan(config, images, genotype, num_weights, per_epoch, workdir, run)
     )
@@ -95,6 +142,9 @@ def run_training(
       state, means = run.steps(dispatch, state, epoch, rate, known)
       tested = _describe(feed.test(state), images.class_names)
       _record_epoch(epoch, int(state.step), means, tested, run)
+      record = TrainRecord(epoch, config.epochs, means | tested, run.folder)
+      for watcher in watchers:
+        watcher(record)
       results = {
         **tested,
         **means,
@@ -105,8 +155,8 @@ def run_training(
       accuracy = tested['test_accuracy']
       run.end_epoch(state, epoch, {'results': results}, accuracy)
     path = run.folder / 'network.npz'
-    trained.save_network(path, model, state.variables, images)
-    metrics.write_json(run.folder / 'results.json', results)
+    trained.save_network(path, model, state.variables, images, config.space)
+    files.write_json(run.folder / 'results.json', results)
   return results
 
 
@@ -123,9 +173,10 @@ def summarise(config: TrainConfig) -> str:
   Raises:
     UserError: if the config does not fit the images or the genotype.
   """
-  genotype = load_genotype(config.genotype)
+  space = get_space(config.space)
+  genotype = named_genotype(config, space)
   images = load_images(config)
-  model = make_network(config, genotype, images.num_classes)
+  model = make_network(config, genotype, space, images.num_classes)
   return '\n'.join(
     [
       f'{images.name}: {images.num_train} images to train, '
@@ -136,8 +187,14 @@ def summarise(config: TrainConfig) -> str:
   )
 
 
+def named_genotype(config: TrainConfig, space: Space) -> Genotype:
+  """The genotype that a config names, in any form that its space has."""
+  parsers = () if space.from_text is None else (space.from_text,)
+  return load_genotype(config.genotype, parsers)
+
+
 def make_network(
-  config: TrainConfig, genotype: Genotype, classes: int
+  config: TrainConfig, genotype: Genotype, space: Space, classes: int
 ) -> Network:
   """The network that the config describes."""
   return Network(
@@ -150,6 +207,7 @@ def make_network(
     compute=config.compute,
     stack=config.stack,
     remat=config.remat,
+    space=space,
   )
 
 

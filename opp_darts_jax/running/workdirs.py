@@ -11,6 +11,7 @@ from typing import Any
 import filelock
 import jax
 
+from opp_darts_jax import files
 from opp_darts_jax.config import first_house
 from opp_darts_jax.errors import (
   OtherRunError,
@@ -18,7 +19,6 @@ from opp_darts_jax.errors import (
   WorkdirInUseError,
   first_line,
 )
-from opp_darts_jax.running import metrics
 
 
 @contextlib.contextmanager
@@ -71,7 +71,7 @@ def _check_config(workdir: pathlib.Path, config: Any) -> None:
   fields = json.loads(json.dumps(dataclasses.asdict(config)))
   try:
     if not path.exists():
-      metrics.write_json(path, fields)
+      files.write_json(path, fields)
       return
     found = first_house.as_of_now(json.loads(path.read_text()), fields)
   except (OSError, ValueError) as error:  # Not JSON, or not even text.

@@ -25,9 +25,7 @@ from opp_darts_jax.networks.stack import equal_parts
 from opp_darts_jax.operations.catalogue import OPERATIONS
 from opp_darts_jax.spaces import skeleton
 from opp_darts_jax.spaces.darts import DARTS
-from opp_darts_jax.spaces.nasbench201 import NASBENCH201
 from opp_darts_jax.spaces.skeleton import Part
-from genotype_cells import BENCH, UNEVEN
 
 AVG = 'avg_pool_3x3'
 SKIP = 'skip_connect'
@@ -111,9 +109,7 @@ def test_drop_path_spares_identities_alone():
 
   def dropped(operation, stride):
     module = EdgeOperation(OPERATIONS[operation].in_network, 2, stride)
-    y, _ = module.init_with_output(
-      jax.random.key(0), x, train=True, draws=drop
-    )
+    y, _ = module.init_with_output(jax.random.key(0), x, train=True, draws=drop)
     return not np.any(y)
 
   skip = EdgeOperation(OPERATIONS[SKIP], 2, 1)

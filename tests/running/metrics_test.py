@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from opp_darts_jax import files
 from opp_darts_jax.running import metrics
 
 
@@ -65,7 +66,7 @@ def opened(folder, size=0, step=0):
 def test_lines_are_on_disk_at_once(tmp_path):
   with opened(tmp_path) as (lines, writer):
     writer.write('train', 1, 0, loss=2.0)
-    assert metrics.read_lines(tmp_path / 'metrics.jsonl') == [
+    assert files.read_lines(tmp_path / 'metrics.jsonl') == [
       {'kind': 'train', 'epoch': 0, 'step': 1, 'loss': 2}
     ]
     assert lines.size == len((tmp_path / 'metrics.jsonl').read_bytes())
@@ -84,7 +85,7 @@ def test_tensorboard_gets_the_numbers(tmp_path):
 def test_half_a_line_is_left_out(tmp_path):
   path = tmp_path / 'lines.jsonl'
   path.write_text('{"epoch": 1}\n{"epoch"')
-  assert metrics.read_lines(path) == [{'epoch': 1}]
+  assert files.read_lines(path) == [{'epoch': 1}]
 
 
 def test_a_resumed_run_repeats_nothing(tmp_path):
@@ -95,7 +96,7 @@ def test_a_resumed_run_repeats_nothing(tmp_path):
       writer.write('train', step, 0, loss=step / 10)
   with opened(tmp_path, size, 20) as (_, writer):
     writer.write('train', 30, 0, loss=9.0)
-  records = metrics.read_lines(tmp_path / 'metrics.jsonl')
+  records = files.read_lines(tmp_path / 'metrics.jsonl')
   assert [(m['step'], m['loss']) for m in records] == [
     (10, 1.0),
     (20, 2.0),
@@ -107,20 +108,20 @@ def test_a_resumed_run_repeats_nothing(tmp_path):
 
 def test_broken_lines_are_left_out(tmp_path, caplog):
   path = tmp_path / 'metrics.jsonl'
-  assert metrics.read_lines(path) == []
+  assert files.read_lines(path) == []
   path.write_bytes(b'{"a": 1}\nloss 3\n\n"\xc3"\n7\n{"a": 2}\n{"a": 3')
   with caplog.at_level('WARNING'):
-    assert metrics.read_lines(path) == [{'a': 1}, {'a': 2}]
+    assert files.read_lines(path) == [{'a': 1}, {'a': 2}]
   assert [record.args[1] for record in caplog.records] == [2, 4]
 
 
 def test_write_json_replaces_the_whole_file(tmp_path):
   path = tmp_path / 'genotype.json'
-  metrics.write_json(path, {'a': np.float32(0.5), 'b': [1, np.nan]})
+  files.write_json(path, {'a': np.float32(0.5), 'b': [1, np.nan]})
   assert path.read_text() == (
     '{\n  "a": 0.5,\n  "b": [\n    1,\n    null\n  ]\n}\n'
   )
   with pytest.raises(TypeError):
-    metrics.write_json(path, {'a': object()})
+    files.write_json(path, {'a': object()})
   assert json.loads(path.read_text())['a'] == 0.5
   assert list(tmp_path.iterdir()) == [path]

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from opp_darts_jax import files
 from opp_darts_jax.errors import CheckpointError, NotFinished, WriteError
-from opp_darts_jax.running import metrics, runs
+from opp_darts_jax.running import runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +204,7 @@ def test_a_checkpoint_of_another_state_is_refused(tmp_path, whole):
 
 def test_the_best_checkpoint_is_kept(whole):
   kept = {path.name for path in (whole[0] / 'checkpoints').iterdir()}
-  lines = metrics.read_lines(whole[0] / 'metrics.jsonl')
+  lines = files.read_lines(whole[0] / 'metrics.jsonl')
   accuracy = {
     line['step']: line['train_accuracy']
     for line in lines
@@ -214,6 +215,6 @@ def test_the_best_checkpoint_is_kept(whole):
 
 
 def test_times_are_kept_apart_from_what_is_the_same(whole):
-  times = metrics.read_lines(whole[0] / 'times.jsonl')
+  times = files.read_lines(whole[0] / 'times.jsonl')
   assert [(t['epoch'], t['steps']) for t in times] == [(n, 7) for n in range(4)]
   assert 'seconds' not in (whole[0] / 'metrics.jsonl').read_text()

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from opp_darts_jax import files
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Cell
 from opp_darts_jax.networks.cell import edge_stride
@@ -27,7 +28,6 @@ from opp_darts_jax.networks.export.torch_weights import network_to_torch
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.networks.trained import TrainedNetwork
 from opp_darts_jax.operations import plain
-from opp_darts_jax.running import metrics
 from opp_darts_jax.spaces.skeleton import Part
 
 # ONNX's versions of 2022, of operators and file format: runtimes know them.
@@ -56,7 +56,7 @@ def export_onnx(network: TrainedNetwork, path: str | pathlib.Path) -> None:
   path = pathlib.Path(path)
   model = _model(network)
   try:
-    with metrics.replacing(path) as temporary:
+    with files.replacing(path) as temporary:
       temporary.write_bytes(model.SerializeToString(deterministic=True))
   except OSError as error:
     raise UserError(
