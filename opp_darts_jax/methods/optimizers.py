@@ -48,4 +48,6 @@ def alpha_optimizer(
     mask_inactive(),
     optax.scale_by_adam(config.b1, config.b2),
     optax.scale_by_learning_rate(config.learning_rate),
+    # Moments would move alphas on that were active until now.
+    mask_inactive(),
   )
