@@ -160,7 +160,7 @@ def test_one_node_searches_and_trains(place):
   place.codes(0, 0)
   code, calls = place.run('slurm_one_node', '--config.compute=bfloat16')
   assert code == 0
-  config = 'experiments/configs/cifar10.py'
+  config = 'cifar10'
   assert [call for call in calls if call.startswith('launcher')] == [
     f'launcher experiments/search.py --config={config} --config.seed=0 '
     '--workdir=runs/cifar10/search --config.compute=bfloat16',
