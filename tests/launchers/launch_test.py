@@ -1,20 +1,15 @@
 """The launchers, end to end on a tiny setting, as a user calls them."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from launched import DATA, launch
 
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import dataset
 from opp_darts_jax.networks import trained
 
-ROOT = pathlib.Path(__file__).parents[2]
-DATA = ('--config.data.max_train=96', '--config.data.max_test=40')
 SEARCH = (
   *DATA,
   '--config.space=s3',
@@ -33,17 +28,6 @@ TRAIN = (
   '--config.epochs=2',
   '--config.batch_size=32',
 )
-
-
-def launch(name, *flags):
-  return subprocess.run(
-    [sys.executable, f'experiments/{name}.py', *flags],
-    cwd=ROOT,
-    env=os.environ | {'JAX_PLATFORMS': 'cpu'},
-    capture_output=True,
-    text=True,
-    check=False,
-  )
 
 
 def lines(path):
@@ -170,9 +154,9 @@ def test_dry_run_writes_nothing(tmp_path):
     ('--config.space=s9', "Unknown search space 's9'; valid are: darts, s1", 2),
     ('--config.batch_size=5000', 'batch_size must be at most', 2),
     ('--config.foo=1', 'The config has no field', 2),
-    ('--config=nope.py', 'nope.py', 2),
+    ('--config=nope.py', "Unknown config 'nope.py'", 2),
     ('--config.epochs=abc', 'abc', 2),
-    ('--config=experiments/configs/digits.py:x', 'search, train', 2),
+    ('--config=digits:x', 'search, train', 2),
     ('--config.data.source=/no/such', 'not a folder', 9),
   ],
 )

@@ -1,11 +1,10 @@
 """ImageNet at 224 pixels in the mobile setting: the training of a cell.
 
-  python experiments/train.py --config=experiments/configs/imagenet.py \
-    --workdir=runs/imagenet/train
+  opp-darts train --config=imagenet --workdir=runs/imagenet/train
 
 As published for DARTS: batch 128, a rate of 0.1 that falls by 3 % an epoch.
-configs/imagenet.py:train_linear is what later works take on several GPUs: batch
-1024, five epochs of warm-up to 0.5, then a line to zero.
+imagenet:train_linear is what later works take on several GPUs: batch 1024,
+five epochs of warm-up to 0.5, then a line to zero.
 
 Takes the paper's cell; expect, from the paper, 25.61 % top-1 and 8.15 % top-5
 test error with 5.3 M weights. Its colour jitter also moves hues; ours does not.
@@ -24,7 +23,7 @@ from opp_darts_jax.config import (
   WeightOptimizerConfig,
 )
 from opp_darts_jax.errors import check_choice
-from opp_darts_jax.launchers.launch import config_dict
+from opp_darts_jax.launchers.config_files import config_dict
 
 
 def get_config(part: str = 'train') -> ml_collections.ConfigDict:

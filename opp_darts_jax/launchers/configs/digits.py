@@ -1,9 +1,7 @@
 """Handwritten digits: 1,797 real 8x8 images that come with scikit-learn.
 
-python experiments/search.py --config=experiments/configs/digits.py \
-    --workdir=runs/digits/search
-python experiments/train.py --config=experiments/configs/digits.py:train \
-    --workdir=runs/digits/train
+  opp-darts search --config=digits --workdir=runs/digits/search
+  opp-darts train --config=digits:train --workdir=runs/digits/train
 
 Expect a test accuracy of 0.99 to 1 and no skip connection in the cells. On two
 CPU cores both take two to four minutes together, compiling included.
@@ -20,7 +18,7 @@ from opp_darts_jax.config import (
   WeightOptimizerConfig,
 )
 from opp_darts_jax.errors import check_choice
-from opp_darts_jax.launchers.launch import config_dict
+from opp_darts_jax.launchers.config_files import config_dict
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:

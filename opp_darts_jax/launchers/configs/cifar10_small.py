@@ -1,9 +1,7 @@
 """A part of CIFAR-10, small enough for two CPU cores.
 
-python experiments/search.py --config=experiments/configs/cifar10_small.py \
-    --workdir=runs/cifar10_small/search
-python experiments/train.py \
-    --config=experiments/configs/cifar10_small.py:train \
+  opp-darts search --config=cifar10_small --workdir=runs/cifar10_small/search
+  opp-darts train --config=cifar10_small:train \
     --workdir=runs/cifar10_small/train
 
 Expect an accuracy of the supernet on D_val of 0.51, no skip connection in the
@@ -22,7 +20,7 @@ from opp_darts_jax.config import (
   WeightOptimizerConfig,
 )
 from opp_darts_jax.errors import check_choice
-from opp_darts_jax.launchers.launch import config_dict
+from opp_darts_jax.launchers.config_files import config_dict
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:

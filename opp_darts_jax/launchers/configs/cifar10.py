@@ -1,19 +1,17 @@
 """CIFAR-10 as published: 50 epochs of search, 600 epochs of training.
 
-  python experiments/search.py --config=experiments/configs/cifar10.py \
-    --workdir=runs/cifar10/search
-  python experiments/train.py --config=experiments/configs/cifar10.py:train \
-    --workdir=runs/cifar10/train
+  opp-darts search --config=cifar10 --workdir=runs/cifar10/search
+  opp-darts train --config=cifar10:train --workdir=runs/cifar10/train
 
 Expect, from the paper, 2.63 +- 0.27 % test error with 3.8 M weights. It takes a
-GPU: two CPU cores would need weeks; configs/cifar10_small.py is for those.
+GPU: two CPU cores would need weeks; cifar10_small is for those.
 """
 
 import ml_collections
 
 from opp_darts_jax.config import DataConfig, SearchConfig, TrainConfig
 from opp_darts_jax.errors import check_choice
-from opp_darts_jax.launchers.launch import config_dict
+from opp_darts_jax.launchers.config_files import config_dict
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:

@@ -1,7 +1,7 @@
 """A short training on any images: a small network of a published cell.
 
-  python experiments/train.py --config=experiments/configs/short.py \
-    --config.data.source=PATH --workdir=runs/short/train
+  opp-darts train --config=short --config.data.source=PATH \
+    --workdir=runs/short/train
 
 PATH is a folder of class folders, an .npz file or the name of a tfds data set;
 --config.data.image_size=32 makes one size of many, and photographs gain from
@@ -16,7 +16,7 @@ from opp_darts_jax.config import (
   WeightOptimizerConfig,
 )
 from opp_darts_jax.errors import check_choice
-from opp_darts_jax.launchers.launch import config_dict
+from opp_darts_jax.launchers.config_files import config_dict
 
 
 def get_config(part: str = 'train') -> ml_collections.ConfigDict:

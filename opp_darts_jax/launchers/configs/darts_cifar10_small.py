@@ -1,6 +1,6 @@
-"""The twin of configs/cifar10_small.py without stages: plain DARTS.
+"""The twin of cifar10_small without stages: plain DARTS.
 
-python experiments/search.py --config=experiments/configs/darts_cifar10_small.py \
+  opp-darts search --config=darts_cifar10_small \
     --workdir=runs/darts_cifar10_small/search
 
 Expect, of so short a search, no collapse either: no skip connection in the
@@ -9,12 +9,12 @@ normal cell, one in the reduction cell, a test accuracy of 0.68.
 
 import ml_collections
 
-from opp_darts_jax.launchers.launch import sibling
+from opp_darts_jax.launchers.configs import cifar10_small
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:
-  """As in cifar10_small.py, with all operations from the first epoch on."""
-  config = sibling(__file__, 'cifar10_small').get_config(part)
+  """As in cifar10_small, with all operations from the first epoch on."""
+  config = cifar10_small.get_config(part)
   if 'schedule' in config:
     config.schedule.method = 'darts'
   else:
