@@ -170,7 +170,7 @@ class Network(nn.Module):
       return (*outputs[1:], output)
     variables = [
       {
-        collection: self.variables[collection].get(part.name, {})
+        collection: self.variables.get(collection, {}).get(part.name, {})
         for collection in ('params', 'batch_stats')
       }
       for part in parts
