@@ -14,7 +14,7 @@ def get_config(part: str = 'search') -> ml_collections.ConfigDict:
   """As in digits, with all operations from the first epoch on."""
   config = digits.get_config(part)
   if 'schedule' in config:
-    config.schedule.method = 'darts'
+    config.schedule.name = 'plain'
   else:
     config.genotype = 'runs/darts_digits/search/genotype.json'
   return config

@@ -14,7 +14,7 @@ def get_config(part: str = 'search') -> ml_collections.ConfigDict:
   """As in s3, with all operations from the first epoch on."""
   config = s3.get_config(part)
   if 'schedule' in config:
-    config.schedule.method = 'darts'
+    config.schedule.name = 'plain'
   else:
     config.genotype = 'runs/darts_s3/search/genotype.json'
   return config
