@@ -106,7 +106,7 @@ def test_resized_crops_stretch_parts_of_an_image_over_the_whole():
 def test_the_whole_image_as_its_crop_is_the_image(monkeypatch):
   images = some_images()
   monkeypatch.setattr(
-    augment.data_images, 'random_box', lambda u, h, w: (0.0 * u[0], 0, h, w)
+    augment.decode, 'random_box', lambda u, h, w: (0.0 * u[0], 0, h, w)
   )
   crops = augment.random_resized_crop(jax.random.key(0), images)
   np.testing.assert_allclose(crops, images, atol=1e-3)
