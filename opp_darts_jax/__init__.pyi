@@ -1,3 +1,5 @@
+__version__: str
+
 from .config import AlphaOptimizerConfig as AlphaOptimizerConfig
 from .config import DataConfig as DataConfig
 from .config import ScheduleConfig as ScheduleConfig

@@ -3,7 +3,7 @@
 import runpy
 import sys
 
-import opp_darts_jax
+from opp_darts_jax import __version__
 from opp_darts_jax.errors import UserError, check_choice
 
 COMMANDS = {
@@ -20,7 +20,7 @@ def main() -> None:
   if command == '--help':
     print(_usage())
   elif command == '--version':
-    print(opp_darts_jax.__version__)
+    print(__version__)
   else:
     try:
       check_choice('command', command, COMMANDS)

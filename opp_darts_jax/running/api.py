@@ -189,8 +189,9 @@ def _updated(own: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
   updated = dict(own)
   for name, value in fields.items():
     group = own.get(name)
-    both = isinstance(group, dict) and isinstance(value, dict)
-    updated[name] = _updated(group, value) if both else value
+    if isinstance(group, dict) and isinstance(value, dict):
+      value = _updated(group, value)
+    updated[name] = value
   return updated
 
 
@@ -200,11 +201,12 @@ def _images(
   """The images that were passed, and the config that says so."""
   if data is None:
     return None, config
-  if not isinstance(data, ImageData):
-    images, labels = data
-    data = dataset.of_arrays(images, labels, config.data)
-  source = dataclasses.replace(config.data, source=data.name)
-  return data, dataclasses.replace(config, data=source)
+  if isinstance(data, ImageData):
+    images = data
+  else:
+    images = dataset.of_arrays(*data, config.data)
+  source = dataclasses.replace(config.data, source=images.name)
+  return images, dataclasses.replace(config, data=source)
 
 
 def _folder(workdir: Path | None) -> pathlib.Path:
