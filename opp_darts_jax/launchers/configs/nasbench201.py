@@ -3,8 +3,8 @@
   opp-darts search --config=nasbench201 --workdir=runs/nasbench201/search
   opp-darts train --config=nasbench201:train --workdir=runs/nasbench201/train
 
-15 cells of 16 channels at first, for a GPU; operations enter stage by stage, and
-with --config.schedule.name=plain all at once, as in DARTS. ':digits' and
+15 cells of 16 channels at first, for a GPU; operations enter stage by stage,
+and with --config.schedule.name=plain all at once, as in DARTS. ':digits' and
 ':digits_train' are a small search on handwritten digits, for a laptop.
 
 Momentum is the ordinary one, where the authors take Nesterov's.

@@ -1,6 +1,7 @@
 """PC-DARTS on handwritten digits, alone and in the progressive schedule.
 
-  opp-darts search --config=pc_darts_digits --workdir=runs/pc_darts_digits/search
+  opp-darts search --config=pc_darts_digits \
+    --workdir=runs/pc_darts_digits/search
   opp-darts train --config=pc_darts_digits:train \
     --workdir=runs/pc_darts_digits/train
 
