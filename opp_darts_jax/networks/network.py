@@ -92,6 +92,8 @@ class Network(nn.Module):
         image; identities never are. Draws from the stream 'drop_path' unless
         it is the number 0.
 
+    Operations that are random draw from the stream 'noise', in evaluation too.
+
     Returns:
       Logits (B, classes), and those of the auxiliary head, in training only.
     """
