@@ -6,12 +6,9 @@ BIN := $(VENV)/bin
 .PHONY: search test lint
 
 search: $(VENV)/installed
-	$(BIN)/python experiments/search.py \
-	  --config=experiments/configs/digits.py --workdir=runs/digits/search
-	$(BIN)/python experiments/train.py \
-	  --config=experiments/configs/digits.py:train --workdir=runs/digits/train
-	$(BIN)/python experiments/report.py \
-	  --workdir=runs/digits/search,runs/digits/train
+	$(BIN)/opp-darts search --config=digits --workdir=runs/digits/search
+	$(BIN)/opp-darts train --config=digits:train --workdir=runs/digits/train
+	$(BIN)/opp-darts report --workdir=runs/digits/search,runs/digits/train
 
 test: lint
 	$(BIN)/python -m pytest
@@ -20,6 +17,7 @@ lint: $(VENV)/installed_test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 $(VENV)/installed: requirements.txt setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,36 +1,6 @@
-"""Searches a cell on images.
+"""Searches a cell on images: `opp-darts search`."""
 
-python experiments/search.py --config=experiments/configs/digits.py \
-    --workdir=runs/digits/search
-"""
-
-from absl import flags
-from ml_collections import config_flags
-
-from opp_darts_jax.config import SearchConfig
-from opp_darts_jax.launchers import launch
-from opp_darts_jax.running import devices
-from opp_darts_jax.running.search import run_search
-
-_DEFAULT = 'experiments/configs/digits.py'
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, f'What to do; {_DEFAULT} if not given.', lock_config=True
-)
-_WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'Folder of the run; a run in it is continued.', required=True
-)
-_DISTRIBUTED = flags.DEFINE_bool(
-  'distributed', False, 'Be one of several processes, one a machine.'
-)
-
-
-def main() -> None:
-  """Runs the search that the flags describe."""
-  if _DISTRIBUTED.value:
-    devices.distribute()
-  config = SearchConfig.from_dict(_CONFIG.value.to_dict())
-  run_search(config, _WORKDIR.value)
-
+from opp_darts_jax.launchers import main
 
 if __name__ == '__main__':
-  launch.run(main, _DEFAULT)
+  main.launch('search')

@@ -1,47 +1,6 @@
-"""Trains and tests the network that a genotype describes.
+"""Trains and tests the network of a cell: `opp-darts train`."""
 
-python experiments/train.py --config=experiments/configs/digits.py:train \
-    --workdir=runs/digits/train
-
-With --dry_run it prints the network instead, part by part, and writes nothing.
-"""
-
-from absl import flags
-from ml_collections import config_flags
-
-from opp_darts_jax.config import TrainConfig
-from opp_darts_jax.launchers import launch
-from opp_darts_jax.running import devices
-from opp_darts_jax.running.training import run_training, summarise
-
-_DEFAULT = 'experiments/configs/digits.py:train'
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, f'What to do; {_DEFAULT} if not given.', lock_config=True
-)
-_WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'Folder of the run; a run in it is continued.'
-)
-_DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print the network, train not.')
-flags.register_multi_flags_validator(
-  ['workdir', 'dry_run'],
-  lambda values: bool(values['workdir']) or values['dry_run'],
-  '--workdir must have a value, the folder of the run.',
-)
-_DISTRIBUTED = flags.DEFINE_bool(
-  'distributed', False, 'Be one of several processes, one a machine.'
-)
-
-
-def main() -> None:
-  """Runs the training that the flags describe."""
-  if _DISTRIBUTED.value:
-    devices.distribute()
-  config = TrainConfig.from_dict(_CONFIG.value.to_dict())
-  if _DRY_RUN.value:
-    print(summarise(config))
-  else:
-    run_training(config, _WORKDIR.value)
-
+from opp_darts_jax.launchers import main
 
 if __name__ == '__main__':
-  launch.run(main, _DEFAULT)
+  main.launch('train')

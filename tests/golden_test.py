@@ -31,7 +31,9 @@ from opp_darts_jax.genotypes.space import SPACES, SearchSpace, num_edges
 from opp_darts_jax.methods import architecture, bilevel, progressive
 from opp_darts_jax.methods.bilevel import Batch, Pass, make_loss
 from opp_darts_jax.networks import network
-from opp_darts_jax.networks.export import torch_names, torch_weights
+from opp_darts_jax.networks.cell import EdgeOperation
+from opp_darts_jax.networks.export import entries, torch_weights
+from opp_darts_jax.operations.catalogue import OPERATIONS
 from opp_darts_jax.supernet.supernet import Supernet
 
 GOLDEN = pathlib.Path(
@@ -177,7 +179,8 @@ def compiled_loss(model, batch_stats, mask):
 
 @functools.cache
 def operation_program(name, channels, stride):
-  operation = network.Operation(name, channels, stride)
+  record = OPERATIONS[name].in_network
+  operation = EdgeOperation(record, channels, stride)
 
   def gradients(variables, x, r):
     def product(params, x):
@@ -206,7 +209,8 @@ def test_primitives(path, close):
       functools.partial(operation.init, train=True), jax.random.key(0), x
     )
     shapes = {'params': {}, 'batch_stats': {}} | shapes
-    own = list(torch_names.operation_entries(name, operation.stride))
+    record, stride = operation.operation, operation.stride
+    own = list(entries.operation_entries(record, stride))
     params = group(case, 'param/')
     if norms == 'plain':  # Scale 1 and bias 0 are as good as none.
       for i, entry in enumerate(own):

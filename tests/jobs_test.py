@@ -160,7 +160,7 @@ def test_one_node_searches_and_trains(place):
   place.codes(0, 0)
   code, calls = place.run('slurm_one_node', '--config.compute=bfloat16')
   assert code == 0
-  config = 'experiments/configs/cifar10.py'
+  config = 'cifar10'
   assert [call for call in calls if call.startswith('launcher')] == [
     f'launcher experiments/search.py --config={config} --config.seed=0 '
     '--workdir=runs/cifar10/search --config.compute=bfloat16',
@@ -225,7 +225,13 @@ def test_cancelled_job_is_not_requeued(place):
   assert place.calls()[-1] == 'saved'
 
 
-def test_index_of_an_array_is_the_seed(place):
+@pytest.mark.parametrize(
+  ('config', 'name'), [('cifar10', 'cifar10'), ('own/a.py:small', 'a_small')]
+)
+def test_index_of_an_array_is_the_seed(place, config, name):
+  script = place.folder / 'experiments' / 'jobs' / 'slurm_seeds.sh'
+  text = script.read_text()
+  script.write_text(text.replace('config=cifar10\n', f'config={config}\n'))
   place.codes('75 wait')
   array = {'SLURM_ARRAY_JOB_ID': '7', 'SLURM_ARRAY_TASK_ID': '3'}
   job = place.start('slurm_seeds', **array)
@@ -234,7 +240,8 @@ def test_index_of_an_array_is_the_seed(place):
   assert job.wait(timeout=30) == 75
   launched = place.calls('launcher')[0].split()
   assert '--config.seed=3' in launched
-  assert '--workdir=runs/sweep/cifar10/seed3/search' in launched
+  assert f'--config={config}' in launched
+  assert f'--workdir=runs/sweep/{name}/seed3/search' in launched
   # By 7 alone Slurm would understand all jobs of the array.
   assert place.calls('scancel') == ['scancel --signal=TERM 7_3']
   assert place.calls('scontrol') == ['scontrol requeue 7_3']

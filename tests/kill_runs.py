@@ -11,38 +11,17 @@ the bit.
 
 import argparse
 import json
-import os
 import pathlib
 import random
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
-from typing import Any
 
-ROOT = pathlib.Path(__file__).parents[1]
+from launched import command, start
+
 SAME = ('metrics.jsonl', 'alphas.jsonl', 'genotype.json', 'results.json')
-
-
-def command(launcher: str, *flags: str) -> list[str]:
-  """The command line of a launcher."""
-  return [sys.executable, f'experiments/{launcher}.py', *flags]
-
-
-def start(line: Sequence[str], **kwargs: Any) -> subprocess.Popen[str]:
-  """Starts a run on CPU."""
-  return subprocess.Popen(
-    line,
-    cwd=ROOT,
-    env=os.environ | {'JAX_PLATFORMS': 'cpu'},
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-    **kwargs,
-  )
 
 
 def outcome(workdir: pathlib.Path) -> dict[str, bytes]:
@@ -99,7 +78,7 @@ def main() -> None:
   flags = argparse.ArgumentParser()
   flags.add_argument('--kills', type=int, default=30)
   flags.add_argument('--what', choices=('search', 'train'), default='search')
-  flags.add_argument('--config', default='experiments/configs/digits.py')
+  flags.add_argument('--config', default='digits')
   flags.add_argument('--workdir', default='runs/kills')
   flags.add_argument('--seed', type=int, default=0)
   flags.add_argument('--out')

@@ -8,11 +8,11 @@ import time
 
 import numpy as np
 import pytest
-from kill_runs import command, outcome, start
+from kill_runs import outcome
+from launched import DATA, command, start
 
 SEARCH = (
-  '--config.data.max_train=96',
-  '--config.data.max_test=40',
+  *DATA,
   '--config.space=s3',
   '--config.layers=2',
   '--config.nodes=1',

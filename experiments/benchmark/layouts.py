@@ -20,7 +20,7 @@ os.environ['CXX'] = 'none'
 from absl import app, flags
 from steps import MODES, SIZES, build_steps, start
 
-from opp_darts_jax.config import LAYOUTS
+from opp_darts_jax.config.search import LAYOUTS
 from opp_darts_jax.operations import depthwise
 
 _SIZE = flags.DEFINE_enum('size', 'small', list(SIZES), 'of the supernet')
@@ -125,8 +125,8 @@ def main(argv: list[str]) -> None:
   depthwise.IMPLEMENTATIONS['cpu'] = ('library', 'library')
   print(f'{"layout":8} {"kernels":>9} {"GB":>8}')
   for layout in LAYOUTS[1:]:
-    model, state, train, val = start(_SIZE.value, 8, layout)
-    compiled = build_steps(_MODE.value, model, state, train, val)
+    task, state, train, val = start(_SIZE.value, 8, layout)
+    compiled = build_steps(_MODE.value, task, state, train, val)
     kernels, mb = cost(compiled.as_text())
     print(f'{layout:8} {kernels:9,.0f} {mb / 1e3:8.2f}', flush=True)
 

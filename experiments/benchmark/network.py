@@ -26,6 +26,7 @@ from opp_darts_jax.running.train_programs import (
   TrainMetrics,
   make_train_programs,
 )
+from opp_darts_jax.spaces.darts import DARTS
 
 _GENOTYPE = flags.DEFINE_string('genotype', 'OPP_DARTS', 'a published name')
 _LAYERS = flags.DEFINE_integer('layers', 20, 'number of cells', 1)
@@ -49,7 +50,7 @@ def main(argv: list[str]) -> None:
     remat=_REMAT.value,
   )
   genotype = load_genotype(_GENOTYPE.value)
-  model = training.make_network(config, genotype, classes=10)
+  model = training.make_network(config, genotype, DARTS, classes=10)
   augmentation = Augmentation((0.5,) * 3, (0.25,) * 3, cutout=16)
   devices = Devices()
   programs = make_train_programs(

@@ -57,8 +57,8 @@ def kinds(text: str) -> dict[str, tuple[str, str]]:
 def main(argv: list[str]) -> None:
   """Prints a table of milliseconds a step, largest first."""
   del argv
-  model, state, train, val = start(_SIZE.value, _OPS.value, _LAYOUT.value)
-  compiled = build_steps(_MODE.value, model, state, train, val)
+  task, state, train, val = start(_SIZE.value, _OPS.value, _LAYOUT.value)
+  compiled = build_steps(_MODE.value, task, state, train, val)
   state = jax.block_until_ready(compiled(state, 1))
   with tempfile.TemporaryDirectory() as folder:
     begin = time.perf_counter()

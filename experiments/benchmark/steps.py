@@ -1,5 +1,6 @@
 """The supernet's steps that the benchmarks time and profile."""
 
+import dataclasses
 import os
 import pathlib
 import platform
@@ -11,11 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.config import SearchConfig
-from opp_darts_jax.genotypes.space import SPACES
-from opp_darts_jax.methods import bilevel
-from opp_darts_jax.methods.bilevel import Batch, SearchState
+from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.halves import init_state, weight_step
+from opp_darts_jax.methods.loss import Task, make_loss, make_task
+from opp_darts_jax.methods.method import no_term
+from opp_darts_jax.methods.state import Batch, SearchState
+from opp_darts_jax.methods.steps import search_step
 from opp_darts_jax.operations.cpu import native
-from opp_darts_jax.supernet.supernet import Supernet
+from opp_darts_jax.spaces.darts import DARTS as SPACE
 
 # The order in which --ops counts operations, as a search might take them in.
 ENTRY = (
@@ -28,7 +32,6 @@ ENTRY = (
   'avg_pool_3x3',
   'skip_connect',
 )
-SPACE = SPACES['darts']
 SIZES = {'small': (8, 5, 32), 'full': (16, 8, 64)}
 MODES = ('forward', 'weight', 'first', 'second', 'second_fd')
 
@@ -67,15 +70,15 @@ def masked(
   state: SearchState, count: int
 ) -> tuple[SearchState, tuple[str, ...]]:
   """The state with the first `count` operations of `ENTRY`, and their names."""
-  names = tuple(o for o in SPACE.operations if o in ENTRY[:count])
-  mask = jax.tree.map(jnp.asarray, SPACE.mask(4, names))
+  names = tuple(name for name in SPACE.names if name in ENTRY[:count])
+  mask = jax.tree.map(jnp.asarray, SPACE.mask(names))
   return state.replace(mask=mask), names
 
 
 def start(
   size: str, count: int, layout: str = 'auto'
-) -> tuple[Supernet, SearchState, Batch, Batch]:
-  """A supernet, its first state, and a batch of noise for each half.
+) -> tuple[Task, SearchState, Batch, Batch]:
+  """A search by DARTS, its first state, and a batch of noise for each half.
 
   Args:
     size: of `SIZES`.
@@ -83,13 +86,12 @@ def start(
     layout: of the supernet.
   """
   channels, layers, batch = SIZES[size]
-  model = Supernet(SPACE, 4, layers, channels, 10, layout)
-  mask = jax.tree.map(jnp.asarray, SPACE.mask(4))
-  state = jax.jit(
-    lambda key: bilevel.init_state(
-      model, SearchConfig(), key, (32, 32, 3), mask
-    )
-  )(jax.random.key(0))
+  config = SearchConfig(layers=layers, channels=channels, layout=layout)
+  task = make_task(config, SPACE, darts(), classes=10, per_epoch=1000)
+  mask = jax.tree.map(jnp.asarray, SPACE.mask())
+  state = jax.jit(lambda key: init_state(task, key, (32, 32, 3), mask))(
+    jax.random.key(0)
+  )
   draw = np.random.default_rng(0)
   train, val = (
     Batch(
@@ -98,12 +100,12 @@ def start(
     )
     for _ in range(2)
   )
-  return model, masked(state, count)[0], train, val
+  return task, masked(state, count)[0], train, val
 
 
 def build_steps(
   mode: str,
-  model: Supernet,
+  task: Task,
   state: SearchState,
   train: Batch,
   val: Batch,
@@ -113,7 +115,7 @@ def build_steps(
 
   Args:
     mode: of `MODES`.
-    model: the supernet.
+    task: of the search.
     state: of the search; its shapes are enough.
     train: a batch of D_train.
     val: a batch of D_val.
@@ -123,7 +125,8 @@ def build_steps(
     The compiled (state, number of steps) -> state; it consumes its state.
   """
   order = mode if mode.startswith('second') else 'first'
-  config = SearchConfig(order=order, accumulate=accumulate)
+  config = dataclasses.replace(task.config, order=order, accumulate=accumulate)
+  task = dataclasses.replace(task, config=config)
   key = jax.random.key(0)
   rate = config.weights.learning_rate
 
@@ -131,12 +134,12 @@ def build_steps(
     if mode == 'forward':
       # Images that change from step to step, or one pass would serve them all.
       batch = train._replace(images=train.images + 1e-6 * state.step)
-      loss = bilevel.make_loss(model, state.batch_stats, state.mask)
+      loss = make_loss(task, state, no_term)
       value, _ = loss(state.weights, state.alphas, batch, key)
       return state.replace(step=state.step + 1 + (value < 0))
     if mode == 'weight':
-      return bilevel.weight_step(model, config, state, rate, train, key)[0]
-    return bilevel.search_step(model, config, state, rate, train, val, key)[0]
+      return weight_step(task, state, rate, train, val, key)[0]
+    return search_step(task, state, rate, train, val, key)[0]
 
   def steps(state, count):
     return jax.lax.fori_loop(0, count, lambda _, s: step(s), state)

@@ -31,6 +31,7 @@ import numpy as np
 import optax
 import torch
 from absl import app, flags
+from rounds import alternate, chained, repeated
 from steps import (
   ENTRY,
   MODES,
@@ -45,7 +46,8 @@ from steps import (
 from torch_supernet import Search as PeerSearch
 from torch_supernet import Supernet as Peer
 
-from opp_darts_jax.methods.bilevel import Batch, SearchState
+from opp_darts_jax.methods.state import Batch, SearchState
+from opp_darts_jax.methods.tables import softmax_weights
 from opp_darts_jax.networks.export.torch_weights import supernet_to_torch
 from opp_darts_jax.supernet.cell import LAYOUTS
 from opp_darts_jax.supernet.supernet import Supernet
@@ -112,14 +114,13 @@ def build_peer(
   """PyTorch's supernet of these operations, with our weights."""
   device = 'cuda' if jax.default_backend() == 'gpu' else 'cpu'
   layout = torch.channels_last if channels_last else torch.contiguous_format
-  peer = Peer(
-    operations, model.nodes, model.layers, model.channels, model.classes
-  )
+  nodes = SPACE.graph.nodes
+  peer = Peer(operations, nodes, model.layers, model.channels, model.classes)
   tensors = supernet_to_torch({'params': state.weights}, model, operations)
   weights = {name: torch.from_numpy(w.copy()) for name, w in tensors.items()}
   missing = peer.load_state_dict(weights, strict=False).missing_keys
   assert all('running' in m or 'num_batches' in m for m in missing), missing
-  columns = [SPACE.operations.index(name) for name in operations]
+  columns = [SPACE.names.index(name) for name in operations]
   alphas = {
     cell: torch.tensor(
       np.asarray(table)[:, columns], device=device, requires_grad=True
@@ -153,7 +154,7 @@ def build_gradients(model: Supernet, batch: Batch) -> Gradients:
     logits, _ = model.apply(
       {'params': weights, 'batch_stats': state.batch_stats},
       batch.images,
-      alphas,
+      softmax_weights(SPACE, alphas, state.mask),
       state.mask,
       True,
       mutable=['batch_stats'],
@@ -180,7 +181,7 @@ def assert_equal(
   peer = build_peer(model, state, operations, (batch, batch), False)
   theirs = peer.model(peer.train[0], peer.alphas)
   peer.loss(peer.train).backward()
-  columns = [SPACE.operations.index(name) for name in operations]
+  columns = [SPACE.names.index(name) for name in operations]
   pairs = [
     ('logits', np.asarray(logits), theirs),
     *(
@@ -206,17 +207,18 @@ def assert_equal(
 def main(argv: list[str]) -> None:
   """Prints and writes a row for each number of operations and mode."""
   del argv
-  model, initial, train, val = start(_SIZE.value, len(ENTRY), _LAYOUT.value)
+  task, initial, train, val = start(_SIZE.value, len(ENTRY), _LAYOUT.value)
   jax.config.update('jax_enable_compilation_cache', False)
   build_kernels()
   programs = {
-    mode: build_ours(mode, model, initial, train, val) for mode in _MODES.value
+    mode: build_ours(mode, task, initial, train, val) for mode in _MODES.value
   }
   with jax.enable_x64(True):
     # A few images: float64 at full size takes tens of gigabytes.
     double = to_double(jax.tree.map(lambda t: t[:8], train))
-    gradients = build_gradients(model, double)
+    gradients = build_gradients(task.model, double)
   rows: list[dict[str, Any]] = []
+  model = task.model
   for count in map(int, _OPS.value):
     state, operations = masked(initial, count)
     peers = {}
@@ -227,51 +229,16 @@ def main(argv: list[str]) -> None:
       with jax.enable_x64(True):
         assert_equal(model, gradients, to_double(state), double, operations)
     for mode, ours in programs.items():
-      runs = {'ours': chained(ours, state)} | {
-        layout: repeated(getattr(peer, mode.removesuffix('_fd')))
+      runs = {'ours': chained(ours.run, state, _STEPS.value)} | {
+        layout: repeated(getattr(peer, mode.removesuffix('_fd')), _STEPS.value)
         for layout, peer in peers.items()
       }
-      rows.append(make_row(count, mode, ours, alternate(runs, _ROUNDS.value)))
+      times = alternate(runs, _ROUNDS.value, _STEPS.value)
+      rows.append(make_row(count, mode, ours, times))
       print(json.dumps(rows[-1]), flush=True)
       if _OUT.value:
         with open(_OUT.value, 'w') as file:
           json.dump(rows, file, indent=1)
-
-
-def chained(ours: Ours, state: SearchState) -> Callable[[], None]:
-  """Steps of ours, each round from where the last one ended."""
-  state = jax.tree.map(jnp.copy, state)  # `ours.run` consumes what it is given.
-
-  def run():
-    nonlocal state
-    state = ours.run(state, _STEPS.value)
-
-  return run
-
-
-def repeated(step: Callable[[], None]) -> Callable[[], None]:
-  """Steps of PyTorch, waited for."""
-
-  def run():
-    for _ in range(_STEPS.value):
-      step()
-    if torch.cuda.is_available():
-      torch.cuda.synchronize()
-
-  return run
-
-
-def alternate(
-  runs: dict[str, Callable[[], None]], rounds: int
-) -> dict[str, list[float]]:
-  """Milliseconds a step, each run once a round after a round to warm up."""
-  times: dict[str, list[float]] = {name: [] for name in runs}
-  for _ in range(rounds + 1):
-    for name, run in runs.items():
-      start = time.perf_counter()
-      run()
-      times[name].append(1e3 * (time.perf_counter() - start) / _STEPS.value)
-  return {name: values[1:] for name, values in times.items()}
 
 
 def make_row(

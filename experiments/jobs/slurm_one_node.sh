@@ -23,7 +23,7 @@
 set -euo pipefail
 
 # Edit what is searched, and where it goes.
-config=experiments/configs/cifar10.py
+config=cifar10
 workdir=runs/cifar10
 seed=0
 

@@ -7,8 +7,8 @@
 # FLAGs go to both launchers. When all are finished, this runs nothing again and
 # prints the table:
 #
-#   python experiments/sweep.py --workdir=runs/sweep --seeds=0,1,2,3,4 \
-#     --configs=experiments/configs/cifar10.py
+#   python experiments/sweep.py --configs=cifar10 --workdir=runs/sweep \
+#     --seeds=0,1,2,3,4
 
 # Edit what a job needs; your cluster may want --partition and --account.
 #SBATCH --job-name=opp_darts
@@ -28,11 +28,11 @@
 set -euo pipefail
 
 # Edit what is searched.
-config=experiments/configs/cifar10.py
+config=cifar10
 
-name=$(basename "$config" .py)
+name=$(basename "${config/.py/}")
 seed=$SLURM_ARRAY_TASK_ID
-workdir=runs/sweep/$name/seed$seed
+workdir=runs/sweep/${name/:/_}/seed$seed # As a sweep names it.
 
 source experiments/jobs/slurm_common.sh
 search_and_train "$config" "$workdir" "$seed" "$@"

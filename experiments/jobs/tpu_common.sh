@@ -7,7 +7,7 @@ zone='us-central2-b'        # gcloud compute tpus locations list
 type='v4-8'                 # gcloud compute tpus accelerator-types list --zone=...
 image='tpu-ubuntu2204-base' # gcloud compute tpus versions list --zone=...
 share='10.0.0.2:/share'     # An NFS share of the same network, from Filestore.
-config='experiments/configs/cifar10.py'
+config='cifar10'
 workdir='runs/cifar10'      # runs/ is the share: it outlives the TPU VM.
 seed=0
 

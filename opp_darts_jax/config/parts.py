@@ -32,7 +32,10 @@ class DataConfig:
 
   Attributes:
     source: 'digits', a folder of class folders, an .npz file, or the name of
-      a tfds data set such as 'cifar10'.
+      a tfds data set such as 'cifar10'; 'folder:PATH', 'npz:PATH' and
+      'tfds:NAME' settle what a word means. Or your own, as 'MODULE:NAME' or
+      'FILE.py:NAME': a function from a place ('') and this config to a Source,
+      or a DataSource.
     data_dir: where tfds keeps its data sets; '' is tfds's own default.
     image_size: resize images to this square size, in pixels; 0 keeps them.
     test_fraction: share tested on where the source has no test split.

@@ -1,19 +1,23 @@
-"""Image data sets on the host: from scikit-learn, TFDS, folders and npz files.
+"""Image data sets on the host: of any source, or of arrays.
 
-Whatever the source, `load` gives square uint8 images of one size, labels from
+Whatever they come from, they are square uint8 images of one size, labels from
 0, a training and a test split, and the numbers that normalise a pixel.
 """
 
 import dataclasses
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from opp_darts_jax.config import DataConfig
-from opp_darts_jax.data import decode, folder, npz, tfds
-from opp_darts_jax.data.split import Source, Split, halves, subset
-from opp_darts_jax.errors import DataError
+from opp_darts_jax.data import decode
+from opp_darts_jax.data.arrays import as_array, source_of
+from opp_darts_jax.data.catalogue import find_source
+from opp_darts_jax.data.channels import mean_and_std, per_channel
+from opp_darts_jax.data.source import Source, check_classes, check_given
+from opp_darts_jax.data.split import Split, halves, subset
+from opp_darts_jax.errors import DataError, UserError
 
 MIN_IMAGE_SIZE = 4  # two reductions halve it to one pixel
 
@@ -63,28 +67,80 @@ def load(config: DataConfig) -> ImageData:
   """Reads the data set that `config.source` names.
 
   Args:
-    config: the source is 'digits', the path of a folder or an .npz file, or the
-      name of a TFDS data set; 'folder:PATH', 'npz:PATH' and 'tfds:NAME' settle
-      what a bare word means.
+    config: the source is 'digits', the path of a folder or an .npz file, the
+      name of a TFDS data set, any of these as 'KIND:PLACE', or your own as
+      'MODULE:NAME' or 'FILE.py:NAME' (see catalogue.py).
+
+  Returns:
+    As `of_source` does.
+
+  Raises:
+    UserError: if the source is missing or unreadable, or does not hold at least
+      two classes of square images of one size.
+  """
+  source, place = find_source(config.source)
+  given = source.read(place, config)
+  check_given(given, Source, config.source)
+  return of_source(given, config)
+
+
+def of_arrays(
+  images: ArrayLike,
+  labels: ArrayLike,
+  config: DataConfig = DataConfig(),  # noqa: B008, as it is frozen
+  test: tuple[ArrayLike, ArrayLike] | None = None,
+  class_names: Sequence[str] = (),
+  name: str = 'arrays',
+) -> ImageData:
+  """The data set of these arrays.
+
+  Args:
+    images: (n, H, W) or (n, H, W, C), integers 0..255 or floats 0..1.
+    labels: (n,), integers or text.
+    config: its source and data_dir mean nothing here.
+    test: images and labels to test on; without them a share of the others.
+    class_names: label k, an integer, is class_names[k]; without them the labels
+      that occur name themselves.
+    name: for messages and reports.
+
+  Returns:
+    As `of_source` does; the images are a copy.
+
+  Raises:
+    UserError: if an array is of another shape, type or length, or does not hold
+      at least two classes of square images, or the config wants a stream.
+  """
+  if config.stream:
+    raise UserError(
+      'Expected data.stream to be False, as arrays are in memory, got True.'
+    )
+  return of_source(source_of(images, labels, test, class_names, name), config)
+
+
+def of_source(source: Source, config: DataConfig) -> ImageData:
+  """The data set that a source gave, checked, divided, limited and measured.
+
+  Args:
+    source: uint8 images (n, H, W, C) and labels from 0.
+    config: says how; its source and data_dir mean nothing here.
 
   Returns:
     The data set, with every image resized to `config.image_size` if that is set
     (a picture that is not square is squeezed into one, not cropped).
 
   Raises:
-    UserError: if the source is missing or unreadable, or does not hold at least
-      two classes of square images of one size.
+    UserError: if it does not hold at least two classes of square images.
   """
-  kind, place = parse(config.source)
-  name, train, test, class_names = _READERS[kind](place, config)
+  name, train, test, class_names = source
   check_classes(name, class_names)
-  train = _checked(train, f'{name!r} (train)', config.image_size)
+  classes, size = len(class_names), config.image_size
+  train = _checked(train, f'{name!r} (train)', classes, size)
   if test is None:
     fraction = 1 - config.test_fraction
     kept, held = halves(train.labels, fraction, config.split_seed)
     train, test = train.take(kept), train.take(held)
   else:
-    test = _checked(test, f'{name!r} (test)', config.image_size)
+    test = _checked(test, f'{name!r} (test)', classes, size)
     if train.images.shape[1:] != test.images.shape[1:]:
       raise DataError(
         f'Expected test images of {name!r} to have the shape of its training '
@@ -94,76 +150,26 @@ def load(config: DataConfig) -> ImageData:
   test = subset(test, 'max_test', config.max_test, config.split_seed)
   mean, std = mean_and_std(train.images)
   return ImageData(
-    name, train, test, class_names,
+    name, train, test, tuple(class_names),
     mean=per_channel('mean', config.mean, mean),
     std=per_channel('std', config.std, std),
   )  # fmt: skip
 
 
-def check_classes(name: str, class_names: Sequence[str]) -> None:
-  """Raises `DataError` unless a data set has classes to tell apart."""
-  if len(class_names) < 2:
-    raise DataError(
-      f'Expected at least 2 classes in data set {name!r}, got '
-      f'{len(class_names)}: {", ".join(class_names)}.'
-    )
-
-
-def mean_and_std(
-  images: np.ndarray,
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-  """Returns mean and deviation per channel of uint8 images, in pixel / 255.
-
-  They come from a histogram, exact and without a float copy of the images. A
-  channel of one constant value gets the deviation of one grey level, not 0.
-  """
-  channels = images.shape[-1]
-  histogram = np.zeros((channels, 256))
-  for part in np.array_split(images, 1 + len(images) // 1024):
-    for c in range(channels):
-      histogram[c] += np.bincount(part[..., c].ravel(), minlength=256)
-  weight = histogram / histogram.sum(1, keepdims=True)
-  level = np.arange(256) / 255
-  mean = weight @ level
-  variance = (weight * (level - mean[:, None]) ** 2).sum(1)
-  std = np.where(variance > 0, np.sqrt(variance), 1 / 255)
-  return tuple(mean.tolist()), tuple(std.tolist())
-
-
-def parse(source: str) -> tuple[str, str]:
-  """Returns which reader a source means and what that reader is to read."""
-  kind, colon, place = source.partition(':')
-  if colon and kind in ('tfds', 'folder', 'npz') and place:
-    return kind, place
-  if source == 'digits':
-    return 'digits', source
-  if source.endswith('.npz'):
-    return 'npz', source
-  if source.startswith(('/', './', '../', '~')) or os.path.isdir(source):
-    return 'folder', source
-  return 'tfds', source
-
-
-def per_channel(
-  field: str, given: Iterable[float], computed: tuple[float, ...]
-) -> tuple[float, ...]:
-  """Returns the numbers given, if any and if they suit, or those computed."""
-  numbers = tuple(float(number) for number in given)
-  if not numbers:
-    return computed
-  if len(numbers) != len(computed):
-    raise DataError(
-      f'Expected {field} to be empty or one number for each of the '
-      f'{len(computed)} channels, got {numbers}.'
-    )
-  if field == 'std' and min(numbers) <= 0:
-    raise DataError(f'Expected every std to be above 0, got {numbers}.')
-  return numbers
-
-
-def _checked(split: Split, what: str, size: int) -> Split:
+def _checked(split: Split, what: str, classes: int, size: int) -> Split:
   """Returns the split at the size asked for, once it is known to be usable."""
-  images, labels = split
+  images = as_array(f'the images of {what}', split.images)
+  labels = as_array(f'the labels of {what}', split.labels)
+  if images.ndim != 4 or images.dtype != np.uint8:
+    raise DataError(
+      f'Expected uint8 images (n, H, W, C) in {what}, got {images.shape} '
+      f'{images.dtype}.'
+    )
+  if labels.ndim != 1 or labels.dtype.kind not in 'iu':
+    raise DataError(
+      f'Expected integer labels (n,) in {what}, got {labels.shape} '
+      f'{labels.dtype}.'
+    )
   if len(images) != len(labels):
     raise DataError(
       f'Expected one label per image in {what}, got {len(images)} images and '
@@ -171,6 +177,11 @@ def _checked(split: Split, what: str, size: int) -> Split:
     )
   if not len(images):
     raise DataError(f'Expected at least one image in {what}, got none.')
+  if labels.min() < 0 or labels.max() >= classes:
+    raise DataError(
+      f'Expected labels in 0..{classes - 1} in {what}, as there are {classes} '
+      f'class names, got {labels.min()}..{labels.max()}.'
+    )
   images = decode.resize(images, size)
   _, height, width, _ = images.shape
   if height != width or height < MIN_IMAGE_SIZE:
@@ -180,21 +191,3 @@ def _checked(split: Split, what: str, size: int) -> Split:
       'resize them.'
     )
   return Split(np.ascontiguousarray(images), labels.astype(np.int32))
-
-
-def _read_digits(_: str, config: DataConfig) -> Source:
-  del config  # nothing to choose
-  from sklearn import datasets  # a second to import
-
-  digits = datasets.load_digits()
-  images = np.round(digits.images * (255 / 16)).astype(np.uint8)
-  names = tuple(str(name) for name in digits.target_names)
-  return Source('digits', Split(images[..., None], digits.target), None, names)
-
-
-_READERS: dict[str, Callable[[str, DataConfig], Source]] = {
-  'digits': _read_digits,
-  'tfds': tfds.read,
-  'folder': folder.read,
-  'npz': npz.read,
-}

@@ -48,24 +48,6 @@ class Encodings(Protocol):
   def __getitem__(self, row: int) -> Encoded: ...
 
 
-class EncodedSource(NamedTuple):
-  """What a source stores; without a test split one is cut from train.
-
-  Attributes:
-    name: for messages and reports.
-    train: images to train on.
-    test: images to test on, if there are any of their own.
-    class_names: label k is class_names[k].
-    channels: 1 for grey, 3 for colour; 0 where only the images tell.
-  """
-
-  name: str
-  train: Encodings
-  test: Encodings | None
-  class_names: tuple[str, ...]
-  channels: int
-
-
 def decode(
   image: Encoded,
   channels: int,

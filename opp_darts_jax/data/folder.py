@@ -11,8 +11,9 @@ import numpy as np
 
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import decode
-from opp_darts_jax.data.decode import Encoded, EncodedSource, Encodings
-from opp_darts_jax.data.split import Source, Split
+from opp_darts_jax.data.decode import Encoded, Encodings
+from opp_darts_jax.data.source import DataSource, EncodedSource, Source
+from opp_darts_jax.data.split import Split
 from opp_darts_jax.errors import DataError, check_choice
 
 SUFFIXES = (
@@ -168,3 +169,6 @@ def _images(folder: pathlib.Path) -> list[str]:
       f'valid are files ending in {", ".join(SUFFIXES)}.'
     )
   return images
+
+
+SOURCE = DataSource('folder', read, listing)

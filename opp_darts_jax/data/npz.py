@@ -6,9 +6,9 @@ import zipfile
 import numpy as np
 
 from opp_darts_jax.config import DataConfig
-from opp_darts_jax.data.decode import first_line
-from opp_darts_jax.data.split import Source, Split
-from opp_darts_jax.errors import DataError
+from opp_darts_jax.data.arrays import source_of
+from opp_darts_jax.data.source import DataSource, Source
+from opp_darts_jax.errors import DataError, first_line
 
 KEYS = (
   ('images', 'labels', 'test_images', 'test_labels'),
@@ -37,22 +37,15 @@ def read(path: str, config: DataConfig) -> Source:
       f'Expected both {keys[2]} and {keys[3]} in {str(file)!r} or neither, got '
       f'{given[0]} alone.'
     )
-  values = np.unique(_labels(keys[1], arrays[keys[1]]))
-
-  def split(images_key: str, labels_key: str) -> Split:
-    labels = _labels(labels_key, arrays[labels_key])
-    strange = np.setdiff1d(labels, values)
-    if len(strange):
-      raise DataError(
-        f'Expected every label of {labels_key} in {str(file)!r} to occur in '
-        f'{keys[1]}, got {strange[0]}.'
-      )
-    images = _images(images_key, arrays[images_key])
-    return Split(images, np.searchsorted(values, labels))
-
-  test = split(keys[2], keys[3]) if given else None
-  names = tuple(str(value) for value in values)
-  return Source(file.stem, split(keys[0], keys[1]), test, names)
+  test = (arrays[keys[2]], arrays[keys[3]]) if given else None
+  return source_of(
+    arrays[keys[0]],
+    arrays[keys[1]],
+    test,
+    name=file.stem,
+    called=keys,
+    where=f' in {str(file)!r}',
+  )
 
 
 def _arrays(file: pathlib.Path) -> dict[str, np.ndarray]:
@@ -70,38 +63,4 @@ def _arrays(file: pathlib.Path) -> dict[str, np.ndarray]:
     ) from error
 
 
-def _images(key: str, images: np.ndarray) -> np.ndarray:
-  """Returns uint8 (n, H, W, C) from integers 0..255 or floats 0..1."""
-  if images.ndim == 3:
-    images = images[..., None]
-  if images.ndim != 4:
-    raise DataError(
-      f'Expected {key} to be (n, H, W) or (n, H, W, C), got {images.shape}.'
-    )
-  top = {'u': 255, 'i': 255, 'f': 1}.get(images.dtype.kind)
-  if top is None:
-    raise DataError(
-      f'Expected {key} to be integers 0..255 or floats 0..1, got '
-      f'{images.dtype}.'
-    )
-  # Written so that NaN fails as well.
-  if images.size and not (images.min() >= 0 and images.max() <= top):
-    raise DataError(
-      f'Expected {key} of type {images.dtype} to lie in 0..{top}, got '
-      f'{images.min()}..{images.max()}.'
-    )
-  if top == 1:
-    images = np.round(images * 255)
-  return images.astype(np.uint8)
-
-
-def _labels(key: str, labels: np.ndarray) -> np.ndarray:
-  """Returns labels (n,), integers or text."""
-  if labels.ndim == 2 and labels.shape[1] == 1:
-    labels = labels[:, 0]  # as Keras gives them
-  if labels.ndim != 1 or labels.dtype.kind not in 'iubUS':
-    raise DataError(
-      f'Expected {key} to be (n,) integers or text, got {labels.shape} '
-      f'{labels.dtype}.'
-    )
-  return labels.astype(str) if labels.dtype.kind == 'S' else labels
+SOURCE = DataSource('npz', read)

@@ -18,15 +18,6 @@ class Split(NamedTuple):
     return Split(self.images[indices], self.labels[indices])
 
 
-class Source(NamedTuple):
-  """What a source holds; without a test split one is cut from train."""
-
-  name: str
-  train: Split
-  test: Split | None
-  class_names: tuple[str, ...]
-
-
 def halves(
   labels: np.ndarray, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:

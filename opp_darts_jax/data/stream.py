@@ -7,28 +7,23 @@ and no state of an iterator is kept. Worker processes change no number.
 
 import dataclasses
 import functools
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent import futures
 from typing import Any
 
 import numpy as np
-from absl import flags
 
 from opp_darts_jax.config import DataConfig
-from opp_darts_jax.data import dataset, folder, tfds
-from opp_darts_jax.data.decode import EncodedSource, Encodings, Part
+from opp_darts_jax.data import folder, workers
+from opp_darts_jax.data.catalogue import find_source
+from opp_darts_jax.data.channels import mean_and_std, per_channel
+from opp_darts_jax.data.decode import Encodings, Part
+from opp_darts_jax.data.source import EncodedSource, check_classes, check_given
 from opp_darts_jax.data.split import Split, halves, subset
-from opp_darts_jax.errors import UserError, first_line
-
-Batch = tuple[np.ndarray, np.ndarray]
+from opp_darts_jax.data.workers import Batch
+from opp_darts_jax.errors import UserError
 
 _MEASURED = 1024  # images that tell mean, deviation and the number of channels
-_DECODED = 64  # images that wait in each process
-_SHARED = 16  # images of each worker that wait in shared memory
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,6 +40,7 @@ class Streamed:
     test: images that nothing is chosen by.
     seed: decides the order of training images and what is cut from them.
     workers: processes that decode; 0 decodes in threads.
+    source: what the config calls it.
   """
 
   name: str
@@ -56,6 +52,7 @@ class Streamed:
   test: Part
   seed: int
   workers: int
+  source: str
 
   @property
   def num_train(self) -> int:
@@ -124,63 +121,15 @@ class Streamed:
   def _batches(
     self, images: Any, batch_size: int, own: Sequence[int] | None
   ) -> Iterator[Batch]:
-    """Decodes a `grain.MapDataset` of whole batches and stacks its images.
-
-    Single images pass from the workers, as whole batches take more shared
-    memory than many containers have.
-    """
-    import grain
-
-    if not flags.FLAGS.is_parsed():  # grain looks at flags of its own.
-      flags.FLAGS.mark_as_parsed()
-    if own is not None:
-      images = grain.MapDataset.source(_Share(images, batch_size, own))
-      batch_size = len(own)
-    read = grain.ReadOptions(2 if self.workers else 16, _DECODED)
-    decoded = images.to_iter_dataset(read).mp_prefetch(
-      grain.MultiprocessingOptions(self.workers, _SHARED), _start_worker
-    )
-    batches = iter(decoded.batch(batch_size))
-    try:
-      yield from batches
-    except RuntimeError as error:
-      if 'Worker process' not in str(error):
-        raise
-      raise UserError(
-        f'A process that decodes images ended ({first_line(error)}); if memory '
-        'ran out, take fewer by --config.data.workers.'
-      ) from error
-    finally:
-      batches.close()
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Share:
-  """What a process reads of batches that it shares with others.
-
-  Attributes:
-    images: of whole batches, one after the other.
-    batch_size: images in a batch.
-    own: rows of each batch.
-  """
-
-  images: Sequence[Any]
-  batch_size: int
-  own: Sequence[int]
-
-  def __len__(self) -> int:
-    return len(self.images) // self.batch_size * len(self.own)
-
-  def __getitem__(self, index: int) -> Any:
-    batch, row = divmod(index, len(self.own))
-    return self.images[batch * self.batch_size + self.own[row]]
+    return workers.batches(images, batch_size, own, self.workers, self.source)
 
 
 def open_stream(config: DataConfig, seed: int) -> Streamed:
   """Opens the data set that `config.source` names, reading few of its images.
 
   Args:
-    config: the source is a folder or the name of a TFDS data set.
+    config: the source is a folder, the name of a TFDS data set, or your own
+      that has a listing.
     seed: decides the order of training images and what is cut from them.
 
   Returns:
@@ -190,15 +139,16 @@ def open_stream(config: DataConfig, seed: int) -> Streamed:
   Raises:
     UserError: if the source is missing, unreadable or of another kind.
   """
-  kind, place = dataset.parse(config.source)
-  if kind not in _LISTINGS:
+  source, place = find_source(config.source)
+  if source.listing is None:
     raise UserError(
-      'data.stream reads a folder of class folders or a tfds data set; got '
-      f'data.source={config.source!r}, which memory holds: leave data.stream '
-      'False.'
+      'data.stream reads a folder of class folders, a tfds data set or your '
+      f'own DataSource with a listing; got data.source={config.source!r}, '
+      'which memory holds: leave data.stream False.'
     )
-  stored = _LISTINGS[kind](place, config)
-  dataset.check_classes(stored.name, stored.class_names)
+  stored = source.listing(place, config)
+  check_given(stored, EncodedSource, config.source)
+  check_classes(stored.name, stored.class_names)
   train, test = _rows(stored, config)
   rng = np.random.default_rng(config.split_seed)
   sample = rng.permutation(train)[:_MEASURED]
@@ -216,17 +166,18 @@ def open_stream(config: DataConfig, seed: int) -> Streamed:
     mean, std = config.mean, config.std
     if not (mean and std):
       images = [image for image, _ in pool.map(train_part.cut_centre, sample)]
-      mean, std = dataset.mean_and_std(np.stack(images))
+      mean, std = mean_and_std(np.stack(images))
   return Streamed(
     stored.name,
     stored.class_names,
     (config.image_size, config.image_size, channels),
-    dataset.per_channel('mean', config.mean, mean),
-    dataset.per_channel('std', config.std, std),
+    per_channel('mean', config.mean, mean),
+    per_channel('std', config.std, std),
     train_part,
     part(stored.train if stored.test is None else stored.test, test),
     seed,
     config.workers,
+    config.source,
   )
 
 
@@ -248,24 +199,3 @@ def _rows(
   train = subset(train, 'max_train', config.max_train, config.split_seed)
   test = subset(test, 'max_test', config.max_test, config.split_seed)
   return train.images, test.images
-
-
-def _start_worker(index: int, count: int) -> None:
-  """Has a worker leave signals to the main process, and end with it."""
-  del index, count
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
-  signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-  def follow() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-  threading.Thread(target=follow, daemon=True).start()
-
-
-_LISTINGS: dict[str, Callable[[str, DataConfig], EncodedSource]] = {
-  'folder': folder.listing,
-  'tfds': tfds.listing,
-}

@@ -11,8 +11,9 @@ import numpy as np
 
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import decode
-from opp_darts_jax.data.decode import Encoded, EncodedSource
-from opp_darts_jax.data.split import Source, Split
+from opp_darts_jax.data.decode import Encoded
+from opp_darts_jax.data.source import DataSource, EncodedSource, Source
+from opp_darts_jax.data.split import Split
 from opp_darts_jax.errors import DataError, first_line
 
 _READ_AT_ONCE = 1024  # records: large enough for TFDS to read in parallel
@@ -194,3 +195,6 @@ def _split(records: Records, channels: int, size: int) -> Split:
         f'image 0 of {records.what}', images[0].shape, one.what, image.shape
       )
   return Split(np.asarray(images), np.asarray(labels))
+
+
+SOURCE = DataSource('tfds', read, listing)

@@ -1,19 +1,17 @@
-"""What the launchers share: config files, and errors as sentences."""
+"""What the launchers share: `--config`, and errors as sentences."""
 
-import dataclasses
 import functools
-import importlib.util
 import logging as std_logging
 import os
-import pathlib
+import re
 import sys
-import types
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import jax
 import ml_collections
 from absl import app, flags, logging
+from ml_collections import config_flags
 
 from opp_darts_jax.errors import (
   DeviceMemoryError,
@@ -22,25 +20,44 @@ from opp_darts_jax.errors import (
   WriteError,
   first_line,
 )
+from opp_darts_jax.launchers import config_files
 from opp_darts_jax.operations.cpu import native
 
 _INTERRUPTED = 130
 
-
-def config_dict(config: Any) -> ml_collections.ConfigDict:
-  """A config as the fields that flags of a launcher can change."""
-  return ml_collections.ConfigDict(dataclasses.asdict(config))
+# A launcher lists the flags that it has defined here as its own.
+flags.disclaim_key_flags()
 
 
-def sibling(file: str, name: str) -> types.ModuleType:
-  """The config file `name`.py in the folder of another."""
-  path = pathlib.Path(file).with_name(f'{name}.py')
-  spec = importlib.util.spec_from_file_location(name, path)
-  assert spec is not None
-  assert spec.loader is not None
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module
+class _ConfigParser(flags.ArgumentParser[ml_collections.ConfigDict]):
+  """Reads what `--config` says."""
+
+  def parse(self, argument: str) -> ml_collections.ConfigDict:
+    """The config of a name or a file, ready for the flags of its fields."""
+    try:
+      return config_files.load(argument).lock()
+    except UserError as error:  # Flags would put more than a sentence around.
+      raise flags.Error(str(error)) from error
+
+
+def define_config(default: str) -> flags.FlagHolder[ml_collections.ConfigDict]:
+  """Defines `--config`, and a flag for each of its fields.
+
+  Args:
+    default: what `run` takes if there is none.
+
+  Returns:
+    The flag.
+  """
+  config = config_flags.DEFINE_config_file(
+    'config',
+    None,
+    'What to do: NAME[:VARIANT] of a config of the package, or the path '
+    f'FILE.py[:VARIANT] of another; {default} if not given. '
+    '--config.FIELD=VALUE changes a field of it.',
+  )
+  flags.FLAGS['config'].parser = _ConfigParser()
+  return config
 
 
 def keep_programs() -> None:
@@ -58,8 +75,8 @@ def run(main: Callable[[], None], config: str = '') -> None:
 
   Args:
     main: the launcher's own part.
-    config: the config file where no `--config` is given; ml_collections would
-      read a default before anybody could catch what is wrong with it.
+    config: what `--config` is where it is not given; a default would be read
+      before anybody could catch what is wrong with it.
   """
   keep_programs()
 
@@ -84,20 +101,17 @@ def run(main: Callable[[], None], config: str = '') -> None:
 
 
 def _parse_flags(config: str, argv: list[str]) -> list[str]:
-  if config and not any(a.lstrip('-').startswith('config=') for a in argv):
+  if config and not any(re.match(r'--?config(=|$)', flag) for flag in argv):
     argv = [argv[0], f'--config={config}', *argv[1:]]
   try:
     rest = flags.FLAGS(argv)
-    if 'config' in flags.FLAGS:
-      flags.FLAGS.config.to_dict()  # An unreadable file says so here.
     if len(rest) > 1:
       raise flags.Error(f'Expected only flags, got {rest[1]!r}.')
     return rest
   except AttributeError as error:  # Thus ml_collections names a wrong field.
-    _stop(f'The config has no field {error}; opp_darts_jax/config.py has all.')
+    _stop(f'The config has no field {error}; opp_darts_jax/config has all.')
   except (flags.Error, OSError) as error:
-    # ml_collections puts a traceback before what the config file said.
-    _stop(str(error).strip().splitlines()[-1].split('UserError: ')[-1])
+    _stop(str(error))
 
 
 def _hide_failed_writes() -> None:

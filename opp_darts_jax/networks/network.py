@@ -92,6 +92,8 @@ class Network(nn.Module):
         image; identities never are. Draws from the stream 'drop_path' unless
         it is the number 0.
 
+    Operations that are random draw from the stream 'noise', in evaluation too.
+
     Returns:
       Logits (B, classes), and those of the auxiliary head, in training only.
     """
@@ -170,7 +172,7 @@ class Network(nn.Module):
       return (*outputs[1:], output)
     variables = [
       {
-        collection: self.variables[collection].get(part.name, {})
+        collection: self.variables.get(collection, {}).get(part.name, {})
         for collection in ('params', 'batch_stats')
       }
       for part in parts

@@ -21,10 +21,14 @@ class Console:
   Args:
     total: steps of the run.
     done: steps taken before.
+    quiet: whether it shows nothing at all.
   """
 
-  def __init__(self, total: int, done: int = 0):
-    self._watched = sys.stderr.isatty() and jax.process_index() == 0
+  def __init__(self, total: int, done: int = 0, quiet: bool = False):
+    self._speaks = jax.process_index() == 0 and not quiet
+    # A notebook is watched, though its output is no terminal.
+    looks = sys.stderr.isatty() or 'ipykernel' in sys.modules
+    self._watched = looks and self._speaks
     self._bar = tqdm.tqdm(
       total=total,
       initial=done,
@@ -43,7 +47,7 @@ class Console:
     """Prints lines above the bar."""
     if self._watched:
       self._bar.write(text)
-    elif jax.process_index() == 0:
+    elif self._speaks:
       print(text, flush=True)
 
   def advance(self, steps: int, values: Mapping[str, float]) -> None:

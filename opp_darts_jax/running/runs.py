@@ -54,6 +54,7 @@ class Run:
     stack: contextlib.ExitStack,
     state: Any,
     zeros: Any,
+    quiet: bool = False,
   ) -> None:
     self.folder = folder
     self.pace = Pace()
@@ -73,7 +74,7 @@ class Run:
       self._start = Position(at['done'], saved.state['sums'], at['totals'])
     self.step = self.epoch * per_epoch + self._start.done
     total = config.epochs * per_epoch
-    self.screen = stack.enter_context(Console(total, self.step))
+    self.screen = stack.enter_context(Console(total, self.step, quiet))
     self.writer = stack.enter_context(
       MetricsWriter(self.lines(METRICS), folder / 'tensorboard', self.step)
     )
@@ -212,6 +213,7 @@ def open_run(
   state: Any,
   zeros: Any,
   signals: bool = True,
+  quiet: bool = False,
 ) -> Iterator[Run]:
   """Opens a workdir for a run, or for what is left of it.
 
@@ -223,6 +225,7 @@ def open_run(
     zeros: the metrics' sums before a step, likewise.
     signals: whether SIGTERM and SIGINT stop the run, instead of what they do
       where it runs: a notebook has handlers of its own.
+    quiet: whether nothing is printed.
 
   Raises:
     UserError: if the workdir or its checkpoints cannot be used.
@@ -235,7 +238,15 @@ def open_run(
     # Of several processes all have a part in a checkpoint.
     checkpoints = stack.enter_context(Checkpoints(pathlib.Path(workdir)))
     yield Run(
-      folder, config, per_epoch, checkpoints, interruption, stack, state, zeros
+      folder,
+      config,
+      per_epoch,
+      checkpoints,
+      interruption,
+      stack,
+      state,
+      zeros,
+      quiet,
     )
 
 

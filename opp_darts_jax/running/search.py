@@ -46,6 +46,7 @@ def run_search(
   method: Method | None = None,
   on_epoch: OnEpoch | Iterable[OnEpoch] = (),
   signals: bool = True,
+  quiet: bool = False,
 ) -> Genotype:
   """Searches a cell, writing everything into `workdir`.
 
@@ -62,6 +63,7 @@ def run_search(
     on_epoch: called with an `EpochRecord` after each epoch; what returns True
       ends the search there.
     signals: whether SIGTERM and SIGINT save the run before they end it.
+    quiet: whether nothing is printed.
 
   Returns:
     The genotype of the last epoch.
@@ -85,7 +87,7 @@ def run_search(
   search = _prepare(config, space, method, images, devices)
   zeros = devices.copy(Metrics.zeros())
   with runs.open_run(
-    workdir, config, search.per_epoch, search.begin(), zeros, signals
+    workdir, config, search.per_epoch, search.begin(), zeros, signals, quiet
   ) as run:
     search.run = run
     files.write_json(run.folder / 'space.json', space.describe())

@@ -1,7 +1,7 @@
 """Sweeps: searches, and training of what they find, by config and seed.
 
-Every part is a process of a launcher: it owns its devices, and one that fails
-stops no other.
+Every part is a process, as from the command line: it owns its devices, and one
+that fails stops no other.
 """
 
 import collections
@@ -39,11 +39,11 @@ class Sweep:
   """What to run.
 
   Attributes:
-    configs: config files, 'FILE' or 'FILE:VARIANT'. What a search finds is
-      trained by 'FILE:train' or 'FILE:VARIANT_train'.
+    configs: what `--config` takes, 'NAME', 'FILE.py' or a variant of either,
+      'NAME:VARIANT'. What a search finds is trained by 'NAME:train' or
+      'NAME:VARIANT_train'.
     seeds: every config is run with each.
     workdir: folder of the sweep; the runs are in CONFIG/seedSEED in it.
-    launchers: folder of the launchers search.py and train.py.
     train: whether to train and test what is found.
     search_flags: further flags of the searches, such as '--config.epochs=9'.
     train_flags: further flags of training.
@@ -52,7 +52,6 @@ class Sweep:
   configs: tuple[str, ...]
   seeds: tuple[int, ...]
   workdir: pathlib.Path
-  launchers: pathlib.Path
   train: bool = True
   search_flags: tuple[str, ...] = ()
   train_flags: tuple[str, ...] = ()
@@ -65,9 +64,6 @@ class Sweep:
           f'Expected at least one {what}, and none twice; got '
           f'{", ".join(map(str, given)) or "none"}.'
         )
-    for config in self.configs:
-      if not pathlib.Path(config.partition(':')[0]).is_file():
-        raise UserError(f'Expected a file, FILE or FILE:VARIANT; got {config}.')
 
 
 class Part(NamedTuple):
@@ -166,12 +162,14 @@ def plan(sweep: Sweep) -> list[Run]:
 def _plan_run(sweep: Sweep, config: str, seed: int) -> Run:
   name = _name(config)
   folder = sweep.workdir / name / f'seed{seed}'
-  file, _, variant = config.partition(':')
+  base, _, variant = config.partition(':')
 
   def part(kind: str, config: str, *flags: str) -> Part:
     command = (
       sys.executable,
-      str(sweep.launchers / f'{kind}.py'),
+      '-m',
+      'opp_darts_jax',
+      kind,
       f'--config={config}',
       *flags,
       f'--config.seed={seed}',
@@ -181,15 +179,15 @@ def _plan_run(sweep: Sweep, config: str, seed: int) -> Run:
 
   parts = [part('search', config, *sweep.search_flags)]
   if sweep.train:
-    training = f'{file}:{variant}_train' if variant else f'{file}:train'
+    training = f'{base}:{variant}_train' if variant else f'{base}:train'
     found = f'--config.genotype={folder / "search" / "genotype.json"}'
     parts.append(part('train', training, *sweep.train_flags, found))
   return Run(name, seed, tuple(parts))
 
 
 def _name(config: str) -> str:
-  file, _, variant = config.partition(':')
-  return '_'.join(filter(None, (pathlib.Path(file).stem, variant)))
+  base, _, variant = config.partition(':')
+  return '_'.join(filter(None, (pathlib.Path(base).stem, variant)))
 
 
 def _open(workdir: pathlib.Path, flags: dict[str, Any]) -> pathlib.Path:

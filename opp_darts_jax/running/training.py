@@ -4,11 +4,10 @@ import dataclasses
 import functools
 import math
 import pathlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from opp_darts_jax import files
 from opp_darts_jax.config import TrainConfig
@@ -21,37 +20,19 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.genotypes.published import load_genotype
 from opp_darts_jax.networks import summary, trained
 from opp_darts_jax.networks.network import Network, count_weights
-from opp_darts_jax.running import console, runs, seeds
+from opp_darts_jax.running import console, runs, seeds, train_records
 from opp_darts_jax.running.devices import Devices
-from opp_darts_jax.running.evaluation import Evaluation
 from opp_darts_jax.running.feeds import InMemory, Step, Streaming
 from opp_darts_jax.running.runs import Run
 from opp_darts_jax.running.train_programs import (
   TrainMetrics,
+  TrainPrograms,
+  TrainState,
   make_train_programs,
 )
+from opp_darts_jax.running.train_records import OnEpoch, TrainRecord
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
-
-
-class TrainRecord(NamedTuple):
-  """What an epoch of a training has come to.
-
-  Attributes:
-    epoch: its number, from 0.
-    epochs: of the whole training.
-    metrics: `train_loss` and `train_accuracy`, means over the epoch, and what
-      the test gives: `test_loss`, `test_accuracy` and more.
-    workdir: of the run.
-  """
-
-  epoch: int
-  epochs: int
-  metrics: Mapping[str, Any]
-  workdir: pathlib.Path
-
-
-OnEpoch = Callable[[TrainRecord], Any]
 
 
 def run_training(
@@ -63,6 +44,7 @@ def run_training(
   space: Space | None = None,
   on_epoch: OnEpoch | Iterable[OnEpoch] = (),
   signals: bool = True,
+  quiet: bool = False,
 ) -> dict[str, Any]:
   """Trains and tests the network, writing everything into `workdir`.
 
@@ -79,6 +61,7 @@ def run_training(
     space: of the genotype; None takes the one that the config names.
     on_epoch: called with a `TrainRecord` after each epoch.
     signals: whether SIGTERM and SIGINT save the run before they end it.
+    quiet: whether nothing is printed.
 
   Returns:
     The contents of `results.json`: `test_accuracy` (a fraction), `test_loss`,
@@ -95,10 +78,62 @@ def run_training(
   watchers = [on_epoch] if callable(on_epoch) else list(on_epoch)
   if config.seeds:
     run_one = functools.partial(
-      run_training, data=data, space=space, on_epoch=watchers, signals=signals
+      run_training,
+      data=data,
+      space=space,
+      on_epoch=watchers,
+      signals=signals,
+      quiet=quiet,
     )
     return seeds.run_seeds(run_one, config, workdir)
-  space = space or get_space(config.space)
+  training = _prepare(config, data, space or get_space(config.space))
+  zeros = training.devices.copy(TrainMetrics.zeros())
+  with runs.open_run(
+    workdir, config, training.per_epoch, training.first, zeros, signals, quiet
+  ) as run:
+    genotype = training.model.genotype
+    files.write_json(run.folder / 'genotype.json', genotype.to_dict())
+    run.screen.say(
+      train_records.plan(
+        config,
+        training.images,
+        genotype,
+        training.num_weights,
+        training.per_epoch,
+        workdir,
+        run,
+      )
+    )
+    state, results = _run_epochs(training, run, watchers)
+    path = run.folder / 'network.npz'
+    trained.save_network(
+      path, training.model, state.variables, training.images, config.space
+    )
+    files.write_json(run.folder / 'results.json', results)
+  return results
+
+
+class _Training(NamedTuple):
+  """What stays the same throughout a training, and its first state."""
+
+  config: TrainConfig
+  images: ImageData | Streamed
+  model: Network
+  programs: TrainPrograms
+  devices: Devices
+  key: jax.Array
+  first: TrainState
+  per_epoch: int
+
+  @property
+  def num_weights(self) -> int:
+    """Of the network, the auxiliary head's too."""
+    return count_weights({'params': self.first.weights})
+
+
+def _prepare(
+  config: TrainConfig, data: ImageData | None, space: Space
+) -> _Training:
   devices = Devices()
   devices.check(config.batch_size, config.accumulate)
   genotype = named_genotype(config, space)
@@ -116,48 +151,54 @@ def run_training(
   )
   key = devices.copy(jax.random.key(config.seed))
   state = programs.init(jax.random.fold_in(key, 0))
-  num_weights = count_weights({'params': state.weights})
-  zeros = devices.copy(TrainMetrics.zeros())
-  with runs.open_run(workdir, config, per_epoch, state, zeros, signals) as run:
-    files.write_json(run.folder / 'genotype.json', genotype.to_dict())
-    run.screen.say(
-      _plan(config, images, genotype, num_weights, per_epoch, workdir, run)
-    )
-    state = run.state
-    results = run.known.get('results', {})
-    feed = (
-      InMemory(images, programs, devices)
-      if isinstance(images, ImageData)
-      else Streaming(images, programs, devices, config.batch_size, run.step)
-    )
-    for epoch in range(run.epoch, config.epochs):
-      rate = learning_rate(config, epoch)
-      drop_path = config.drop_path * epoch / config.epochs
-      step = Step(jax.random.fold_in(key, 1), rate, drop_path)
+  return _Training(
+    config, images, model, programs, devices, key, state, per_epoch
+  )
 
-      def dispatch(state, sums, count, step=step):
-        return feed.train(state, sums, count, step)
 
-      known = {'results': results}
-      state, means = run.steps(dispatch, state, epoch, rate, known)
-      tested = _describe(feed.test(state), images.class_names)
-      _record_epoch(epoch, int(state.step), means, tested, run)
-      record = TrainRecord(epoch, config.epochs, means | tested, run.folder)
-      for watcher in watchers:
-        watcher(record)
-      results = {
-        **tested,
-        **means,
-        'epochs': epoch + 1,
-        'num_weights': num_weights,
-        'genotype': genotype.to_dict(),
-      }
-      accuracy = tested['test_accuracy']
-      run.end_epoch(state, epoch, {'results': results}, accuracy)
-    path = run.folder / 'network.npz'
-    trained.save_network(path, model, state.variables, images, config.space)
-    files.write_json(run.folder / 'results.json', results)
-  return results
+def _run_epochs(
+  training: _Training, run: Run, watchers: Sequence[OnEpoch]
+) -> tuple[TrainState, dict[str, Any]]:
+  """All epochs that are left; returns the state, and what the test gave."""
+  config, images = training.config, training.images
+  state = run.state
+  results = run.known.get('results', {})
+  feed = (
+    InMemory(images, training.programs, training.devices)
+    if isinstance(images, ImageData)
+    else Streaming(
+      images,
+      training.programs,
+      training.devices,
+      config.batch_size,
+      run.step,
+    )
+  )
+  for epoch in range(run.epoch, config.epochs):
+    rate = learning_rate(config, epoch)
+    drop_path = config.drop_path * epoch / config.epochs
+    step = Step(jax.random.fold_in(training.key, 1), rate, drop_path)
+
+    def dispatch(state, sums, count, step=step):
+      return feed.train(state, sums, count, step)
+
+    known = {'results': results}
+    state, means = run.steps(dispatch, state, epoch, rate, known)
+    tested = train_records.describe(feed.test(state), images.class_names)
+    train_records.record_epoch(epoch, int(state.step), means, tested, run)
+    record = TrainRecord(epoch, config.epochs, means | tested, run.folder)
+    for watcher in watchers:
+      watcher(record)
+    results = {
+      **tested,
+      **means,
+      'epochs': epoch + 1,
+      'num_weights': training.num_weights,
+      'genotype': training.model.genotype.to_dict(),
+    }
+    accuracy = tested['test_accuracy']
+    run.end_epoch(state, epoch, {'results': results}, accuracy)
+  return state, results
 
 
 def load_images(config: TrainConfig) -> ImageData | Streamed:
@@ -223,67 +264,3 @@ def learning_rate(config: TrainConfig, epoch: int) -> float:
   if config.rate_schedule == 'cosine':
     share = (1 - math.cos(math.pi * share)) / 2
   return most + (least - most) * share
-
-
-def _describe(
-  found: Evaluation, class_names: tuple[str, ...]
-) -> dict[str, Any]:
-  """An evaluation on the test images as entries of `results.json`."""
-  confusion = np.asarray(found.confusion)
-  # A class without test images has no accuracy.
-  counts = confusion.sum(1)
-  rates = np.diag(confusion) / np.where(counts, counts, np.nan)
-  return {
-    'test_accuracy': float(found.accuracy),
-    'test_top5_accuracy': float(found.top5_accuracy),
-    'test_loss': float(found.loss),
-    'class_accuracy': dict(zip(class_names, rates.tolist())),
-    'confusion': confusion.tolist(),
-  }
-
-
-def _record_epoch(
-  epoch: int,
-  step: int,
-  means: dict[str, float],
-  tested: dict[str, Any],
-  run: Run,
-) -> None:
-  loss, accuracy = tested['test_loss'], tested['test_accuracy']
-  run.writer.write(
-    'epoch', step, epoch, **means, test_loss=loss, test_accuracy=accuracy
-  )
-  run.screen.progress(
-    f'epoch {epoch}: loss {means["train_loss"]:.4f}, accuracy '
-    f'{means["train_accuracy"]:.4f}; test {loss:.4f}, {accuracy:.4f}'
-  )
-
-
-def _plan(
-  config: TrainConfig,
-  images: ImageData | Streamed,
-  genotype: Genotype,
-  num_weights: int,
-  per_epoch: int,
-  workdir: str | pathlib.Path,
-  run: Run,
-) -> str:
-  """What the run will do, in a few lines."""
-  height, width, channels = images.image_shape
-  return '\n'.join(
-    [
-      f'Training in {workdir}'
-      + (f', going on after step {run.step}' if run.step else ''),
-      f'  device    {console.device()}',
-      f'  data      {images.name}: {images.num_train} images to train, '
-      f'{images.num_test} to test, '
-      f'{height}x{width}x{channels}, {images.num_classes} classes',
-      '  genotype',
-      console.genotype_lines(genotype),
-      f'  network   {config.layers} cells, {config.channels} channels, '
-      f'{"with" if config.auxiliary else "no"} auxiliary head: '
-      f'{num_weights:,} weights',
-      f'  steps     {config.epochs} epochs of {per_epoch} steps, batch '
-      f'{config.batch_size}',
-    ]
-  )

@@ -1,9 +1,7 @@
-"""Tests of the configs, and of every file in experiments/configs."""
+"""Tests of the configs: their fields, defaults, and what they refuse."""
 
 import dataclasses
-import importlib.util
 import json
-import pathlib
 
 import pytest
 
@@ -16,8 +14,6 @@ from opp_darts_jax.config import (
   WeightOptimizerConfig,
 )
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.genotypes import published
-from opp_darts_jax.methods import progressive
 
 SEARCH = SearchConfig(
   seed=3,
@@ -196,142 +192,3 @@ def test_search_refuses(fields, sentence):
 def test_training_refuses(fields, sentence):
   with pytest.raises(UserError, match=sentence):
     TrainConfig.from_dict(fields)
-
-
-# The files
-
-FOLDER = pathlib.Path(__file__).parents[2] / 'experiments' / 'configs'
-FILES = sorted(path.stem for path in FOLDER.glob('*.py'))
-SMALL = [f'{twin}s{i}' for twin in ('', 'darts_') for i in range(1, 5)]
-# The files that train a published cell, and search for none.
-TRAINED = {
-  'cifar100': ['train'],
-  'imagenet': ['train', 'train_linear'],
-  'short': ['train'],
-  'svhn': ['train'],
-}
-PARTS = [
-  (name, part)
-  for name in FILES
-  for part in TRAINED.get(
-    name,
-    ['search', 'train', *(['small', 'small_train'] if name in SMALL else [])],
-  )
-]
-
-
-def build(name, part):
-  """The dataclass that a launcher would make of the file."""
-  spec = importlib.util.spec_from_file_location(name, FOLDER / f'{name}.py')
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  kind = TrainConfig if 'train' in part else SearchConfig
-  return kind.from_dict(module.get_config(part).to_dict())
-
-
-def differences(one, other):
-  """The values of the fields in which two configs differ."""
-
-  def flat(tree, prefix=''):
-    for name, value in tree.items():
-      if isinstance(value, dict):
-        yield from flat(value, f'{prefix}{name}.')
-      else:
-        yield prefix + name, value
-
-  ours, theirs = (dict(flat(dataclasses.asdict(c))) for c in (one, other))
-  assert ours.keys() == theirs.keys()
-  return {
-    name: (value, theirs[name])
-    for name, value in ours.items()
-    if value != theirs[name]
-  }
-
-
-def test_the_files_that_are_documented_are_there():
-  bases = ['cifar10', 'cifar10_small', 'digits', 's1', 's2', 's3', 's4']
-  twins = [f'darts_{name}' for name in bases]
-  assert set(FILES) >= {*bases, *twins, *TRAINED}
-
-
-@pytest.mark.parametrize(('name', 'part'), PARTS, ids=':'.join)
-def test_every_part_of_every_file_builds(name, part):
-  config = build(name, part)
-  if isinstance(config, SearchConfig):
-    progressive.check_length(config)
-    space = name.removeprefix('darts_')
-    assert config.space == (space if name in SMALL else 'darts')
-  elif name in TRAINED:
-    assert published.load_genotype(config.genotype)
-  else:
-    assert config.genotype == f'runs/{name}/search/genotype.json'
-
-
-@pytest.mark.parametrize('name', FILES)
-def test_parts_that_a_file_does_not_have_are_named(name):
-  valid = ', '.join(part for file, part in PARTS if file == name)
-  with pytest.raises(UserError, match=rf"config 'no'; valid are: {valid}\."):
-    build(name, 'no')
-
-
-@pytest.mark.parametrize(
-  ('name', 'part'),
-  [(name, part) for name, part in PARTS if name.startswith('darts_')],
-  ids=':'.join,
-)
-def test_twins_differ_in_the_method_alone(name, part):
-  base = name.removeprefix('darts_')
-  if part.endswith('train'):
-    want = {
-      'genotype': tuple(f'runs/{n}/search/genotype.json' for n in (base, name))
-    }
-  else:
-    want = {'schedule.method': ('opp', 'darts')}
-  assert differences(build(base, part), build(name, part)) == want
-
-
-@pytest.mark.parametrize('name', ['s1', 's2', 's3', 's4'])
-@pytest.mark.parametrize('part', ['search', 'train', 'small', 'small_train'])
-def test_small_spaces_differ_from_cifar10_in_the_space_alone(name, part):
-  small = part.startswith('small')
-  base, field = 'cifar10_small' if small else 'cifar10', 'space'
-  if part.endswith('train'):
-    field = 'genotype'
-  part_of_base = 'train' if field == 'genotype' else 'search'
-  found = differences(build(base, part_of_base), build(name, part))
-  assert list(found) == [field]
-
-
-def test_cifar10_is_as_published():
-  data = DataConfig(source='cifar10')
-  assert build('cifar10', 'search') == SearchConfig(data=data)
-  assert list(differences(build('cifar10', 'train'), TrainConfig())) == [
-    'data.source',
-    'genotype',
-  ]
-
-
-def test_imagenet_is_as_published_for_darts():
-  config = build('imagenet', 'train')
-  assert (config.layers, config.channels, config.epochs) == (14, 48, 250)
-  assert (config.batch_size, config.weights.learning_rate) == (128, 0.1)
-  assert (config.rate_schedule, config.rate_decay) == ('exponential', 0.97)
-  assert (config.auxiliary, config.auxiliary_weight) == (True, 0.4)
-  assert (config.label_smoothing, config.drop_path) == (0.1, 0)
-  assert config.weights.weight_decay == 3e-5
-  assert config.imagenet
-  data = config.data
-  assert (data.stream, data.crop, data.image_size) == (True, 'resized', 224)
-  assert (data.flip, data.jitter, data.cutout) == (True, 0.4, 0)
-  assert differences(config, build('imagenet', 'train_linear')) == {
-    'batch_size': (128, 1024),
-    'rate_schedule': ('exponential', 'linear'),
-    'rate_decay': (0.97, 0.0),
-    'warmup_epochs': (0, 5),
-    'weights.learning_rate': (0.1, 0.5),
-  }
-
-
-def test_cifar100_is_cifar10_on_other_images():
-  found = differences(build('cifar10', 'train'), build('cifar100', 'train'))
-  assert list(found) == ['data.source', 'genotype']

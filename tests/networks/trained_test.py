@@ -1,32 +1,44 @@
 """Tests of the network that training leaves: saved, loaded, called."""
 
+import dataclasses
+import json
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from genotype_cells import BENCH
 
 from opp_darts_jax.data import augment
 from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.split import Split
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.genotypes.published import GENOTYPES
 from opp_darts_jax.networks import trained
 from opp_darts_jax.networks.network import Network
+from opp_darts_jax.operations.operation import Operation, no_weights
+from opp_darts_jax.spaces.darts import DARTS
+from opp_darts_jax.spaces.nasbench201 import NASBENCH201
+
+FIRST = pathlib.Path(__file__).parents[1] / 'golden' / 'first_house'
+SPLIT = Split(np.zeros((2, 8, 8, 1), np.uint8), np.zeros(2, np.int32))
+IMAGES = ImageData('few', SPLIT, SPLIT, ('zero', 'one', 'two'), (0.4,), (0.3,))
+
+
+def initial(model):
+  init = jax.jit(lambda key: model.init(key, jnp.zeros((1, 8, 8, 1)), True))
+  return init(jax.random.key(3))
 
 
 @pytest.fixture(scope='module')
 def saved(tmp_path_factory):
   """A workdir with a network of random weights, and that network."""
   workdir = tmp_path_factory.mktemp('train')
-  split = Split(np.zeros((2, 8, 8, 1), np.uint8), np.zeros(2, np.int32))
-  images = ImageData(
-    'few', split, split, ('zero', 'one', 'two'), (0.4,), (0.3,)
-  )
   model = Network(GENOTYPES['DARTS_V2'], 3, 2, 3)
-  variables = jax.jit(
-    lambda key: model.init(key, jnp.zeros((1, 8, 8, 1)), True)
-  )(jax.random.key(3))
-  trained.save_network(workdir / 'network.npz', model, variables, images)
+  variables = initial(model)
+  trained.save_network(workdir / 'network.npz', model, variables, IMAGES)
   return workdir, model, variables
 
 
@@ -64,9 +76,27 @@ def test_what_holds_no_network_is_refused(saved, tmp_path):
     (tmp_path / 'network.npz').write_bytes(content)
     with pytest.raises(UserError, match='Expected a trained network'):
       trained.load_network(tmp_path)
-  np.savez(tmp_path / 'network.npz', images=np.zeros(3))
-  with pytest.raises(UserError, match='KeyError'):
+
+
+@pytest.mark.parametrize(
+  ('arrays', 'got'),
+  [
+    ({'images': np.zeros(3)}, 'a file without the description of a network'),
+    ({'description': np.array('{}')}, "KeyError: 'network'"),
+    ({'description': np.array('[]')}, 'TypeError: list indices'),
+    ({'description': np.array(3)}, 'TypeError: .int. object'),
+    ({'description': np.array('{"network": 1}')}, 'TypeError: '),
+    ({'description': np.array('{"network": {}}')}, "KeyError: 'genotype'"),
+  ],
+)
+def test_files_of_others_are_refused_in_a_sentence(tmp_path, arrays, got):
+  np.savez(tmp_path / 'network.npz', **arrays)
+  sentence = (
+    f'Expected a trained network, a network.npz or .*; got .*{got}.*\\.$'
+  )
+  with pytest.raises(UserError, match=sentence) as error:
     trained.load_network(tmp_path)
+  assert '\n' not in str(error.value)
 
 
 def test_arrays_that_do_not_fit_are_named(saved, tmp_path):
@@ -78,3 +108,102 @@ def test_arrays_that_do_not_fit_are_named(saved, tmp_path):
   sentence = r'params/classifier/linear/bias should be \(3,\) and is \(4,\) \(2'
   with pytest.raises(UserError, match=sentence):
     trained.load_network(tmp_path)
+
+
+def rewritten(saved, tmp_path, **fields):
+  """The file of a network with other fields in its description."""
+  with np.load(saved[0] / 'network.npz') as file:
+    arrays = dict(file)
+  description = json.loads(str(arrays['description']))
+  description['network'] |= fields
+  arrays['description'] = np.array(json.dumps(description))
+  np.savez(tmp_path / 'network.npz', **arrays)
+  return tmp_path / 'network.npz'
+
+
+@pytest.mark.parametrize(
+  ('fields', 'sentence'),
+  [
+    ({'space': 'absent'}, r"search space 'absent'; .*pass the space itself to"),
+    ({'space': 'nasbench201'}, r'In .*npz: Expected a genotype of space'),
+    ({'genotype': {'cells': 1}}, r'In .*npz: Expected a genotype with'),
+    ({'depth': 3}, r"TypeError: .* unexpected keyword argument 'depth'\.$"),
+  ],
+)
+def test_descriptions_that_do_not_hold(saved, tmp_path, fields, sentence):
+  path = rewritten(saved, tmp_path, **fields)
+  with pytest.raises(UserError, match=sentence):
+    trained.load_network(path)
+
+
+def test_a_network_of_the_first_house():
+  """Of a file that says nothing of a space, and of the logits it gave."""
+  network = trained.load_network(FIRST)
+  assert network.model.space is DARTS
+  assert network.model.genotype == darts_genotype(
+    [
+      *(('skip_connect', 0), ('sep_conv_3x3', 1)),
+      *(('sep_conv_3x3', 2), ('sep_conv_3x3', 0)),
+    ],
+    [2, 3],
+    [
+      *(('skip_connect', 1), ('sep_conv_3x3', 0)),
+      *(('sep_conv_3x3', 1), ('sep_conv_3x3', 2)),
+    ],
+    [2, 3],
+  )
+  with np.load(FIRST / 'logits.npz') as file:
+    images, want = file['images'], file['logits']
+  np.testing.assert_allclose(network(images), want, rtol=1e-5, atol=1e-5)
+
+
+def test_a_file_says_its_space(tmp_path):
+  model = Network(BENCH, 3, 2, 3, space=NASBENCH201)
+  variables = initial(model)
+  path = tmp_path / 'network.npz'
+  trained.save_network(path, model, variables, IMAGES)
+  network = trained.load_network(path)
+  assert network.model == model
+  assert jax.tree.all(
+    jax.tree.map(np.array_equal, dict(network.variables), dict(variables))
+  )
+
+
+DOUBLE = Operation(
+  'double',
+  no_weights,
+  lambda params, x, norm, stride, key: 2 * x[:, ::stride, ::stride],
+)
+OWN = dataclasses.replace(
+  DARTS, name='own', operations=(*DARTS.operations, DOUBLE)
+)
+
+
+def test_a_space_of_one_s_own_by_name_or_itself(tmp_path):
+  cells = darts_genotype(
+    *([('double', 0), ('skip_connect', 1)], [2]),
+    *([('double', 0), ('max_pool_3x3', 1)], [2]),
+  )
+  model = Network(cells, 3, 2, 3, space=OWN)
+  variables = initial(model)
+  path = tmp_path / 'network.npz'
+  trained.save_network(path, model, variables, IMAGES)
+  with pytest.raises(UserError, match="'own'; .* pass the space itself to"):
+    trained.load_network(path)
+  assert trained.load_network(path, space=OWN).model == model
+  file = tmp_path / 'spaces_of_mine.py'
+  file.write_text(
+    'import dataclasses\n'
+    'from opp_darts_jax.operations.operation import Operation, no_weights\n'
+    'from opp_darts_jax.spaces.darts import DARTS\n'
+    'def double(params, x, norm, stride, key):\n'
+    '  return 2 * x[:, ::stride, ::stride]\n'
+    'DOUBLE = Operation("double", no_weights, double)\n'
+    'OPERATIONS = (*DARTS.operations, DOUBLE)\n'
+    'OWN = dataclasses.replace(DARTS, name="own", operations=OPERATIONS)\n'
+  )
+  trained.save_network(path, model, variables, IMAGES, f'{file}:OWN')
+  images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)
+  by_name = trained.load_network(path)(images)
+  by_itself = trained.load_network(path, space=OWN)(images)
+  np.testing.assert_allclose(by_name, by_itself, rtol=1e-5)

@@ -2,27 +2,25 @@
 
 import json
 import os
-import pathlib
 import signal
-import subprocess
 import sys
 import threading
 import time
 
 import pytest
-from launchers_test import DATA, ROOT
+from launched import DATA, launch
 
 from opp_darts_jax.errors import NotFinished, UserError
 from opp_darts_jax.running import sweep as sweep_lib
 from opp_darts_jax.running import sweep_table
 from opp_darts_jax.running.sweep import Sweep, SweepError
 
-# Stands in for both launchers: writes what the sweep reads, at once. With
+# Stands in for the console command: writes what the sweep reads, at once. With
 # --fail=SEED that seed fails; with --wait it waits first for a SIGTERM.
 LAUNCHER = """
 import json, os, pathlib, signal, sys, time
 
-flags = dict(flag.lstrip('-').split('=') for flag in sys.argv[1:])
+flags = dict(flag.lstrip('-').split('=') for flag in sys.argv[2:])
 folder = pathlib.Path(flags['workdir'])
 folder.mkdir(exist_ok=True)
 seed = int(flags['config.seed'])
@@ -56,21 +54,20 @@ else:
 
 
 @pytest.fixture
-def make(tmp_path):
+def make(tmp_path, monkeypatch):
   """A sweep of two configs and two seeds by stand-ins."""
-  for name in ('search', 'train'):
-    (tmp_path / f'{name}.py').write_text(LAUNCHER)
-  configs = []
-  for name in ('a', 'b'):
-    configs.append(str(tmp_path / f'{name}.py'))
-    pathlib.Path(configs[-1]).touch()
+  package = tmp_path / 'opp_darts_jax'
+  package.mkdir()
+  (package / '__init__.py').touch()
+  (package / '__main__.py').write_text(LAUNCHER)
+  # `python -m` looks for it in the folder where it is called.
+  monkeypatch.chdir(tmp_path)
 
   def make(**changes):
     fields = {
-      'configs': tuple(configs),
+      'configs': ('a', 'path/b.py'),
       'seeds': (1, 2),
       'workdir': tmp_path / 'sweep',
-      'launchers': tmp_path,
     }
     return Sweep(**fields | changes)
 
@@ -85,33 +82,35 @@ def logs(sweep):
 
 
 def test_plan(make, tmp_path):
-  a = f'{tmp_path}/a.py'
   sweep = make(
-    configs=(a, f'{a}:small'),
+    configs=('s2', 'path/a.py:small'),
     search_flags=('--config.epochs=9',),
     train_flags=('--config.layers=2',),
   )
   runs = sweep_lib.plan(sweep)
-  order = [('a', 1), ('a_small', 1), ('a', 2), ('a_small', 2)]
+  order = [('s2', 1), ('a_small', 1), ('s2', 2), ('a_small', 2)]
   assert [(run.config, run.seed) for run in runs] == order
   search, train = runs[3].parts
   folder = tmp_path / 'sweep' / 'a_small' / 'seed2'
   assert search.command == (
     sys.executable,
-    f'{tmp_path}/search.py',
-    f'--config={a}:small',
+    '-m',
+    'opp_darts_jax',
+    'search',
+    '--config=path/a.py:small',
     '--config.epochs=9',
     '--config.seed=2',
     f'--workdir={folder}/search',
   )
-  assert train.command[2:] == (
-    f'--config={a}:small_train',
+  assert train.command[3:] == (
+    'train',
+    '--config=path/a.py:small_train',
     '--config.layers=2',
     f'--config.genotype={folder}/search/genotype.json',
     '--config.seed=2',
     f'--workdir={folder}/train',
   )
-  assert runs[0].parts[1].command[2] == f'--config={a}:train'
+  assert runs[0].parts[1].command[4] == '--config=s2:train'
   assert len(sweep_lib.plan(make(train=False))[0].parts) == 1
 
 
@@ -120,7 +119,6 @@ def test_plan(make, tmp_path):
   [
     ({'configs': ()}, 'at least one config, and none twice; got none'),
     ({'configs': ('x/s.py', 'y/s.py')}, 'none twice; got s, s'),
-    ({'configs': ('no.py:small',)}, 'Expected a file.*got no.py:small'),
     ({'seeds': ()}, 'at least one seed'),
     ({'seeds': (4, 4)}, 'none twice; got 4, 4'),
   ],
@@ -262,12 +260,12 @@ def test_signal_reaches_the_parts_and_is_waited_for(make, number):
   assert logs(sweep)['a/seed1/search.log'].count('called') == 2
 
 
-def test_launcher(tmp_path):
+def test_launcher(tmp_path, monkeypatch):
   tiny = (*DATA, '--config.layers=1', '--config.channels=2')
   tiny += ('--config.epochs=1', '--config.batch_size=16')
   search = (*tiny, '--config.space=s3', '--config.nodes=1')
   flags = (
-    '--configs=experiments/configs/darts_digits.py',
+    '--configs=darts_digits',
     '--seeds=0,1',
     '--jobs=2',
     f'--workdir={tmp_path}',
@@ -275,19 +273,8 @@ def test_launcher(tmp_path):
     f'--train_flags={" ".join(tiny)}',
   )
   # Most of the time goes to optimising programs that run once.
-  quick = {'JAX_PLATFORMS': 'cpu', 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'}
-
-  def launch(*flags):
-    return subprocess.run(
-      [sys.executable, 'experiments/sweep.py', *flags],
-      cwd=ROOT,
-      env=os.environ | quick,
-      capture_output=True,
-      text=True,
-      check=False,
-    )
-
-  done = launch(*flags)
+  monkeypatch.setenv('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
+  done = launch('sweep', *flags)
   assert done.returncode == 0, done.stdout + done.stderr
   found = json.loads((tmp_path / 'sweep.json').read_text())
   runs = [tmp_path / 'darts_digits' / f'seed{seed}' for seed in (0, 1)]
@@ -306,6 +293,22 @@ def test_launcher(tmp_path):
   mean = sum(accuracies) / 2
   assert found['configs']['darts_digits']['test_mean'] == pytest.approx(mean)
   assert f'darts_digits     2     {mean:.4f}' in done.stdout
-  done = launch(*flags, '--seeds=0,-1')
+
+
+@pytest.mark.parametrize(
+  ('flag', 'sentence'),
+  [
+    ('--seeds=0,-1', "got ['0', '-1']"),
+    (
+      '--configs=digits,s2:big',
+      "config 'big'; valid are: search, train, small",
+    ),
+    ('--configs=no.py', "Unknown config 'no.py'; valid are: cifar10, "),
+  ],
+)
+def test_launcher_refuses_before_anything_runs(tmp_path, flag, sentence):
+  workdir = tmp_path / 'sweep'
+  done = launch('sweep', '--configs=digits', f'--workdir={workdir}', flag)
   assert done.returncode == 2
-  assert "got ['0', '-1']" in done.stderr
+  assert sentence in done.stderr
+  assert not workdir.exists()

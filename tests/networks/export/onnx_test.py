@@ -10,32 +10,42 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from genotype_cells import BENCH
 
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.darts_form import darts_genotype
+from opp_darts_jax.genotypes.genotype import Cell, Edge, Genotype
 from opp_darts_jax.genotypes.published import GENOTYPES
-from opp_darts_jax.genotypes.space import OPERATIONS
+from opp_darts_jax.networks.export import onnx_skeletons, skeleton_names
 from opp_darts_jax.networks.export.onnx import export_onnx
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.networks.trained import TrainedNetwork
+from opp_darts_jax.operations.catalogue import OPERATIONS
 from opp_darts_jax.operations.cpu import native
+from opp_darts_jax.operations.operation import Operation, no_weights
+from opp_darts_jax.spaces.darts import DARTS
+from opp_darts_jax.spaces.nasbench201 import NASBENCH201
 
 onnx = pytest.importorskip('onnx')
 onnxruntime = pytest.importorskip('onnxruntime')
 
 # Every operation that can be exported: at stride 1 in the normal cell and at
 # stride 2 in the reduction cells.
-ALL = tuple(
-  (name, i % 2) for i, name in enumerate(o for o in OPERATIONS if o != 'noise')
-)
-EVERYTHING = Genotype(ALL, (2, 3, 4, 5, 6), ALL, (2, 3, 4, 5, 6))
-SMALL = Genotype(
+EXPORTED = [name for name, o in OPERATIONS.items() if o.in_network.onnx]
+ALL = tuple((name, i % 2) for i, name in enumerate(EXPORTED))
+EVERYTHING = darts_genotype(ALL, (2, 3, 4, 5, 6), ALL, (2, 3, 4, 5, 6))
+SMALL = darts_genotype(
   (('sep_conv_3x3', 0), ('skip_connect', 1)),
   (2,),
   (('max_pool_3x3', 0), ('skip_connect', 1)),
   (2,),
 )
-NOISY = dataclasses.replace(SMALL, reduce=(('none', 0), ('noise', 1)))
+NOISY = darts_genotype(
+  (('sep_conv_3x3', 0), ('skip_connect', 1)),
+  (2,),
+  (('none', 0), ('noise', 1)),
+  (2,),
+)
 
 
 def trained(genotype, image_shape=(8, 8, 3), layers=3, **options):
@@ -111,6 +121,42 @@ def test_published_cells(name, layers, image_shape, options, tmp_path):
   network = trained(GENOTYPES[name], image_shape, layers, **options)
   export_onnx(network, tmp_path / 'network.onnx')
   assert_same_logits(tmp_path / 'network.onnx', network)
+
+
+@pytest.mark.usefixtures('quick_compilation')
+def test_nodes_of_any_number_of_edges(tmp_path):
+  # One, none and three edges; a node alone as output.
+  normal = (
+    Edge('sep_conv_3x3', 1, 2),
+    *(Edge('skip_connect', 0, 4), Edge('avg_pool_3x3', 2, 4)),
+    Edge('dil_conv_3x3', 3, 4),
+  )
+  reduce = Edge('skip_connect', 0, 2), Edge('max_pool_3x3', 1, 2)
+  genotype = Genotype(
+    (Cell('normal', 2, normal, (3, 4)), Cell('reduce', 2, reduce, (3, 2)))
+  )
+  network = trained(genotype, layers=4)
+  export_onnx(network, tmp_path / 'network.onnx')
+  assert_same_logits(tmp_path / 'network.onnx', network)
+
+
+@pytest.mark.usefixtures('quick_compilation')
+def test_nas_bench_201(tmp_path):
+  # All five operations; one edge twice.
+  (bench,) = BENCH.cells
+  edges = (*bench.edges, Edge('nor_conv_1x1', 1, 2))
+  cell = dataclasses.replace(bench, edges=edges)
+  network = trained(Genotype((cell,)), (8, 16, 3), space=NASBENCH201)
+  export_onnx(network, tmp_path / 'network.onnx')
+  assert_same_logits(tmp_path / 'network.onnx', network)
+
+
+def test_all_but_noise_are_exported():
+  assert set(OPERATIONS) - set(EXPORTED) == {'noise'}
+
+
+def test_whatever_skeleton_has_names_has_nodes():
+  assert set(onnx_skeletons.SKELETONS) == set(skeleton_names.SKELETONS)
 
 
 def test_published_cells_are_all_tested():
@@ -199,3 +245,20 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path):
     export_onnx(trained(SMALL), tmp_path)
   # Nothing half written stays beside it.
   assert not list(tmp_path.parent.glob(f'.{tmp_path.name}*'))
+
+
+def test_what_is_unknown_to_onnx_is_refused(tmp_path):
+  double = Operation(
+    'double', no_weights, lambda params, x, norm, stride, key: 2 * x
+  )
+  space = dataclasses.replace(DARTS, operations=(*DARTS.operations, double))
+  cells = darts_genotype(
+    *((('double', 0), ('skip_connect', 1)), (2,)),
+    *((('none', 0), ('skip_connect', 1)), (2,)),
+  )
+  with pytest.raises(UserError, match="'double' cannot be exported to ONNX"):
+    export_onnx(trained(cells, space=space), tmp_path / 'network.onnx')
+  skeleton = DARTS.skeleton._replace(auxiliary=False)
+  space = dataclasses.replace(DARTS, name='other', skeleton=skeleton)
+  with pytest.raises(UserError, match="'other' cannot be exported to ONNX"):
+    export_onnx(trained(SMALL, space=space), tmp_path / 'network.onnx')

@@ -3,18 +3,24 @@
 That the names are those of the PyTorch code is tested in golden_test.py.
 """
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from genotype_cells import BENCH
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes import published
-from opp_darts_jax.genotypes.space import SPACES
+from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.networks.export import torch_weights
 from opp_darts_jax.networks.network import Network
+from opp_darts_jax.operations.operation import Operation, no_weights
+from opp_darts_jax.spaces.catalogue import get_space
+from opp_darts_jax.spaces.darts import DARTS
+from opp_darts_jax.spaces.nasbench201 import NASBENCH201
 from opp_darts_jax.supernet.supernet import Supernet
 
 
@@ -26,13 +32,14 @@ def randomly(shapes):
   )
 
 
-def supernet(space='darts', nodes=2, images=3):
-  space = SPACES[space]
-  model = Supernet(space, nodes, layers=3, channels=2, classes=5)
-  mask = space.mask(nodes)
+def supernet(name='darts', nodes=2, images=3):
+  space = get_space(name, nodes)
+  model = Supernet(space, layers=3, channels=2, classes=5)
+  mask = space.mask()
   init = functools.partial(model.init, train=False)
   x = jax.ShapeDtypeStruct((1, 16, 16, images), jnp.float32)
-  shapes = jax.eval_shape(init, jax.random.key(0), x, mask, mask)
+  key = jax.random.key(0)
+  shapes = jax.eval_shape(init, key, x, mask, mask, key=key)
   return model, randomly(shapes)
 
 
@@ -75,7 +82,7 @@ def test_supernet_with_a_part_of_the_operations():
   for collection, cells in back.items():
     for cell in ('cell0', 'cell1', 'cell2'):
       expected = variables[collection][cell]
-      for name in model.space.operations:
+      for name in model.space.names:
         if name in order and name in expected:
           assert_equal(cells[cell][name], expected[name])
         else:
@@ -167,6 +174,78 @@ def test_what_does_not_fit_is_listed():
 
 
 def test_unknown_operation_is_refused():
-  model, variables = supernet('s2')
+  model, variables = supernet('s2', nodes=4)
   with pytest.raises(UserError, match="space 's2' 'noise'; valid are: skip"):
     torch_weights.supernet_to_torch(variables, model, ['noise'])
+
+
+def test_large_images_of_one_channel_and_their_auxiliary_head():
+  cells = published.GENOTYPES['DARTS_V1']
+  model = Network(cells, 3, 4, 5, auxiliary=True, imagenet=True)
+  init = functools.partial(model.init, train=False)
+  x = jax.ShapeDtypeStruct((1, 224, 224, 1), jnp.float32)
+  variables = randomly(jax.eval_shape(init, jax.random.key(0), x))
+  state_dict = torch_weights.network_to_torch(variables, model)
+  assert state_dict['stem0.0.weight'].shape == (2, 1, 3, 3)
+  assert state_dict['auxiliary_head.features.5.weight'].ndim == 4
+  assert_equal(torch_weights.network_from_torch(state_dict, model), variables)
+
+
+def test_names_of_nas_bench_201():
+  model = Network(BENCH, 3, 2, 5, space=NASBENCH201)
+  init = functools.partial(model.init, train=False)
+  x = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+  variables = randomly(jax.eval_shape(init, jax.random.key(0), x))
+  state_dict = torch_weights.network_to_torch(variables, model)
+  norm = ('weight', 'bias', 'running_mean', 'running_var')
+  # Convolutions of the cells, 0, 2 and 4, and of the blocks between them.
+  edges = [f'cells.{n}.layers.{k}.op' for n in (0, 2, 4) for k in (0, 5)]
+  convs = [f'cells.{n}.conv_{c}.op' for n in (1, 3) for c in 'ab']
+  assert sorted(state_dict) == sorted(
+    [
+      *('stem.0.weight', 'classifier.weight', 'classifier.bias'),
+      *(f'{name}.1.weight' for name in edges + convs),
+      *(f'{name}.2.{leaf}' for name in edges + convs for leaf in norm),
+      *(f'cells.{n}.downsample.1.weight' for n in (1, 3)),
+      *(f'{name}.{leaf}' for name in ('stem.1', 'lastact.0') for leaf in norm),
+    ]
+  )
+  ours = variables['params']['block0']['conv1']['kernel']
+  theirs = state_dict['cells.1.conv_b.op.1.weight']
+  assert theirs[3, 1, 0, 2] == ours[0, 2, 1, 3]
+  ours = variables['params']['cell2']['edge5']['weights']['kernel']
+  theirs = state_dict['cells.4.layers.5.op.1.weight']
+  assert theirs[7, 1, 0, 2] == ours[0, 2, 1, 7]
+  assert_equal(torch_weights.network_from_torch(state_dict, model), variables)
+
+
+def test_a_supernet_of_nas_bench_201_is_refused():
+  model = Supernet(NASBENCH201, layers=3, channels=2, classes=5)
+  with pytest.raises(UserError, match="space 'nasbench201' has no names in"):
+    torch_weights.supernet_to_torch({'params': {}}, model)
+
+
+def test_what_has_no_names_is_never_left_out():
+  double = Operation(
+    'double', no_weights, lambda params, x, norm, stride, key: 2 * x
+  )
+  space = dataclasses.replace(
+    DARTS, name='own', operations=(*DARTS.operations, double)
+  )
+  cells = darts_genotype(
+    *([('double', 0), ('skip_connect', 1)], [2]),
+    *([('max_pool_3x3', 0), ('skip_connect', 1)], [2]),
+  )
+  for convert in (
+    torch_weights.network_to_torch,
+    lambda v, model: torch_weights.network_from_torch({}, model),
+  ):
+    with pytest.raises(UserError, match="'double' cannot be exported to PyT"):
+      convert({}, Network(cells, 3, 2, 5, space=space))
+  with pytest.raises(UserError, match="'double' cannot be exported to PyTorch"):
+    torch_weights.supernet_to_torch({}, Supernet(space, 3, 2, 5))
+  skeleton = DARTS.skeleton._replace(auxiliary=False)
+  space = dataclasses.replace(DARTS, name='other', skeleton=skeleton)
+  model = Network(published.GENOTYPES['DARTS_V1'], 3, 2, 5, space=space)
+  with pytest.raises(UserError, match="space 'other' cannot be exported to Py"):
+    torch_weights.network_to_torch({}, model)

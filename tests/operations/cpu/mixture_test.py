@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from opp_darts_jax.operations.cpu import mixture, mixture_primitives, native
+from opp_darts_jax.operations.catalogue import named
+from opp_darts_jax.operations.cpu import mixture, native
 from opp_darts_jax.operations.gate import gated_operation
-from opp_darts_jax.operations.primitives import PRIMITIVES
 
-NAMES = (
+SEVERAL = named(
   'max_pool_3x3',
   'sep_conv_3x3',
   'dil_conv_5x5',
@@ -40,27 +40,27 @@ def float64():
 
 
 def operations(stride):
-  """Names, and which are active: identities leave no reduction's inputs."""
+  """They, and which are active: identities leave no reduction's inputs."""
   if stride == 2:
-    return NAMES, jnp.asarray(ACTIVE)
+    return SEVERAL, jnp.asarray(ACTIVE)
   active = np.concatenate([ACTIVE, [[False], [True]]], 1)
-  return (*NAMES, 'skip_connect'), jnp.asarray(active)
+  return SEVERAL + named('skip_connect'), jnp.asarray(active)
 
 
 def arrays(channels, size, stride):
   """Four states of which the second is the source, or an own source."""
   rng = np.random.default_rng(0)
-  names, active = operations(stride)
+  several, active = operations(stride)
   params = [
     {
       leaf: jnp.asarray(rng.standard_normal((2, *weights.shape)))
       for leaf, weights in jax.eval_shape(
-        lambda name=name: PRIMITIVES[name].init(
+        lambda operation=operation: operation.init(
           jax.random.key(0), (), channels, 1
         )
       ).items()
     }
-    for name in names
+    for operation in several
   ]
   shape = (3, -(-size // stride), -(-(size + 1) // stride), channels)
   states = rng.standard_normal((4, *shape))
@@ -71,9 +71,9 @@ def arrays(channels, size, stride):
 
 
 def mixed(states, source, weights, params, stride):
-  names, active = operations(stride)
+  several, active = operations(stride)
   return mixture.add_edges(
-    names,
+    several,
     states,
     jnp.array(1) if stride == 1 else source,
     active,
@@ -86,11 +86,11 @@ def mixed(states, source, weights, params, stride):
 def parts(states, source, weights, params, stride):
   """The same by conditions, and by loops over edges and operations."""
   x = states[1] if stride == 1 else source
-  names, active = operations(stride)
-  statistics = [[] for _ in names]
+  several, active = operations(stride)
+  statistics = [[] for _ in several]
   for d, edge in enumerate(active):
-    for k, name in enumerate(names):
-      apply = gated_operation(PRIMITIVES[name], stride, True, recompute=False)
+    for k, operation in enumerate(several):
+      apply = gated_operation(operation, stride, True, recompute=False)
       own = jax.tree.map(lambda p, d=d: p[d], params[k])
       y, batch = apply(edge[k], weights[d, k], own, {}, x, None)
       states = states.at[2 + d].add(y)
@@ -114,12 +114,12 @@ def test_states_statistics_and_gradients(channels, size, stride):
   states, moments = jax.jit(mixed, static_argnums=4)(*args, stride)
   want, statistics = jax.jit(parts, static_argnums=4)(*args, stride)
   chex.assert_trees_all_close(states, want, rtol=1e-10, atol=1e-10)
-  names, active = operations(stride)
-  got = mixture.statistics(names, stride, moments, states)
+  several, active = operations(stride)
+  got = mixture.statistics(several, stride, moments, states)
   for k, (batch, expected) in enumerate(zip(got, statistics)):
     # Nothing is said of the moments of what is not active.
     rows = np.flatnonzero(active[:, k])
-    if mixture_primitives.kind_of(names[k], stride).shared:
+    if several[k].fused(stride).shared:
       expected = jax.tree.map(lambda t, rows=rows: t[rows[0]], expected)
     else:
       batch, expected = (
@@ -196,10 +196,11 @@ def test_a_second_backward_pass():
 
 
 def test_ties_and_what_is_not_a_number():
+  (max_pool,) = named('max_pool_3x3')
   states = jnp.zeros((4, 1, 4, 4, 2)).at[1, 0, 3, 3, 0].set(jnp.nan)
   run = functools.partial(
     mixture.add_edges,
-    ['max_pool_3x3'],
+    [max_pool],
     source=jnp.int32(1),
     active_DK=jnp.ones((2, 1), bool),
     weights_DK=jnp.ones((2, 1)),
@@ -218,7 +219,7 @@ def test_ties_and_what_is_not_a_number():
 
   def plain(x):
     weights = jnp.arange(16.0).reshape(4, 4) ** 2
-    apply = gated_operation(PRIMITIVES['max_pool_3x3'], 1, True)
+    apply = gated_operation(max_pool, 1, True)
     return (
       apply(True, 1.0, {}, {}, x[None, ..., None], None)[0][0, ..., 0] * weights
     ).sum()
@@ -281,18 +282,9 @@ def test_without_the_kernels_of_second_order(monkeypatch):
   chex.assert_trees_all_close(got, want, rtol=1e-9, atol=1e-9)
 
 
-def test_which_operations_the_kernels_know():
-  known = {
-    stride: {n for n in PRIMITIVES if mixture_primitives.kind_of(n, stride)}
-    for stride in (1, 2)
-  }
-  assert known[1] - known[2] == {'skip_connect'}
-  assert {*PRIMITIVES} - known[1] == {'none', 'conv_7x1_1x7', 'noise'}
-
-
 def test_sources_one_after_another():
   _, _, weights, params = arrays(3, 5, 1)
-  names, active = operations(1)
+  several, active = operations(1)
   rng = np.random.default_rng(1)
   states = jnp.asarray(rng.standard_normal((5, 2, 4, 5, 3)))
   packed = mixture.pack([p for p in params if p], (2,))
@@ -305,13 +297,12 @@ def test_sources_one_after_another():
 
   def by_edges(states, weights, packed):
     for source, *xs in zip(sources, active, weights, packed):
-      states, _ = mixture.add_edges(names, states, source, *xs, 1)
+      states, _ = mixture.add_edges(several, states, source, *xs, 1)
     return states
 
   def at_once(states, weights, packed):
-    return mixture.add_sources(names, states, sources, active, weights, packed)[
-      0
-    ]
+    args = states, sources, active, weights, packed
+    return mixture.add_sources(several, *args)[0]
 
   def products(function):
     def loss(states, weights, packed):

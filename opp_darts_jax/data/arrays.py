@@ -1,0 +1,129 @@
+"""Arrays in memory as a source: images and labels as numpy takes them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from opp_darts_jax.data.source import Source
+from opp_darts_jax.data.split import Split
+from opp_darts_jax.errors import DataError, first_line
+
+# Images and labels to train on, then those to test on.
+CALLED = ('images', 'labels', 'test images', 'test labels')
+
+
+def source_of(
+  images: Any,
+  labels: Any,
+  test: tuple[Any, Any] | None = None,
+  class_names: Sequence[str] = (),
+  name: str = 'arrays',
+  called: tuple[str, str, str, str] = CALLED,
+  where: str = '',
+) -> Source:
+  """The source that holds these arrays.
+
+  Args:
+    images: (n, H, W) or (n, H, W, C), integers 0..255 or floats 0..1, in
+      whatever numpy makes an array of; they are copied.
+    labels: likewise (n,) or (n, 1), integers or text.
+    test: images and labels to test on, likewise; of the classes in `labels`.
+    class_names: label k is class_names[k], of integers; without them the values
+      that occur in `labels` are the classes, in order.
+    name: of the data set, for messages and reports.
+    called: what the four arrays are called in a message.
+    where: they are, ' in ...', to end that.
+
+  Raises:
+    DataError: if an array is not as said.
+  """
+  train_labels = _labels(called[1], labels)
+  named = len(class_names) > 0  # An array of names has no truth value.
+  if named:
+    values = np.arange(len(class_names))
+    rule = f'be in 0..{len(class_names) - 1}, one for each of the class_names'
+  else:
+    values = np.unique(train_labels)
+    rule = f'occur in {called[1]}'
+
+  def split(images: Any, labels: np.ndarray, keys: tuple[str, str]) -> Split:
+    # Text is never equal to a number, whatever numpy makes of the two.
+    mixed = (labels.dtype.kind == 'U') != (values.dtype.kind == 'U')
+    strange = labels if mixed else np.setdiff1d(labels, values)
+    if len(strange):
+      raise DataError(
+        f'Expected every label of {keys[1]}{where} to {rule}, got '
+        f'{strange[0].item()!r}.'
+      )
+    return Split(_images(keys[0], images), np.searchsorted(values, labels))
+
+  train = split(images, train_labels, called[:2])
+  own = None
+  if test is not None:
+    own_images, own_labels = _pair(test)
+    own = split(own_images, _labels(called[3], own_labels), called[2:])
+  names = tuple(str(each) for each in (class_names if named else values))
+  return Source(name, train, own, names)
+
+
+def as_array(what: str, given: Any) -> np.ndarray:
+  """What numpy makes of it.
+
+  Raises:
+    DataError: if numpy makes nothing of it, as of rows of different lengths.
+  """
+  try:
+    return np.asarray(given)
+  except (TypeError, ValueError, RuntimeError) as error:
+    raise DataError(
+      f'Expected {what} to be an array, got {type(given).__name__}: '
+      f'{first_line(error)}.'
+    ) from error
+
+
+def _pair(test: Any) -> tuple[Any, Any]:
+  if not isinstance(test, (tuple, list)) or len(test) != 2:
+    raise DataError(
+      f'Expected test to be a pair (images, labels), got {type(test).__name__}.'
+    )
+  return test[0], test[1]
+
+
+def _images(key: str, given: Any) -> np.ndarray:
+  """Returns uint8 (n, H, W, C) from integers 0..255 or floats 0..1."""
+  images = as_array(key, given)
+  if images.ndim == 3:
+    images = images[..., None]
+  if images.ndim != 4:
+    raise DataError(
+      f'Expected {key} to be (n, H, W) or (n, H, W, C), got {images.shape}.'
+    )
+  top = {'u': 255, 'i': 255, 'f': 1}.get(images.dtype.kind)
+  if top is None:
+    raise DataError(
+      f'Expected {key} to be integers 0..255 or floats 0..1, got '
+      f'{images.dtype}.'
+    )
+  # Written so that NaN fails as well.
+  if images.size and not (images.min() >= 0 and images.max() <= top):
+    raise DataError(
+      f'Expected {key} of type {images.dtype} to lie in 0..{top}, got '
+      f'{images.min()}..{images.max()}.'
+    )
+  if top == 1:
+    images = np.round(images * 255)
+  return images.astype(np.uint8)
+
+
+def _labels(key: str, given: Any) -> np.ndarray:
+  """Returns labels (n,), integers or text."""
+  labels = as_array(key, given)
+  if labels.ndim == 2 and labels.shape[1] == 1:
+    labels = labels[:, 0]  # as Keras gives them
+  if labels.ndim != 1 or labels.dtype.kind not in 'iubUS':
+    raise DataError(
+      f'Expected {key} to be (n,) integers or text, got {labels.shape} '
+      f'{labels.dtype}.'
+    )
+  return labels.astype(str) if labels.dtype.kind == 'S' else labels

@@ -1,0 +1,67 @@
+"""The data sources that ship with the package, by name."""
+
+import os
+import re
+from collections.abc import Mapping
+
+from opp_darts_jax import naming
+from opp_darts_jax.data import digits, folder, npz, tfds
+from opp_darts_jax.data.source import DataSource
+from opp_darts_jax.errors import UserError
+
+SOURCES: Mapping[str, DataSource] = {
+  source.name: source
+  for source in (digits.SOURCE, folder.SOURCE, npz.SOURCE, tfds.SOURCE)
+}
+
+# MODULE:NAME is no path, and ends in no version as tfds has them ('mnist:3.0').
+_OWN = re.compile(r'.+\.py(:.*)?$|[A-Za-z_][\w.]*:[A-Za-z_]\w*$')
+
+
+def find_source(text: str) -> tuple[DataSource, str]:
+  """Which source a config's `data.source` names, and where that is to read.
+
+  Args:
+    text: 'digits'; the path of a folder or an .npz file; the name of a tfds
+      data set; any of these as 'KIND:PLACE', which settles what a word means;
+      or your own as 'MODULE:NAME' or 'FILE.py:NAME', a `DataSource` or a
+      function read(place, config) that gives a `Source`.
+
+  Returns:
+    The source and its place, '' for digits and for your own.
+
+  Raises:
+    UserError: if your own does not exist or is neither, or a kind comes without
+      its place.
+  """
+  kind, colon, place = text.partition(':')
+  if colon and kind in SOURCES:
+    if not place or kind == digits.SOURCE.name:
+      raise UserError(
+        'Expected a data source as digits, folder:PATH, npz:PATH or tfds:NAME, '
+        f'got {text!r}.'
+      )
+    return SOURCES[kind], place
+  if text == digits.SOURCE.name:
+    return digits.SOURCE, ''
+  if os.path.isdir(os.path.expanduser(text)):
+    return folder.SOURCE, text
+  if _OWN.match(text):
+    return _own(text), ''
+  if text.endswith('.npz'):
+    return npz.SOURCE, text
+  if text.startswith(('/', './', '../', '~')):
+    return folder.SOURCE, text
+  return tfds.SOURCE, text
+
+
+def _own(text: str) -> DataSource:
+  found = naming.find('data source', text, SOURCES)
+  if isinstance(found, DataSource):
+    return found
+  if not callable(found):
+    raise UserError(
+      f'Expected a DataSource or a function read(place, config) as {text}, got '
+      f'{type(found).__name__}.'
+    )
+  return DataSource(text.rpartition(':')[2], found)

@@ -1,0 +1,80 @@
+"""Where images come from: one record a source, and what it gives."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from opp_darts_jax.config import DataConfig
+from opp_darts_jax.data.decode import Encodings
+from opp_darts_jax.data.split import Split
+from opp_darts_jax.errors import DataError
+
+
+class Source(NamedTuple):
+  """What a source holds; without a test split one is cut from train.
+
+  Attributes:
+    name: for messages and reports.
+    train: images to train on; all of one size, labels from 0.
+    test: images to test on, if there are any of their own.
+    class_names: label k is class_names[k].
+  """
+
+  name: str
+  train: Split
+  test: Split | None
+  class_names: tuple[str, ...]
+
+
+class EncodedSource(NamedTuple):
+  """What a source stores; without a test split one is cut from train.
+
+  Attributes:
+    name: for messages and reports.
+    train: images to train on.
+    test: images to test on, if there are any of their own.
+    class_names: label k is class_names[k].
+    channels: 1 for grey, 3 for colour; 0 where only the images tell.
+  """
+
+  name: str
+  train: Encodings
+  test: Encodings | None
+  class_names: tuple[str, ...]
+  channels: int
+
+
+class DataSource(NamedTuple):
+  """Images of one kind: what a config's `data.source` names.
+
+  Both functions take the place to read from, '' where the name says it all,
+  and the config, of which `image_size` and `data_dir` are theirs to heed.
+  Splits, limits and the numbers that normalise a pixel are not.
+
+  Attributes:
+    name: of the kind: 'folder'.
+    read: gives the images, in memory.
+    listing: gives them as they are stored, which a stream reads from; None if
+      the source has no such form.
+  """
+
+  name: str
+  read: Callable[[str, DataConfig], Source]
+  listing: Callable[[str, DataConfig], EncodedSource] | None = None
+
+
+def check_classes(name: str, class_names: Sequence[str]) -> None:
+  """Raises `DataError` unless a data set has classes to tell apart."""
+  if len(class_names) < 2:
+    raise DataError(
+      f'Expected at least 2 classes in data set {name!r}, got '
+      f'{len(class_names)}: {", ".join(class_names) or "none"}.'
+    )
+
+
+def check_given(given: object, expected: type, source: str) -> None:
+  """Raises `DataError` unless a source gave a record of the type expected."""
+  if not isinstance(given, expected):
+    raise DataError(
+      f'Expected the data source {source!r} to give one {expected.__name__}, '
+      f'got {type(given).__name__}.'
+    )

@@ -1,0 +1,64 @@
+"""Configs: those of the package by name, those of users by file."""
+
+import dataclasses
+import importlib
+import importlib.util
+import os
+import pkgutil
+import types
+from typing import Any
+
+import ml_collections
+
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.launchers import configs
+
+
+def config_dict(config: Any) -> ml_collections.ConfigDict:
+  """A config as the fields that flags of a launcher can change."""
+  return ml_collections.ConfigDict(dataclasses.asdict(config))
+
+
+def names() -> list[str]:
+  """The names of the configs that come with the package."""
+  return sorted(
+    module.name for module in pkgutil.iter_modules(configs.__path__)
+  )
+
+
+def load(config: str) -> ml_collections.ConfigDict:
+  """The config that a flag names.
+
+  Args:
+    config: NAME of a config of the package, or the path FILE.py of another;
+      NAME:VARIANT and FILE.py:VARIANT are what `get_config(VARIANT)` returns.
+
+  Returns:
+    What the config's `get_config` returns.
+
+  Raises:
+    UserError: if there is no such config, or no such variant of it.
+  """
+  name, colon, variant = config.partition(':')
+  module = _module(name)
+  if not hasattr(module, 'get_config'):
+    raise UserError(
+      f'Expected a function get_config in {name}; got a file without.'
+    )
+  return module.get_config(*([variant] if colon else []))
+
+
+def _module(name: str) -> types.ModuleType:
+  if name in names():
+    return importlib.import_module(f'{configs.__name__}.{name}')
+  if not (name.endswith('.py') and os.path.isfile(name)):
+    raise UserError(
+      f'Unknown config {name!r}; valid are: {", ".join(names())}, or the path '
+      'of a .py file.'
+    )
+  spec = importlib.util.spec_from_file_location('config_file', name)
+  assert spec is not None
+  assert spec.loader is not None
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module

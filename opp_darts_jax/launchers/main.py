@@ -1,0 +1,58 @@
+"""The console command: `opp-darts COMMAND --FLAG=VALUE ...`."""
+
+import runpy
+import sys
+
+from opp_darts_jax import __version__
+from opp_darts_jax.errors import UserError, check_choice
+
+COMMANDS = {
+  'search': 'search a cell on images',
+  'train': 'train and test the network of a cell',
+  'report': 'draw what a run found and how it went',
+  'sweep': 'search and train with several configs and seeds',
+}
+
+
+def main() -> None:
+  """Runs the launcher that the command line names."""
+  command, *flags = sys.argv[1:] or ['--help']
+  if command == '--help':
+    print(_usage())
+  elif command == '--version':
+    print(__version__)
+  else:
+    try:
+      check_choice('command', command, COMMANDS)
+    except UserError as error:
+      print(f'error: {error}', file=sys.stderr)
+      sys.exit(error.exit_code)
+    sys.argv[1:] = flags
+    launch(command)
+
+
+def launch(command: str) -> None:
+  """Runs a launcher as the program itself, with the flags of `sys.argv`.
+
+  Flags are of the whole process: those of a launcher are defined here, when it
+  runs, and are listed by `--help` since it is the main module.
+
+  Args:
+    command: one of `COMMANDS`.
+  """
+  module = f'opp_darts_jax.launchers.{command}'
+  runpy.run_module(module, run_name='__main__', alter_sys=True)
+
+
+def _usage() -> str:
+  commands = [f'  {name:8}{does}' for name, does in COMMANDS.items()]
+  return '\n'.join(
+    [
+      'Usage: opp-darts COMMAND --FLAG=VALUE ...',
+      '',
+      *commands,
+      '',
+      '`opp-darts COMMAND --help` lists the flags of a command,',
+      '`opp-darts --version` tells the version.',
+    ]
+  )

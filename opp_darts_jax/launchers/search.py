@@ -1,0 +1,34 @@
+"""Searches a cell on images.
+
+  opp-darts search --config=digits --workdir=runs/digits/search
+
+The same command goes on where the run stopped.
+"""
+
+from absl import flags
+
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.launchers import launch
+from opp_darts_jax.running import devices
+from opp_darts_jax.running.search import run_search
+
+_DEFAULT = 'digits'
+_CONFIG = launch.define_config(_DEFAULT)
+_WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'Folder of the run; a run in it is continued.', required=True
+)
+_DISTRIBUTED = flags.DEFINE_bool(
+  'distributed', False, 'Be one of several processes, one a machine.'
+)
+
+
+def main() -> None:
+  """Runs the search that the flags describe."""
+  if _DISTRIBUTED.value:
+    devices.distribute()
+  config = SearchConfig.from_dict(_CONFIG.value.to_dict())
+  run_search(config, _WORKDIR.value)
+
+
+if __name__ == '__main__':
+  launch.run(main, _DEFAULT)

@@ -1,0 +1,67 @@
+"""Configs by name and by file."""
+
+import textwrap
+
+import pytest
+
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.launchers import config_files
+
+OWN = """
+  from opp_darts_jax.launchers.configs import digits
+
+  def get_config(part='search'):
+    config = digits.get_config(part)
+    config.seed = 5
+    return config
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+  """The path of a user's file, named as a config of the package is."""
+  path = tmp_path / 'cifar10.py'
+  path.write_text(textwrap.dedent(OWN))
+  return path
+
+
+def test_name_and_variant():
+  assert config_files.load('digits').epochs == 24
+  assert config_files.load('digits:train').epochs == 25
+
+
+def test_file_and_variant(own):
+  config = SearchConfig.from_dict(config_files.load(str(own)).to_dict())
+  assert (config.seed, config.data.source) == (5, 'digits')
+  assert config_files.load(f'{own}:train').genotype
+
+
+def test_name_is_not_taken_from_the_folder(own, monkeypatch):
+  monkeypatch.chdir(own.parent)
+  assert config_files.load('cifar10').seed == 0
+  assert config_files.load('cifar10.py').seed == 5
+
+
+def test_each_time_a_new_config():
+  config_files.load('digits').seed = 5
+  assert config_files.load('digits').seed == 0
+
+
+@pytest.mark.parametrize(
+  'config', ['digit', '', 'no.py', 'no/digits:train', '__init__', 'setup.cfg']
+)
+def test_unknown_configs_are_told_the_names(config):
+  name = config.partition(':')[0]
+  names = ', '.join(config_files.names())
+  with pytest.raises(UserError) as error:
+    config_files.load(config)
+  assert str(error.value) == (
+    f"Unknown config '{name}'; valid are: {names}, or the path of a .py file."
+  )
+
+
+def test_file_without_get_config(own):
+  own.write_text('')
+  with pytest.raises(UserError, match=f'a function get_config in {own}; got'):
+    config_files.load(str(own))

@@ -1,0 +1,168 @@
+"""The launchers, end to end on a tiny setting, as a user calls them."""
+
+import json
+
+import numpy as np
+import pytest
+from launched import DATA, launch
+
+from opp_darts_jax.config import DataConfig
+from opp_darts_jax.data import dataset
+from opp_darts_jax.networks import trained
+
+SEARCH = (
+  *DATA,
+  '--config.space=s3',
+  '--config.layers=3',
+  '--config.nodes=2',
+  '--config.channels=2',
+  '--config.epochs=4',
+  '--config.batch_size=16',
+  '--config.log_steps=2',
+  '--config.schedule.stage_epochs=1',
+)
+TRAIN = (
+  *DATA,
+  '--config.layers=3',
+  '--config.channels=2',
+  '--config.epochs=2',
+  '--config.batch_size=32',
+)
+
+
+def lines(path):
+  return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope='module')
+def searched(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('runs') / 'search'
+  done = launch('search', f'--workdir={workdir}', *SEARCH)
+  assert done.returncode == 0, done.stderr
+  return workdir, done.stdout
+
+
+def test_search(searched):
+  workdir, said = searched
+  records = lines(workdir / 'metrics.jsonl')
+  stages = [r for r in records if r['kind'] == 'stage']
+  entered = [stage['entered'] for stage in stages]
+  assert entered == [['sep_conv_3x3'], ['none'], ['skip_connect']]
+  assert [stage['epoch'] for stage in stages] == [0, 1, 2]
+  epochs = [r for r in records if r['kind'] == 'epoch']
+  assert [e['step'] for e in epochs] == [3, 6, 9, 12]
+  alphas = lines(workdir / 'alphas.jsonl')
+  assert [a['normal'][0].count(None) for a in alphas] == [2, 1, 0, 0]
+  genotype = json.loads((workdir / 'genotype.json').read_text())
+  assert genotype == epochs[-1]['genotype']
+  assert 'enters sep_conv_3x3' in said
+
+
+def test_search_again_repeats_nothing(searched):
+  workdir, _ = searched
+  before = (workdir / 'metrics.jsonl').read_text()
+  done = launch('search', f'--workdir={workdir}', *SEARCH)
+  assert done.returncode == 0, done.stderr
+  assert (workdir / 'metrics.jsonl').read_text() == before
+  done = launch('search', f'--workdir={workdir}', *SEARCH, '--config.seed=1')
+  assert done.returncode == 5
+  assert 'holds a run of another config, which differs in seed' in done.stderr
+
+
+def test_train_and_report(searched, tmp_path):
+  search, _ = searched
+  train = tmp_path / 'train'
+  done = launch(
+    'train',
+    f'--workdir={train}',
+    f'--config.genotype={search}/genotype.json',
+    *TRAIN,
+  )
+  assert done.returncode == 0, done.stderr
+  results = json.loads((train / 'results.json').read_text())
+  assert 0 <= results['test_accuracy'] <= 1
+  assert results['epochs'] == 2
+  assert results['test_accuracy'] <= results['test_top5_accuracy'] <= 1
+  confusion = np.array(results['confusion'])
+  assert confusion.sum() == 40
+  assert np.trace(confusion) == round(40 * results['test_accuracy'])
+  assert len(results['class_accuracy']) == len(confusion) == 10
+  records = lines(train / 'metrics.jsonl')
+  assert records[-1]['test_accuracy'] == results['test_accuracy']
+  # The network that was left is the one that was tested.
+  images = dataset.load(DataConfig(max_train=96, max_test=40))
+  network = trained.load_network(train)
+  predicted = network(images.test.images).argmax(-1)
+  accuracy = (predicted == images.test.labels).mean()
+  np.testing.assert_allclose(accuracy, results['test_accuracy'], rtol=1e-6)
+  done = launch('report', f'--workdir={search},{train}')
+  assert done.returncode == 0, done.stderr
+  for name in ('normal.svg', 'reduce.png', 'curves.svg'):
+    assert (search / 'report' / name).stat().st_size > 1000
+    assert (train / 'report' / name).stat().st_size > 1000
+
+
+def test_seeds_average_and_smoothing(searched, tmp_path):
+  flags = (
+    f'--workdir={tmp_path}',
+    f'--config.genotype={searched[0]}/genotype.json',
+    *TRAIN,
+    '--config.seeds=(3,5)',
+    '--config.average=0.9',
+    '--config.label_smoothing=0.1',
+    '--config.compute=bfloat16',
+    '--config.rate_schedule=exponential',
+    '--config.rate_decay=0.97',
+  )
+  done = launch('train', *flags)
+  assert done.returncode == 0, done.stderr
+  results = json.loads((tmp_path / 'results.json').read_text())
+  each = [
+    json.loads((tmp_path / f'seed{seed}' / 'results.json').read_text())
+    for seed in (3, 5)
+  ]
+  accuracies = [run['test_accuracy'] for run in each]
+  assert results['test_accuracy_by_seed'] == dict(zip('35', accuracies))
+  assert results['test_accuracy'] == pytest.approx(np.mean(accuracies))
+  spread = np.std(accuracies, ddof=1)
+  assert results['test_accuracy_std'] == pytest.approx(spread)
+  assert each[0]['train_loss'] != each[1]['train_loss']
+  rates = [
+    r['learning_rate']
+    for r in lines(tmp_path / 'seed3' / 'metrics.jsonl')
+    if r['kind'] == 'train'
+  ]
+  assert rates[-1] == pytest.approx(0.97 * rates[0])
+
+
+def test_dry_run_writes_nothing(tmp_path):
+  done = launch(
+    'train',
+    '--dry_run',
+    '--config.genotype=DARTS_V2',
+    *TRAIN,
+    f'--workdir={tmp_path}/none',
+  )
+  assert done.returncode == 0, done.stderr
+  assert 'mult-adds' in done.stdout
+  assert not (tmp_path / 'none').exists()
+
+
+@pytest.mark.parametrize(
+  ('flag', 'sentence', 'code'),
+  [
+    ('--config.space=s9', "Unknown search space 's9'; valid are: darts, s1", 2),
+    ('--config.batch_size=5000', 'batch_size must be at most', 2),
+    ('--config.foo=1', 'The config has no field', 2),
+    ('--config=nope.py', "Unknown config 'nope.py'", 2),
+    ('--config.epochs=abc', 'abc', 2),
+    ('--config=digits:x', 'search, train', 2),
+    ('--config.data.source=/no/such', 'not a folder', 9),
+  ],
+)
+def test_wrong_input_is_a_sentence(tmp_path, flag, sentence, code):
+  done = launch('search', f'--workdir={tmp_path}/run', flag)
+  assert done.returncode == code
+  assert sentence in done.stderr
+  assert 'Traceback' not in done.stderr
+  assert not (tmp_path / 'run').exists()

@@ -1,0 +1,55 @@
+"""The console command."""
+
+import sys
+
+import pytest
+from launched import launch, run
+
+import opp_darts_jax
+from opp_darts_jax.launchers import main
+
+COMMANDS = ['search', 'train', 'report', 'sweep']
+
+
+def call(monkeypatch, capsys, *arguments):
+  """What the command writes, to stdout and stderr."""
+  monkeypatch.setattr(sys, 'argv', ['opp-darts', *arguments])
+  main.main()
+  return capsys.readouterr()
+
+
+@pytest.mark.parametrize('arguments', [(), ('--help',)])
+def test_help_names_the_commands(monkeypatch, capsys, arguments):
+  said = call(monkeypatch, capsys, *arguments).out
+  lines = said.splitlines()
+  assert lines[0] == 'Usage: opp-darts COMMAND --FLAG=VALUE ...'
+  assert [line.split()[0] for line in lines if line[:2] == '  '] == COMMANDS
+
+
+def test_version(monkeypatch, capsys):
+  said = call(monkeypatch, capsys, '--version').out
+  assert said == f'{opp_darts_jax.__version__}\n'
+
+
+def test_unknown_command_is_a_sentence(monkeypatch, capsys):
+  with pytest.raises(SystemExit) as stop:
+    call(monkeypatch, capsys, 'serach', '--workdir=x')
+  assert stop.value.code == 2
+  assert capsys.readouterr().err == (
+    "error: Unknown command 'serach'; valid are: search, train, report, sweep."
+    '\n'
+  )
+
+
+def test_help_of_a_command_is_its_own():
+  done = launch('report', '--help')
+  assert done.stdout.startswith('Draws the report of a run'), done.stderr
+  assert 'opp-darts report --workdir=runs/digits/search' in done.stdout
+  assert '--workdir: Folder of a search or training run.' in done.stdout
+  assert '--config' not in done.stdout  # That is a flag of others.
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_launchers_of_the_repository(name):
+  done = run([sys.executable, f'experiments/{name}.py', '--help'])
+  assert f'  opp-darts {name} --' in done.stdout, done.stderr
