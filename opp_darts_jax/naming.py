@@ -90,8 +90,9 @@ def split_call(what: str, text: str) -> tuple[str, dict[str, Any]]:
     return name, {}
   try:
     call = ast.parse(f'f({rest}', mode='eval').body
-    one_call = isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
-    if not one_call or call.args:
+    if not isinstance(call, ast.Call) or call.args:
+      raise ValueError
+    if not isinstance(call.func, ast.Name):
       raise ValueError
     arguments = {
       str(given.arg): ast.literal_eval(given.value) for given in call.keywords

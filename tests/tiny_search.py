@@ -10,7 +10,7 @@ import numpy as np
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.halves import init_state
-from opp_darts_jax.methods.loss import Task, make_task
+from opp_darts_jax.methods.loss import make_task
 from opp_darts_jax.methods.method import Draw, Progress
 from opp_darts_jax.methods.optimizers import alpha_optimizer, weight_optimizer
 from opp_darts_jax.methods.state import Batch
@@ -41,17 +41,6 @@ def task_of(space, method=None, **fields):
 
 
 @functools.cache
-def _init_program(task: Task):
-  return jax.jit(lambda key, mask: init_state(task, key, IMAGE, mask))
-
-
-def state_of(task, *operations, seed=0):
-  """A fresh state in which these operations, by default all, are active."""
-  mask = mask_of(task.space, *operations)
-  return _init_program(task)(jax.random.key(seed), mask)
-
-
-@functools.cache
 def shapes_of(task):
   """A state of shapes; nothing is computed."""
   mask = mask_of(task.space)
@@ -59,7 +48,10 @@ def shapes_of(task):
 
 
 def random_state(task, *operations):
-  """A state at the first step, without compiling how it is made."""
+  """A state in which these operations, by default all, are active.
+
+  As at the first step, but that nothing is compiled to make it.
+  """
   shapes = shapes_of(task)
   params = task.method.init(KEY, task.space)
   weights = _fill(shapes.weights)

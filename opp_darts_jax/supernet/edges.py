@@ -134,7 +134,7 @@ class CellOperation:
       own_SD = np.isin(phase.edges_SD, self.edges)
       rows_SD = np.broadcast_to(slots_SD, own_SD.shape)
       belongs[rows_SD[own_SD], phase.edges_SD[own_SD]] = True
-    return (belongs & mask_EK[:, self.column]).any(1)
+    return jnp.any(belongs & mask_EK[:, self.column], axis=1)
 
   def collect(self, statistics: Sequence[tuple[np.ndarray, Any]]) -> Any:
     """Statistics (n, N, C) of some copies each, by row, as one stack.

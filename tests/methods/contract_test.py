@@ -166,8 +166,10 @@ def test_a_schedule_leaves_the_steps_alone(name, schedule):
 
 
 @pytest.mark.usefixtures('quick_compilation')
-@every_method
-@pytest.mark.parametrize('space_name', ['s3', 'nasbench201'])
+@pytest.mark.parametrize(
+  ('name', 'space_name'),
+  [*((name, 's3') for name in ALL), *((n, 'nasbench201') for n in METHODS)],
+)
 def test_a_step_moves_what_is_active(name, space_name):
   task = task_of(name, space_name)
   space = task.space

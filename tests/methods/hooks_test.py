@@ -37,6 +37,8 @@ RATE = 0.1
 SPACE = tiny_search.space_of('s', 'skip_connect', 'sep_conv_3x3', nodes=1)
 TRAIN, VAL = tiny_search.batches()
 WEIGHTS = WeightOptimizerConfig(clip_norm=1e6)
+# What XLA would optimise is smaller than what it would take.
+pytestmark = pytest.mark.usefixtures('quick_compilation')
 both_orders = pytest.mark.parametrize('order', ['first', 'second'])
 
 
@@ -116,6 +118,16 @@ def cross_entropy(task, state, weights, tables, batch):
   return loss(weights, tables, batch, KEY)[0]
 
 
+def gradient_of(loss, argnums=0):
+  """`jax.value_and_grad`, compiled as a whole."""
+
+  def call(weights, tables, batch):
+    program = jax.jit(jax.value_and_grad(loss, argnums))
+    return program(weights, tables, batch)
+
+  return call
+
+
 def tables_of(alphas, mask):
   return softmax_weights(SPACE, alphas, mask)
 
@@ -172,12 +184,12 @@ def test_first_order_takes_the_gradient_at_the_weights_as_they_are():
     tables = tables_of(alphas, state.mask)
     return cross_entropy(task, state, state.weights, tables, VAL)
 
-  value, grads = jax.value_and_grad(loss)(state.alphas)
+  value, grads = jax.jit(jax.value_and_grad(loss))(state.alphas)
   close(alpha_gradient(task, state, after), grads)
   close(metrics.val_loss, value)
   tables = tables_of(after.alphas, state.mask)
   train_loss = functools.partial(cross_entropy, task, state)
-  value, grads = jax.value_and_grad(train_loss)(state.weights, tables, TRAIN)
+  value, grads = gradient_of(train_loss)(state.weights, tables, TRAIN)
   close(weight_gradient(state, after), grads)
   close(metrics.train_loss, value)
 
@@ -205,7 +217,8 @@ def test_every_cell_of_a_kind_may_have_its_own_tables(order):
       )
       return cross_entropy(task, state, state.weights, tables, VAL)
 
-    close(alpha_gradient(task, state, after), jax.grad(loss)(state.alphas))
+    grads = jax.jit(jax.grad(loss))(state.alphas)
+    close(alpha_gradient(task, state, after), grads)
 
 
 def perturb(tables):
@@ -227,7 +240,7 @@ def test_weights_may_move_by_the_gradient_at_perturbed_tables(order):
   close(after.alphas, plain.alphas, rtol=1e-6)
   tables = perturb(tables_of(after.alphas, state.mask))
   loss = functools.partial(cross_entropy, task, state)
-  value, grads = jax.value_and_grad(loss)(state.weights, tables, TRAIN)
+  value, grads = gradient_of(loss)(state.weights, tables, TRAIN)
   close(weight_gradient(state, after), grads)
   close(metrics.train_loss, value)
 
@@ -255,13 +268,12 @@ def test_gradients_that_a_weight_step_may_ask_for():
   perturbed = perturb(tables)
   # What the alpha step has left: the averages decide nothing in training mode.
   loss = functools.partial(cross_entropy, task, state)
-  by_tables = jax.grad(loss, 1)(state.weights, perturbed, TRAIN)
-  by_weights = jax.grad(loss)(state.weights, perturbed, VAL)
+  _, by_tables = gradient_of(loss, 1)(state.weights, perturbed, TRAIN)
+  _, by_weights = gradient_of(loss)(state.weights, perturbed, VAL)
   close(after.own, {'tables': by_tables, 'validation': by_weights})
-  moved = jax.tree.map(
-    jnp.add, by_weights, jax.grad(loss)(state.weights, tables, TRAIN)
-  )
-  close(weight_gradient(state, after), moved)
+  _, plain = gradient_of(loss)(state.weights, tables, TRAIN)
+  both = jax.tree.map(jnp.add, by_weights, plain)
+  close(weight_gradient(state, after), both)
   chex.assert_trees_all_equal_shapes_and_dtypes(after, state)
 
 
@@ -324,7 +336,7 @@ def test_weights_may_move_first(order):
   after, metrics = stepped(task, state)
   tables = tables_of(state.alphas, state.mask)
   loss = functools.partial(cross_entropy, task, state)
-  grads = jax.grad(loss)(state.weights, tables, TRAIN)
+  _, grads = gradient_of(loss)(state.weights, tables, TRAIN)
   close(weight_gradient(state, after), grads)
   if order == 'first':
     value = loss(after.weights, tables, VAL)
@@ -345,7 +357,8 @@ def test_both_may_move_at_once_by_the_training_loss():
     tables = tables_of(alphas, state.mask)
     return cross_entropy(task, state, weights, tables, TRAIN)
 
-  of_weights, of_alphas = jax.grad(loss, (0, 1))(state.weights, state.alphas)
+  gradient = jax.jit(jax.grad(loss, (0, 1)))
+  of_weights, of_alphas = gradient(state.weights, state.alphas)
   close(weight_gradient(state, after), of_weights)
   want = jax.tree.map(lambda g, a: g + 10.0 * a, of_alphas, state.alphas)
   close(alpha_gradient(task, state, after), want, atol=1e-5)
@@ -388,7 +401,6 @@ def with_auxiliary():
   return darts()._replace(prepare=prepare, weights=weights)
 
 
-@pytest.mark.usefixtures('quick_compilation')
 def test_a_supernet_may_have_more_than_is_searched():
   task = tiny_search.task_of(SPACE, with_auxiliary(), layers=1)
   state = tiny_search.random_state(task, 'sep_conv_3x3')

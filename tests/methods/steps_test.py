@@ -1,6 +1,5 @@
 """Tests of a search's steps."""
 
-import dataclasses
 import functools
 
 import chex
@@ -22,9 +21,7 @@ SPACE = tiny_search.space_of(
 
 def test_step_is_traced_once_within_and_across_stages():
   task = tiny_search.task_of(SPACE, layers=1)
-  state = jax.eval_shape(
-    functools.partial(tiny_search.state_of, task, 'skip_connect')
-  )
+  state = tiny_search.shapes_of(task)
   train, val = jax.eval_shape(tiny_search.batches)
 
   @jax.jit
@@ -39,12 +36,9 @@ def test_step_is_traced_once_within_and_across_stages():
 
 
 @pytest.mark.usefixtures('quick_compilation')
-@pytest.mark.parametrize('weights_first', [False, True])
-def test_one_loop_for_both_steps_is_one_after_the_other(weights_first):
-  task = tiny_search.task_of(SPACE)
-  method = task.method._replace(weights_first=weights_first)
-  task = dataclasses.replace(task, method=method)
-  state = tiny_search.state_of(task, 'sep_conv_3x3', 'skip_connect')
+def test_one_loop_for_both_steps_is_one_after_the_other():
+  task = tiny_search.task_of(SPACE, layers=1)
+  state = tiny_search.random_state(task, 'sep_conv_3x3', 'skip_connect')
   args = 0.1, *tiny_search.batches()
 
   @jax.jit
@@ -53,14 +47,10 @@ def test_one_loop_for_both_steps_is_one_after_the_other(weights_first):
 
   @jax.jit
   def stepped(state):
-    keys = jax.random.split(KEY)
-    halves = [(alpha_step, keys[0]), (weight_step, keys[1])]
-    losses = {}
-    for half, key in halves[::-1] if weights_first else halves:
-      state, found = half(task, state, *args, key)
-      losses[half] = found.loss
-    state = state.replace(step=state.step + 1)
-    return state, (losses[weight_step], losses[alpha_step])
+    alpha_key, weight_key = jax.random.split(KEY)
+    state, val = alpha_step(task, state, *args, alpha_key)
+    state, train = weight_step(task, state, *args, weight_key)
+    return state.replace(step=state.step + 1), (train.loss, val.loss)
 
   after, metrics = looped(state)
   expected, losses = stepped(state)
@@ -83,7 +73,7 @@ def test_parts_are_a_mean_over_batches(order, quick_compilation):
       accumulate=accumulate,
     )
 
-  state = tiny_search.state_of(task_of(1))
+  state = tiny_search.random_state(task_of(1))
   images = jax.random.normal(KEY, (2, 4, 8, 8, 1)).repeat(2, 1)
   labels = jnp.array([[0, 1, 2, 1], [2, 0, 1, 1]]).repeat(2, 1)
   train, val = (Batch(images[i], labels[i]) for i in (0, 1))
