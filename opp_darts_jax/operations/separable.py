@@ -46,14 +46,14 @@ def separable_unit(
   """
   args = (*normalised, depthwise, pointwise)
   params = {'stride': stride, 'dilation': dilation}
-  if jax.default_backend() == 'cpu' and native.supports(*args):
+  if native.chosen(*args):
     return Measured(*_unit_p.bind(*args, **params))
   return _parts(*args, **params)
 
 
 def pointwise_unit(x: jax.Array, pointwise: jax.Array) -> Measured:
   """The ReLU of x (B, H, W, C), times `pointwise` (C, D), and its moments."""
-  if jax.default_backend() == 'cpu' and native.supports(x, pointwise):
+  if native.chosen(x, pointwise):
     ones = jnp.ones((1, 1, x.shape[-1]), x.dtype)
     return separable_unit(Normalised.unchanged(x), ones, pointwise)
   return measure(_product(jax.nn.relu(x), pointwise))

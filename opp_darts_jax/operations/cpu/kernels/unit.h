@@ -13,7 +13,6 @@
 #include "products.h"
 
 namespace opp_darts {
-
 template <typename T>
 struct Unit {
   Team& team;
@@ -158,7 +157,7 @@ struct Unit {
                     gd.get());
           for (int64_t b = 0; b < in_blocks(); ++b) {
             SpreadRows<T>(gd.get() + b * pixels, w, back, first, rows,
-                       spread.get() + b * back.padded_pixels());
+                          spread.get() + b * back.padded_pixels());
           }
         }
         for (int64_t b = 0; b < in_blocks(); ++b) {
