@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from opp_darts_jax.genotypes.space import SearchSpace
+from opp_darts_jax.methods.bilevel import Batch, Pass
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data.augment import Augmentation
-from opp_darts_jax.genotypes.space import SearchSpace
 from opp_darts_jax.methods import architecture, bilevel, progressive
-from opp_darts_jax.methods.bilevel import Batch, Pass
 from opp_darts_jax.running import search_programs
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.search_programs import SearchData

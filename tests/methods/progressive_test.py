@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from opp_darts_jax.genotypes.space import SPACES
+from opp_darts_jax.methods.bilevel import SearchState
 
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes import space as space_lib
-from opp_darts_jax.genotypes.space import SPACES
 from opp_darts_jax.methods import architecture, bilevel, progressive
-from opp_darts_jax.methods.bilevel import SearchState
 
 DARTS = SPACES['darts']
 PARAMETRIC = ('sep_conv_3x3', 'sep_conv_5x5', 'dil_conv_3x3', 'dil_conv_5x5')

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from opp_darts_jax.genotypes.space import SPACES, SearchSpace, num_edges
+
 from opp_darts_jax.methods import architecture
 from opp_darts_jax.supernet.edges import phases
 from opp_darts_jax.supernet.supernet import Supernet
