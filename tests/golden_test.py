@@ -10,7 +10,6 @@ largest value. float32 sums in another order account for 1e-5 of an output and
 """
 
 import functools
-import itertools
 import json
 import os
 import pathlib
@@ -29,12 +28,31 @@ from opp_darts_jax.methods.bilevel import Batch, Pass, make_loss
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.genotypes import published
 from opp_darts_jax.genotypes.genotype import Genotype
+<<<<<<< HEAD
 from opp_darts_jax.methods import architecture, bilevel, progressive
 from opp_darts_jax.networks import network
 from opp_darts_jax.networks.cell import EdgeOperation
 from opp_darts_jax.networks.export import torch_weights
 from opp_darts_jax.operations import entries
 from opp_darts_jax.operations.catalogue import OPERATIONS
+=======
+from opp_darts_jax.genotypes.graph import CellGraph
+from opp_darts_jax.methods import gradient as gradient_lib
+from opp_darts_jax.methods import halves, progressive
+from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.loss import Task, make_loss
+from opp_darts_jax.methods.method import no_term
+from opp_darts_jax.methods.optimizers import alpha_optimizer, weight_optimizer
+from opp_darts_jax.methods.state import Batch, SearchState
+from opp_darts_jax.methods.steps import search_step
+from opp_darts_jax.methods.tables import init_alphas
+from opp_darts_jax.networks import network
+from opp_darts_jax.networks.cell import EdgeOperation
+from opp_darts_jax.networks.export import entries, torch_weights
+from opp_darts_jax.operations.catalogue import OPERATIONS, named
+from opp_darts_jax.spaces.catalogue import SPACES
+from opp_darts_jax.spaces.space import Space
+>>>>>>> mtests
 from opp_darts_jax.supernet.supernet import Supernet
 
 GOLDEN = pathlib.Path(
@@ -103,14 +121,18 @@ def nhwc(images):
 UNRAVEL = {}
 
 
+def nodes_of(edges):
+  """Nodes of a cell of DARTS with as many edges."""
+  counts = (CellGraph(2, nodes).num_edges for nodes in range(1, 20))
+  return 1 + list(counts).index(edges)
+
+
 def load_supernet(state_dict, edges, order=None):
   """The supernet of a state dict, in the space `darts`, and its variables."""
-  nodes = next(n for n in itertools.count(1) if num_edges(n) >= edges)
-  assert num_edges(nodes) == edges
+  space = SPACE.with_nodes(nodes_of(edges))
   cells = [re.match(r'cells\.(\d+)', name) for name in state_dict]
   model = Supernet(
-    SPACE,
-    nodes,
+    space,
     layers=1 + max(int(cell[1]) for cell in cells if cell),
     channels=len(state_dict['stem.0.weight']) // 3,
     classes=len(state_dict['classifier.bias']),
@@ -125,16 +147,21 @@ def flatten(model, variables):
   return weights, variables['batch_stats']
 
 
-def tables(data, prefix, order=SPACE.operations):
+def tables(data, prefix, order=SPACE.names):
   """Alpha tables over the operations of the space, from columns in `order`."""
-  columns = [SPACE.operations.index(name) for name in order]
+  columns = [SPACE.names.index(name) for name in order]
 
   def table(columns_EK):
-    table_EK = np.zeros((len(columns_EK), len(SPACE.operations)), np.float32)
+    table_EK = np.zeros((len(columns_EK), len(SPACE.names)), np.float32)
     table_EK[:, columns] = columns_EK
     return jnp.asarray(table_EK)
 
-  return {cell: table(data[prefix + cell]) for cell in architecture.CELLS}
+  return {cell: table(data[prefix + cell]) for cell in SPACE.kinds}
+
+
+def task_of(model, **fields):
+  """The search by DARTS that has this supernet."""
+  return Task(SearchConfig(**fields), model.space, darts(), model, per_epoch=1)
 
 
 @functools.cache
@@ -148,23 +175,29 @@ def gradient_program(model):
       logits, changed = model.apply(variables, *args, **kwargs)
       return logits, {'batch_stats': (changed['batch_stats'], logits)}
 
-    loss = make_loss(types.SimpleNamespace(apply=apply), batch_stats, mask)
+    task = task_of(types.SimpleNamespace(apply=apply, space=model.space))
+    state = start(model, weights, batch_stats, alphas).replace(mask=mask)
+    loss = make_loss(task, state, no_term)
     (value, aux), grads = jax.value_and_grad(loss, (0, 1), has_aux=True)(
       weights, alphas, batch, key
     )
     batch_stats, logits = aux.batch_stats
-    return (value, Pass(batch_stats, aux.accuracy)), grads, logits
+    return (value, aux._replace(batch_stats=batch_stats)), grads, logits
 
   return jax.jit(gradient)
 
 
-def compiled_loss(model, batch_stats, mask):
+def compiled_loss(task, state, term=no_term, mask=None):
   """What `make_loss` returns, but every gradient is `gradient_program`'s.
 
   With it the steps of a search run operation by operation, and nearly nothing
   is left to compile.
   """
-  program = functools.partial(gradient_program(model), batch_stats, mask)
+  del term  # DARTS has none.
+  mask = state.mask if mask is None else mask
+  program = functools.partial(
+    gradient_program(task.model), state.batch_stats, mask
+  )
 
   @jax.custom_vjp
   def loss(*args):
@@ -242,7 +275,7 @@ def test_supernet(path, close):
   )
   (loss, _), (grads, alpha_grads), logits = gradient_program(model)(
     batch_stats,
-    SPACE.mask(model.nodes),
+    model.space.mask(),
     weights,
     tables(data, 'alphas_'),
     Batch(nhwc(data['x']), data['y']),
@@ -250,7 +283,7 @@ def test_supernet(path, close):
   )
   close('logits', logits, data['logits'], OUTPUT)
   close('loss', loss, data['loss'], OUTPUT)
-  for cell in architecture.CELLS:
+  for cell in SPACE.kinds:
     close('alpha gradient', alpha_grads[cell], data[f'grad_{cell}'], GRADIENT)
   norm = optax.tree.norm(grads)
   close('gradient norm', norm, data['grad_norm'], GRADIENT)
@@ -278,23 +311,27 @@ def bilevel_start(path):
 def start(model, weights, batch_stats, alphas):
   """The state before the first step."""
   config = SearchConfig()
-  return bilevel.SearchState(
+  return SearchState(
     step=jnp.zeros((), jnp.int32),
     weights=weights,
     batch_stats=batch_stats,
     alphas=alphas,
-    mask=jax.tree.map(jnp.asarray, model.space.mask(model.nodes)),
-    weight_opt=bilevel.weight_optimizer(config.weights).init(weights),
-    alpha_opt=architecture.alpha_optimizer(config.alphas).init(alphas),
+    mask=jax.tree.map(jnp.asarray, model.space.mask()),
+    weight_opt=weight_optimizer(config.weights).init(weights),
+    alpha_opt=alpha_optimizer(config.alphas).init(alphas),
   )
 
 
-def alpha_gradient(order, model, state, train, val):
+def alpha_gradient(order, loss, state, train, val):
   """The gradient of an alpha step."""
-  loss = compiled_loss(model, state.batch_stats, state.mask)
-  config = SearchConfig(order=order)
   key = jax.random.key(0)
-  return bilevel.alpha_gradient(loss, config, state, RATE, train, val, key)[0]
+  if order == 'first':
+    args = state.weights, state.alphas, val, key
+    return jax.grad(loss, 1, has_aux=True)(*args)[0]
+  config = SearchConfig(order=order)
+  return gradient_lib.second_order_gradient(
+    (loss, loss), config, state, RATE, train, val, key
+  )[0]
 
 
 @pytest.fixture
@@ -307,7 +344,7 @@ def compiled_once(monkeypatch):
   def unrolled_loop(lower, upper, body, carry):
     return functools.reduce(lambda c, i: body(i, c), range(lower, upper), carry)
 
-  monkeypatch.setattr(bilevel, 'make_loss', compiled_loss)
+  monkeypatch.setattr(halves, 'make_loss', compiled_loss)
   # Outside of a compiled program a loop would be compiled at every call.
   monkeypatch.setattr(jax.lax, 'map', unrolled_map)
   monkeypatch.setattr(jax.lax, 'fori_loop', unrolled_loop)
@@ -342,20 +379,19 @@ def test_bilevel(path, close, compiled_once):
   """
   data, model, state, batches = bilevel_start(path)
   order = 'first' if path.stem.startswith('bilevel_first') else 'second_fd'
-  config = SearchConfig(order=order)
+  task = task_of(model, order=order)
   published_final = group(data, 'final/')
 
   def step(state, i, seed):
     state = state.replace(weights=rounded(model, state.weights, seed))
-    return bilevel.search_step(
-      model, config, state, RATE, *batches[i], jax.random.key(0)
-    )
+    return search_step(task, state, RATE, *batches[i], jax.random.key(0))
 
   def results(state, steps):
     """(quantity, ours, published, tolerance) that follow from the weights."""
     if steps < len(batches):
-      grads = alpha_gradient(order, model, state, *batches[steps])
-      for cell in architecture.CELLS:
+      loss = compiled_loss(task, state)
+      grads = alpha_gradient(order, loss, state, *batches[steps])
+      for cell in SPACE.kinds:
         want = data[f'agrad_{cell}'][steps]
         yield f'{order}: alpha gradient', grads[cell], want, GRADIENT
     else:
@@ -373,7 +409,7 @@ def test_bilevel(path, close, compiled_once):
         break
     state = new
     close(f'{order}: loss', metrics.train_loss, data['losses'][i], OUTPUT)
-    for cell in architecture.CELLS:
+    for cell in SPACE.kinds:
       want = data[f'alphas_{cell}'][i]
       close(f'{order}: alphas', state.alphas[cell], want, GRADIENT)
     for result in found:
@@ -386,13 +422,13 @@ def test_exact_second_order(close, monkeypatch):
   At the published step of 0.01 they are far from it: between its ends lie ReLUs
   and maxima that switch. A small step takes double precision.
   """
-  monkeypatch.setattr(bilevel, 'FINITE_DIFFERENCE_STEP', 1e-6)
-  space = SearchSpace('small', ('max_pool_3x3', 'sep_conv_3x3'))
-  model = Supernet(space, nodes=2, layers=1, channels=2, classes=3)
+  monkeypatch.setattr(gradient_lib, 'FINITE_DIFFERENCE_STEP', 1e-6)
+  space = Space('small', named('max_pool_3x3', 'sep_conv_3x3')).with_nodes(2)
+  model = Supernet(space, layers=1, channels=2, classes=3)
   with jax.enable_x64(True):
     keys = iter(jax.random.split(jax.random.key(0), 4))
-    mask = jax.tree.map(jnp.asarray, space.mask(model.nodes))
-    alphas = architecture.init_alphas(next(keys), *mask['normal'].shape)
+    mask = jax.tree.map(jnp.asarray, space.mask())
+    alphas = init_alphas(next(keys), space)
     train, val = (
       Batch(jax.random.normal(next(keys), (4, 8, 8, 3)), jnp.arange(4) % 3)
       for _ in range(2)
@@ -401,13 +437,13 @@ def test_exact_second_order(close, monkeypatch):
     variables = jax.jit(init)(next(keys), train.images, alphas, mask)
     variables = jax.tree.map(lambda w: w.astype(jnp.float64), variables)
     state = start(model, variables['params'], variables['batch_stats'], alphas)
+    loss = make_loss(task_of(model), state, no_term)
 
     def gradient(order):
-      config = SearchConfig(order=order)
-      loss = bilevel.make_loss(model, state.batch_stats, mask)
-      args = loss, config, state, RATE, train, val, jax.random.key(0)
       # The only cell is a reduction cell.
-      return jax.jit(lambda: bilevel.alpha_gradient(*args)[0]['reduce'])()
+      return jax.jit(
+        lambda: alpha_gradient(order, loss, state, train, val)['reduce']
+      )()
 
     exact, differences = gradient('second'), gradient('second_fd')
     far = deviation(exact, gradient('first'))
@@ -431,8 +467,9 @@ def test_progressive(path, close):
       model, weights, batch_stats = load_supernet(
         state_dict, len(alphas['normal']), order
       )
-      mask = SPACE.mask(model.nodes, order)
-      loss = compiled_loss(model, batch_stats, mask)
+      state = start(model, weights, batch_stats, alphas)
+      mask = model.space.mask(order)
+      loss = compiled_loss(task_of(model), state, mask=mask)
       losses[name] = np.mean(
         [
           loss(weights, alphas, Batch(x, y), jax.random.key(0))[0]
@@ -505,14 +542,16 @@ def test_genotypes(path):
   for case in data['cases']:
     alphas = {
       cell: jnp.asarray(case[f'alphas_{cell}'], jnp.float32)
-      for cell in architecture.CELLS
+      for cell in SPACE.kinds
     }
-    mask = jax.tree.map(lambda table: jnp.ones(table.shape, bool), alphas)
-    edges = len(case['alphas_normal'])
-    nodes = next(n for n in itertools.count(1) if num_edges(n) == edges)
-    found = architecture.derive_genotype(
-      alphas, mask, data['primitives'], nodes
+    space = Space('golden', named(*data['primitives'])).with_nodes(
+      nodes_of(len(case['alphas_normal']))
     )
+    mask = jax.tree.map(jnp.asarray, space.mask())
+    state = SearchState(None, None, None, alphas, mask, None, None)
+    method = darts()
+    search = types.SimpleNamespace(space=space)
+    found = method.derive(method, search, state)
     found = found.to_dict()
     fields = set(found) & set(case)
     assert {'normal', 'reduce'} <= fields
@@ -537,8 +576,8 @@ def test_param_counts(entry):
     return network.count_weights(jax.eval_shape(init, key, images, *args))
 
   if entry['network'] == 'supernet':
-    mask = SPACE.mask(nodes=4)
-    assert count(Supernet(SPACE, 4, *sizes), mask, mask) == entry['params']
+    mask = SPACE.mask()
+    assert count(Supernet(SPACE, *sizes), mask, mask) == entry['params']
   else:
     cells = known_genotypes()[entry['genotype']]
     for auxiliary, field in enumerate(('params', 'params_with_auxiliary')):

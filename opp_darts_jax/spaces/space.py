@@ -57,8 +57,8 @@ class Space:
 
   Raises:
     UserError: on an operation that is unknown, given twice, or listed for an
-      edge but not a candidate; on no parametric operation; on lists that are
-      not as long as a cell has edges.
+      edge but not a candidate; on no parametric operation; on a node without
+      edges into it; on lists that are not as long as a cell has edges.
   """
 
   name: str
@@ -86,6 +86,12 @@ class Space:
         f'Expected at least one parametric operation in space {self.name!r}, '
         f'got {self.names}; parametric are: {valid}.'
       )
+    for node in self.graph.intermediate:
+      if not self.graph.into(node):
+        raise errors.UserError(
+          f'Expected edges into every intermediate node of space '
+          f'{self.name!r}, got none into node {node}.'
+        )
     edges = self.graph.num_edges
     for kind, rows in self.candidates:
       errors.check_choice(f'kind of cell in {self.name!r}', kind, self.kinds)

@@ -1,8 +1,11 @@
 """The supernet: search cells in the skeleton of their space."""
 
+from collections.abc import Mapping
+
 import flax.linen as nn
 import jax
 
+from opp_darts_jax.errors import UserError
 from opp_darts_jax.spaces.space import Space
 from opp_darts_jax.supernet.cell import SearchCell
 from opp_darts_jax.supernet.partial import PartialChannels
@@ -69,7 +72,9 @@ class Supernet(nn.Module):
     # `train` is the sixth argument of a cell's call, the cell the first.
     make = nn.remat(SearchCell, static_argnums=5) if self.remat else SearchCell
     cells = dict.fromkeys(self.space.kinds, 0)
-    for part in skeleton.plan(self.layers, self.channels, False):
+    plan = skeleton.plan(self.layers, self.channels, False)
+    _check_copies(weights, [part.kind for part in plan])
+    for part in plan:
       if not part.kind:
         outputs = (*outputs[1:], skeleton.block(outputs[-1], part, train))
         continue
@@ -83,3 +88,14 @@ class Supernet(nn.Module):
       output = cell(outputs, own, mask[part.kind], cell_key, train)
       outputs = (*outputs[1:], output)
     return skeleton.head(outputs[-1], self.classes, train)
+
+
+def _check_copies(weights: Mapping[str, jax.Array], kinds: list[str]) -> None:
+  """Raises `UserError` if a table of copies has too few; a read would clamp."""
+  for kind, table in weights.items():
+    cells = kinds.count(kind)
+    if table.ndim == 3 and len(table) < cells:
+      raise UserError(
+        f'Expected operation weights of {cells} or more {kind} cells, or of '
+        f'all at once, got {len(table)} tables.'
+      )

@@ -4,35 +4,17 @@ import numpy as np
 import pytest
 
 from opp_darts_jax import errors
-from opp_darts_jax.genotypes import space
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.graph import CellGraph
+from opp_darts_jax.operations.catalogue import OPERATIONS, named
+from opp_darts_jax.spaces.catalogue import SPACES, get_space
+from opp_darts_jax.spaces.space import Space
 
 SEP3 = 'sep_conv_3x3'
 
 
-def test_edges_go_node_by_node_with_ascending_sources():
-  assert space.edges(2) == ((0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-  assert [space.num_edges(n) for n in (1, 2, 3, 4)] == [2, 5, 9, 14]
-
-
-@pytest.mark.parametrize('nodes', [1, 2, 4])
-def test_edge_index_is_the_row_of_the_edge(nodes):
-  indices = [space.edge_index(*edge) for edge in space.edges(nodes)]
-  assert indices == list(range(space.num_edges(nodes)))
-
-
-@pytest.mark.parametrize('edge', [(0, 1), (2, 2), (-1, 3)])
-def test_edge_index_refuses_what_is_no_edge(edge):
-  with pytest.raises(errors.UserError, match='There is no edge from node'):
-    space.edge_index(*edge)
-
-
-def test_a_cell_needs_a_node():
-  with pytest.raises(errors.UserError, match='at least 1 .* got 0'):
-    space.edges(0)
-
-
 def test_parametric_operations_are_the_convolutions():
-  assert list(filter(space.parametric, space.OPERATIONS)) == [
+  assert [name for name, o in OPERATIONS.items() if o.parametric] == [
     'sep_conv_3x3',
     'sep_conv_5x5',
     'sep_conv_7x7',
@@ -43,88 +25,132 @@ def test_parametric_operations_are_the_convolutions():
 
 
 def test_published_spaces():
-  assert {n: len(s.operations) for n, s in space.SPACES.items()} == {
+  assert {n: len(s.operations) for n, s in SPACES.items()} == {
     'darts': 8,
     's1': 6,
     's2': 2,
     's3': 3,
     's4': 2,
+    'nasbench201': 5,
   }
-  assert space.get_space('s4').operations == ('noise', SEP3)
-  assert space.get_space('darts').nodes is None
-  assert space.get_space('s1').nodes == 4
+  assert get_space('s4').names == ('noise', SEP3)
+  for name in ('darts', 's1', 's2', 's3', 's4'):
+    assert SPACES[name].graph == CellGraph(2, 4)
+    assert SPACES[name].kinds == ('normal', 'reduce')
 
 
 def test_unknown_space_names_the_valid_ones():
   with pytest.raises(
-    errors.UserError, match="space 's9'; valid are: darts, s1, s2, s3, s4"
+    errors.UserError,
+    match="space 's9'; valid are: darts, s1, s2, s3, s4, nasbench201",
   ):
-    space.get_space('s9')
+    get_space('s9')
+
+
+def test_nodes_change_unless_every_edge_is_listed():
+  darts = get_space('darts')
+  assert get_space('darts', 4) == get_space('darts', 0) == darts
+  assert get_space('darts', 2).graph == CellGraph(2, 2)
+  for name, own in (('s1', 4), ('nasbench201', 3)):
+    assert get_space(name, own) is SPACES[name]
+    with pytest.raises(
+      errors.UserError,
+      match=f"Expected nodes={own}, which the cells of space '{name}'.* "
+      'nodes=2',
+    ):
+      get_space(name, 2)
 
 
 def test_s1_has_two_operations_an_edge():
-  s1 = space.get_space('s1')
-  darts = space.get_space('darts').operations
-  assert s1.operations == tuple(
-    o for o in darts if o in {o for edge in s1.normal + s1.reduce for o in edge}
+  s1 = get_space('s1')
+  listed = dict(s1.candidates)
+  assert s1.names == tuple(
+    o
+    for o in get_space('darts').names
+    if o in {o for rows in listed.values() for row in rows for o in row}
   )
-  masks = s1.mask(4)
-  for cell in ('normal', 'reduce'):
-    assert masks[cell].shape == (14, 6)
-    assert (masks[cell].sum(axis=1) == 2).all()
+  masks = s1.mask()
+  for kind in ('normal', 'reduce'):
+    assert masks[kind].shape == (14, 6)
+    assert (masks[kind].sum(axis=1) == 2).all()
   # Uses of max, avg, skip, sep3, dil3, dil5, counted by hand.
   assert masks['normal'].sum(axis=0).tolist() == [2, 0, 12, 4, 6, 4]
   assert masks['reduce'].sum(axis=0).tolist() == [8, 6, 6, 1, 2, 5]
 
 
 def test_mask_keeps_columns_of_inactive_operations():
-  mask = space.get_space('s3').mask(2, [SEP3])['reduce']
+  mask = get_space('s3', 2).mask([SEP3])['reduce']
   assert mask.dtype == bool
   np.testing.assert_array_equal(mask, [[False, False, True]] * 5)
-  assert space.get_space('s3').mask(3)['normal'].all()
+  assert get_space('s3', 3).mask()['normal'].all()
 
 
 def test_s1_mask_is_cut_to_the_active_operations():
-  mask = space.get_space('s1').mask(4, ['dil_conv_3x3'])['normal']
+  mask = get_space('s1').mask(['dil_conv_3x3'])['normal']
   edges = np.flatnonzero(mask.any(axis=1)).tolist()
   assert edges == [0, 4, 8, 11, 12, 13]
 
 
-def test_mask_refuses_another_cell_size_and_foreign_operations():
-  with pytest.raises(
-    errors.UserError, match="Expected nodes=4, for which space 's1'.* nodes=3"
-  ):
-    space.get_space('s1').mask(3)
+def test_mask_refuses_foreign_operations():
   with pytest.raises(
     errors.UserError,
     match="operation of space 's2' 'none'; valid are: skip_connect, sep_conv",
   ):
-    space.get_space('s2').mask(4, ['none'])
+    get_space('s2').mask(['none'])
 
 
 def test_reachable_on_whole_spaces():
-  for name, one in space.SPACES.items():
-    assert all(one.reachable(m, 4) for m in one.mask(4).values()), name
-  s3 = space.get_space('s3')
-  assert s3.reachable(s3.mask(4, [SEP3])['normal'], 4)
-  assert not s3.reachable(s3.mask(4, ['none'])['normal'], 4)
+  s3 = get_space('s3')
+  assert s3.reachable(s3.mask([SEP3])['normal'])
+  assert not s3.reachable(s3.mask(['none'])['normal'])
 
 
 def test_reachable_wants_a_source_with_signal():
-  mine = space.SearchSpace('mine', (space.NONE, SEP3))
+  mine = Space('mine', named('none', SEP3), CellGraph(2, 2))
   mask = np.zeros((5, 2), bool)
   mask[:, 0] = True
-  mask[space.edge_index(2, 3), 1] = True
-  assert not mine.reachable(mask, 2)  # Node 3 hangs on a starved node 2.
-  mask[space.edge_index(1, 2), 1] = True
-  assert mine.reachable(mask, 2)
+  mask[mine.graph.edge_index(2, 3), 1] = True
+  assert not mine.reachable(mask)  # Node 3 hangs on a starved node 2.
+  mask[mine.graph.edge_index(1, 2), 1] = True
+  assert mine.reachable(mask)
 
 
 def test_stage_0_of_s1_needs_several_operations():
-  s1 = space.get_space('s1')
-  assert not s1.reachable(s1.mask(4, [SEP3])['normal'], 4)
-  both = s1.mask(4, ['dil_conv_3x3', 'dil_conv_5x5'])
-  assert s1.reachable(both['normal'], 4)
+  s1 = get_space('s1')
+  assert not s1.reachable(s1.mask([SEP3])['normal'])
+  both = s1.mask(['dil_conv_3x3', 'dil_conv_5x5'])
+  assert s1.reachable(both['normal'])
+
+
+def test_operations_are_the_own_ones_first_then_the_catalogues():
+  own = OPERATIONS[SEP3]._replace(drawn='mine')
+  mine = Space('mine', (own,))
+  assert mine.operation(SEP3) is own
+  assert mine.operation('noise') is OPERATIONS['noise']
+  with pytest.raises(errors.UserError, match="space 'mine' 'conv_9x9'; valid"):
+    mine.operation('conv_9x9')
+
+
+def test_check_refuses_cells_of_other_spaces():
+  darts, bench = (
+    SPACES[name].derive(SPACES[name], weights(SPACES[name]))
+    for name in ('darts', 'nasbench201')
+  )
+  with pytest.raises(
+    errors.UserError, match="space 'darts', with the cells normal, reduce, got"
+  ):
+    SPACES['darts'].check(bench)
+  with pytest.raises(errors.UserError, match='with the cells cell, got'):
+    SPACES['nasbench201'].check(darts)
+  one_input = Space('one', named(SEP3), CellGraph(1, 2))
+  cells = one_input.derive(one_input, weights(one_input))
+  with pytest.raises(errors.UserError, match='cells of 2 inputs, as space'):
+    SPACES['darts'].check(cells)
+  SPACES['darts'].check(Genotype(darts.cells[::-1]))
+
+
+def weights(space):
+  return {kind: m.astype(float) for kind, m in space.mask().items()}
 
 
 @pytest.mark.parametrize(
@@ -141,15 +167,31 @@ def test_stage_0_of_s1_needs_several_operations():
 )
 def test_custom_space_is_checked(operations, message):
   with pytest.raises(errors.UserError, match=message):
-    space.SearchSpace('mine', operations)
+    Space('mine', named(*operations))
+
+
+def test_every_node_has_edges_into_it():
+  graph = CellGraph(2, 2, edges=((0, 2), (1, 2)))
+  with pytest.raises(
+    errors.UserError, match="node of space 'mine', got none into node 3"
+  ):
+    Space('mine', named(SEP3), graph)
 
 
 def test_custom_edge_lists_are_checked():
-  edge = (SEP3,)
-  with pytest.raises(errors.UserError, match='got 2 normal .* 5 reduction'):
-    space.SearchSpace('mine', edge, (edge,) * 2, (edge,) * 5)
-  with pytest.raises(errors.UserError, match='got 3 normal .* 3 reduction'):
-    space.SearchSpace('mine', edge, (edge,) * 3, (edge,) * 3)
+  edge, graph = (SEP3,), CellGraph(2, 2)
+
+  def space(**lists):
+    return Space('mine', named(SEP3), graph, candidates=tuple(lists.items()))
+
+  with pytest.raises(
+    errors.UserError, match='all 5 edges of a normal cell .* those of 2'
+  ):
+    space(normal=(edge,) * 2, reduce=(edge,) * 5)
+  with pytest.raises(errors.UserError, match='of a reduce cell .* those of 3'):
+    space(normal=(edge,) * 5, reduce=(edge,) * 3)
   with pytest.raises(errors.UserError, match="'mine' 'none'; valid are: sep"):
-    space.SearchSpace('mine', edge, (edge,) * 2, (('none',),) * 2)
-  assert space.SearchSpace('mine', edge, (edge,) * 5, (edge,) * 5).nodes == 2
+    space(normal=(edge,) * 5, reduce=(('none',),) * 5)
+  with pytest.raises(errors.UserError, match="in 'mine' 'cell'; valid are: no"):
+    space(cell=(edge,) * 5)
+  assert space(normal=(edge,) * 5).mask()['reduce'].all()

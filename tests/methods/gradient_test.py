@@ -1,0 +1,150 @@
+"""Tests of the alpha step's gradient, of second order."""
+
+import functools
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.methods.gradient import second_order_gradient
+from opp_darts_jax.methods.optimizers import weight_optimizer
+from opp_darts_jax.methods.state import Batch, Pass
+
+RATE = 0.1
+TRAIN, VAL = Batch(jnp.zeros(()), None), Batch(jnp.ones(()), None)
+KEY = jax.random.key(0)
+
+
+def problem(curvature):
+  """A small bilevel problem: (loss, state, A, b, velocity).
+
+  L_train = |w - A alpha|^2 / 2 + curvature * sum((w A alpha)^2) / 2 and
+  L_val = |w - b|^2 / 2; with curvature 0 the step has a closed form.
+  """
+  keys = jax.random.split(jax.random.key(1), 5)
+  matrix = jax.random.normal(keys[0], (3, 4))
+  target = jax.random.normal(keys[1], (3,))
+  weights = {'w': jax.random.normal(keys[2], (3,))}
+  alphas = {'normal': jax.random.normal(keys[3], (4,))}
+  velocity = {'w': jax.random.normal(keys[4], (3,))}
+
+  def loss(weights, alphas, batch, key):
+    del key
+    w, image = weights['w'], matrix @ alphas['normal']
+    train = ((w - image) ** 2).sum() / 2
+    train += curvature * ((w * image) ** 2).sum() / 2
+    val = ((w - target) ** 2).sum() / 2
+    value = jnp.where(batch.images == 0, train, val)
+    return value, Pass({}, value, value)
+
+  opt = weight_optimizer(SearchConfig().weights).init(weights)
+  opt = optax.tree.set(opt, trace=velocity)
+  state = types.SimpleNamespace(
+    weights=weights, alphas=alphas, batch_stats={}, weight_opt=opt
+  )
+  return loss, state, matrix, target, velocity
+
+
+def alpha_gradient(order, loss, state):
+  config = SearchConfig(order=order)
+  grads, _ = second_order_gradient(
+    (loss, loss), config, state, RATE, TRAIN, VAL, KEY
+  )
+  return grads['normal']
+
+
+def unrolled(loss, state, alphas):
+  """L_val at the weights after a step, written as one function of alpha."""
+  settings = SearchConfig().weights
+  grad = jax.grad(loss, has_aux=True)(state.weights, alphas, TRAIN, KEY)[0]
+  velocity = optax.tree.get(state.weight_opt, 'trace')
+  moved = jax.tree.map(
+    lambda w, v, g: (
+      w - RATE * (settings.momentum * v + g + settings.weight_decay * w)
+    ),
+    state.weights,
+    velocity,
+    grad,
+  )
+  return loss(moved, alphas, VAL, KEY)[0]
+
+
+@pytest.mark.parametrize('order', ['second', 'second_fd'])
+def test_second_order_closed_form(order):
+  loss, state, matrix, target, velocity = problem(curvature=0.0)
+  settings = SearchConfig().weights
+  w, alpha = state.weights['w'], state.alphas['normal']
+  step = settings.momentum * velocity['w'] + settings.weight_decay * w
+  moved = w - RATE * (step + w - matrix @ alpha)
+  want = RATE * matrix.T @ (moved - target)
+  got = alpha_gradient(order, loss, state)
+  tolerance = 1e-5 if order == 'second' else 1e-3
+  np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+
+
+def test_second_order_is_the_gradient_of_the_unrolled_loss():
+  loss, state, *_ = problem(curvature=0.5)
+  value = functools.partial(unrolled, loss, state)
+  got = alpha_gradient('second', loss, state)
+  want = jax.grad(value)(state.alphas)['normal']
+  np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+  step = 1e-2
+  for i, direction in enumerate(np.eye(4, dtype=np.float32)):
+    ends = [
+      value({'normal': state.alphas['normal'] + sign * step * direction})
+      for sign in (1, -1)
+    ]
+    difference = (ends[0] - ends[1]) / (2 * step)
+    np.testing.assert_allclose(got[i], difference, rtol=1e-2, atol=1e-3)
+
+
+def test_a_step_of_no_length_is_first_order():
+  loss, state, *_ = problem(curvature=0.5)
+  config = SearchConfig(order='second')
+
+  def loss_of_alphas(weights, params, batch, key):
+    value, found = loss(weights, params, batch, key)
+    return value + (params['normal'] ** 2).sum(), found
+
+  grads, found = second_order_gradient(
+    (loss_of_alphas,) * 2, config, state, 0.0, TRAIN, VAL, KEY
+  )
+  want = jax.grad(loss_of_alphas, 1, has_aux=True)(
+    state.weights, state.alphas, VAL, KEY
+  )[0]['normal']
+  np.testing.assert_allclose(grads['normal'], want, rtol=1e-6)
+  value, _ = loss(state.weights, state.alphas, VAL, KEY)
+  np.testing.assert_allclose(found.loss, value, rtol=1e-6)
+
+
+@pytest.mark.parametrize('order', ['second', 'second_fd'])
+def test_terms_of_both_losses_count(order):
+  # A term of the parameters alone is no part of the mixed derivative.
+  loss, state, *_ = problem(curvature=0.0)
+
+  def with_term(factor):
+    def total(weights, params, batch, key):
+      value, found = loss(weights, params, batch, key)
+      return value + factor * (params['normal'] ** 2).sum(), found
+
+    return total
+
+  config = SearchConfig(order=order)
+  plain, found = second_order_gradient(
+    (loss, loss), config, state, RATE, TRAIN, VAL, KEY
+  )
+  both, again = second_order_gradient(
+    (with_term(7.0), with_term(3.0)), config, state, RATE, TRAIN, VAL, KEY
+  )
+  tolerance = 1e-5 if order == 'second' else 1e-3
+  np.testing.assert_allclose(
+    both['normal'],
+    plain['normal'] + 6.0 * state.alphas['normal'],
+    rtol=tolerance,
+    atol=tolerance,
+  )
+  assert found.loss == again.loss

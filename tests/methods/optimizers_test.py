@@ -1,0 +1,118 @@
+"""Tests of the optimisers of weights and alphas."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from opp_darts_jax.config import AlphaOptimizerConfig, WeightOptimizerConfig
+from opp_darts_jax.methods import optimizers
+
+MASK = {
+  'normal': jnp.array([[1, 0, 1], [0, 1, 0], [0, 0, 0], [1, 1, 1]], bool),
+  'reduce': jnp.array([[0, 0, 1], [0, 0, 0], [1, 1, 0], [0, 1, 1]], bool),
+}
+
+
+def some_tables(seed=0, scale=1.0):
+  rng = np.random.default_rng(seed)
+  return {
+    cell: jnp.float32(scale * rng.standard_normal(mask_EK.shape))
+    for cell, mask_EK in MASK.items()
+  }
+
+
+def adam(alpha, gradients, config):
+  """Plain Adam with the decay in the gradient, as in PyTorch."""
+  first = second = 0.0
+  for step, gradient in enumerate(gradients, 1):
+    gradient = gradient + config.weight_decay * alpha
+    first = config.b1 * first + (1 - config.b1) * gradient
+    second = config.b2 * second + (1 - config.b2) * gradient**2
+    rate = config.learning_rate / (1 - config.b1**step)
+    spread = np.sqrt(second / (1 - config.b2**step)) + 1e-8
+    alpha = alpha - rate * first / spread
+  return alpha
+
+
+@pytest.mark.parametrize(
+  'config',
+  [AlphaOptimizerConfig(), AlphaOptimizerConfig(0.05, 0.8, 0.9, 0.3)],
+  ids=['published', 'other'],
+)
+def test_optimizer_is_adam_on_active_alphas_and_nothing_on_others(config):
+  optimizer = optimizers.alpha_optimizer(config)
+  start = some_tables()
+  # Gradients of inactive alphas do not matter, should there be any.
+  gradients = [some_tables(seed) for seed in range(1, 31)]
+
+  @jax.jit
+  def step(alphas, state, gradient):
+    updates, state = optimizer.update(gradient, state, alphas, mask=MASK)
+    return jax.tree.map(jnp.add, alphas, updates), state
+
+  alphas, state = start, optimizer.init(start)
+  for gradient in gradients:
+    alphas, state = step(alphas, state, gradient)
+  for cell in MASK:
+    mask = np.asarray(MASK[cell])
+    want = adam(
+      np.float64(start[cell]), [np.float64(g[cell]) for g in gradients], config
+    )
+    moved = np.abs(want - start[cell])[mask]
+    assert moved.max() > 2 * config.learning_rate
+    np.testing.assert_allclose(
+      np.asarray(alphas[cell])[mask], want[mask], rtol=2e-5
+    )
+    np.testing.assert_array_equal(
+      np.asarray(alphas[cell])[~mask], np.asarray(start[cell])[~mask]
+    )
+
+
+def test_moments_of_inactive_alphas_stay_zero():
+  optimizer = optimizers.alpha_optimizer(AlphaOptimizerConfig())
+  alphas = some_tables()
+  state = optimizer.init(alphas)
+  _, state = optimizer.update(some_tables(1), state, alphas, mask=MASK)
+  moments = [leaf for leaf in jax.tree.leaves(state) if leaf.shape == (4, 3)]
+  assert len(moments) == 4  # Two of each cell.
+  for leaf, mask in zip(moments, [*MASK.values()] * 2):
+    np.testing.assert_array_equal(leaf != 0, mask)
+
+
+def test_alphas_that_become_inactive_rest_at_once():
+  # Adam's moments would move them on for many steps.
+  optimizer = optimizers.alpha_optimizer(AlphaOptimizerConfig())
+  start = some_tables()
+  everything = jax.tree.map(jnp.ones_like, MASK)
+  state = optimizer.init(start)
+  _, state = optimizer.update(some_tables(1), state, start, mask=everything)
+  updates, _ = optimizer.update(some_tables(2), state, start, mask=MASK)
+  for cell, mask in MASK.items():
+    np.testing.assert_array_equal(updates[cell] != 0, mask)
+
+
+def test_weight_optimizer_clips_decays_and_remembers():
+  config = WeightOptimizerConfig(momentum=0.5, weight_decay=0.1, clip_norm=5.0)
+  optimizer = optimizers.weight_optimizer(config)
+  weights = {'w': jnp.array([1.0, -2.0])}
+  state, velocity = optimizer.init(weights), np.zeros(2)
+  for gradient in ([6.0, 8.0], [0.3, 0.4]):
+    updates, state = optimizer.update(
+      {'w': jnp.array(gradient)}, state, weights
+    )
+    clipped = np.array(gradient) * min(1, 5 / np.hypot(*gradient))
+    velocity = 0.5 * velocity + clipped + 0.1 * np.array([1.0, -2.0])
+    np.testing.assert_allclose(updates['w'], velocity, rtol=1e-6)
+  np.testing.assert_array_equal(
+    optax.tree.get(state, 'trace')['w'], updates['w']
+  )
+
+
+def test_zero_where_not_keeps_the_rest():
+  tree = {'a': jnp.array([1.0, 2.0]), 'b': jnp.array(jnp.nan)}
+  mask = {'a': jnp.array([True, False]), 'b': jnp.array(False)}
+  kept = optimizers.zero_where_not(mask, tree)
+  np.testing.assert_array_equal(kept['a'], [1.0, 0.0])
+  assert kept['b'] == 0

@@ -1,0 +1,151 @@
+"""Tests of the programs of a search: one of each serves all of its stages."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_search
+
+from opp_darts_jax.data.augment import Augmentation
+from opp_darts_jax.methods import growth
+from opp_darts_jax.methods.state import Metrics
+from opp_darts_jax.running import search_programs
+from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.search_programs import SearchData
+
+KEY = tiny_search.KEY
+DEVICES = Devices()
+SPACE = tiny_search.space_of(
+  'test', 'none', 'max_pool_3x3', 'skip_connect', 'sep_conv_3x3'
+)
+TASK = tiny_search.task_of(SPACE, channels=2)
+
+
+@pytest.fixture(scope='module')
+def search():
+  """The programs of a tiny search, and its data."""
+  keys = jax.random.split(jax.random.key(2), 2)
+  data = SearchData(
+    jax.random.randint(keys[0], (24, 8, 8, 1), 0, 256, jnp.uint8),
+    jax.random.randint(keys[1], (24,), 0, 3),
+    jnp.arange(12),
+    jnp.arange(12, 24),
+  )
+  made = search_programs.make_programs(
+    TASK,
+    Augmentation((0.5,), (0.3,), crop_padding=1, flip=False),
+    (8, 8, 1),
+    DEVICES,
+  )
+  return made, DEVICES.copy(data)
+
+
+def masked(state, *operations):
+  mask = tiny_search.mask_of(SPACE, *operations)
+  return state.replace(mask=DEVICES.copy(mask))
+
+
+def zeros():
+  return DEVICES.copy(Metrics.zeros())
+
+
+def test_inactive_operations_stay_to_the_bit(search):
+  made, data = search
+  before = masked(made.init(KEY), 'max_pool_3x3', 'sep_conv_3x3')
+  copy = jax.tree.map(jnp.array, before)
+  after, metrics = made.steps(copy, zeros(), data, KEY, 0.025, 3)
+  assert int(after.step) == 3
+  assert np.isfinite(metrics.train_loss)
+  for kind in SPACE.kinds:
+    same = after.alphas[kind] == before.alphas[kind]
+    np.testing.assert_array_equal(same[:, [0, 2]], True)
+    np.testing.assert_array_equal(same[:, [1, 3]], False)
+  reduction = after.batch_stats['cell0']['skip_connect']
+  chex.assert_trees_all_equal(
+    reduction, before.batch_stats['cell0']['skip_connect']
+  )
+
+
+def test_stages_and_candidates_share_one_program(search):
+  made, data = search
+  state = masked(made.init(KEY), 'sep_conv_3x3')
+  losses = [
+    made.score(0.0, state, SPACE.mask(names), data, KEY, 0, 2)
+    for names in (['sep_conv_3x3'], ['sep_conv_3x3', 'none'], ['max_pool_3x3'])
+  ]
+  assert len(set(map(float, losses))) == 3
+  for names in (['sep_conv_3x3'], ['sep_conv_3x3', 'skip_connect']):
+    state, _ = made.steps(
+      masked(state, *names), zeros(), data, KEY, 0.02, len(names)
+    )
+  assert made.steps._cache_size() == 1
+  assert made.score._cache_size() == 1
+
+
+def test_scoring_disturbs_nothing(search):
+  made, data = search
+  state = masked(made.init(KEY), 'sep_conv_3x3')
+  before = jax.tree.map(np.array, state)
+  first = made.score(0.0, state, state.mask, data, KEY, 0, 3)
+  assert made.score(0.0, state, state.mask, data, KEY, 0, 3) == first
+  # In pieces it is the same to the bit: a run may be stopped between them.
+  piece = made.score(0.0, state, state.mask, data, KEY, 0, 1)
+  assert made.score(piece, state, state.mask, data, KEY, 1, 2) == first
+  chex.assert_trees_all_equal(jax.tree.map(np.array, state), before)
+
+
+def test_evaluation_uses_the_running_averages(search):
+  made, data = search
+  state = masked(made.init(KEY), 'sep_conv_3x3')
+  found = made.evaluate(state, data)
+  moved = jax.tree.map(lambda t: t + 1.0, state.batch_stats)
+  other = made.evaluate(state.replace(batch_stats=moved), data)
+  assert found.confusion.sum() == len(data.val_rows)
+  assert abs(float(found.loss) - float(other.loss)) > 1e-4
+
+
+def test_evaluation_takes_other_operation_weights(search):
+  made, data = search
+  state = masked(made.init(KEY), 'sep_conv_3x3')
+  own = TASK.tables(state.alphas, state.mask, tiny_search.draw_of())
+  found = made.evaluate(state, data)
+  same = made.evaluate(state, data, own)
+  np.testing.assert_allclose(same.loss, found.loss, rtol=1e-6)
+  none = made.evaluate(state, data, jax.tree.map(jnp.zeros_like, own))
+  assert abs(float(none.loss) - float(found.loss)) > 1e-4
+
+
+def test_growth_keeps_old_leaves_and_adds_the_new_operation(search):
+  made, _ = search
+  old = growth.without_operations(made.init(KEY), SPACE)
+  fresh = made.init(jax.random.key(5))
+  new = growth.grow(
+    old, fresh, tiny_search.search_of(SPACE), [], ['sep_conv_3x3']
+  )
+  changed = {
+    jax.tree_util.keystr(path, simple=True, separator='/')
+    for (path, a), b in zip(
+      jax.tree_util.tree_leaves_with_path(old.weights),
+      jax.tree.leaves(new.weights),
+    )
+    if not np.array_equal(a, b)
+  }
+  assert changed == {
+    f'cell{i}/sep_conv_3x3/{leaf}'
+    for i in range(2)
+    for leaf in ('depthwise', 'pointwise')
+  }
+  for kind in SPACE.kinds:
+    same = np.asarray(old.alphas[kind] == new.alphas[kind]).all(0)
+    assert same.tolist() == [True, True, True, False]
+    assert new.mask[kind].any(0).tolist() == [False, False, False, True]
+
+
+def test_steps_do_not_depend_on_how_they_are_dispatched(search):
+  made, data = search
+  state = masked(made.init(KEY), 'sep_conv_3x3', 'max_pool_3x3')
+  copy = jax.tree.map(jnp.array, state)
+  at_once = made.steps(state, zeros(), data, KEY, 0.02, 3)
+  first = made.steps(copy, zeros(), data, KEY, 0.02, 1)
+  chex.assert_trees_all_equal(made.steps(*first, data, KEY, 0.02, 2), at_once)

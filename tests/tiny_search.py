@@ -1,0 +1,72 @@
+"""Tiny searches, for the tests of methods and of what runs them."""
+
+import functools
+import types
+
+import jax
+import jax.numpy as jnp
+
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.halves import init_state
+from opp_darts_jax.methods.loss import Task, make_task
+from opp_darts_jax.methods.method import Draw, Progress
+from opp_darts_jax.methods.state import Batch
+from opp_darts_jax.operations.catalogue import named
+from opp_darts_jax.spaces.space import Space
+
+KEY = jax.random.key(0)
+CLASSES = 3
+PER_EPOCH = 2
+IMAGE = (8, 8, 1)
+
+
+def space_of(name, *operations, nodes=2):
+  """A space of the catalogue's operations on every edge of DARTS's cells."""
+  return Space(name, named(*operations)).with_nodes(nodes)
+
+
+def mask_of(space, *operations):
+  """The mask of some operations, by default of all, as arrays."""
+  return jax.tree.map(jnp.asarray, space.mask(operations or None))
+
+
+def task_of(space, method=None, **fields):
+  """A search of two cells of four channels, epochs of two steps."""
+  sizes = {'epochs': 4, 'layers': 2, 'channels': 4, 'batch_size': 4}
+  config = SearchConfig(**{**sizes, **fields})
+  return make_task(config, space, method or darts(), CLASSES, PER_EPOCH)
+
+
+@functools.cache
+def _init_program(task: Task):
+  return jax.jit(lambda key, mask: init_state(task, key, IMAGE, mask))
+
+
+def state_of(task, *operations, seed=0):
+  """A fresh state in which these operations, by default all, are active."""
+  mask = mask_of(task.space, *operations)
+  return _init_program(task)(jax.random.key(seed), mask)
+
+
+def batches(size=4, seed=0):
+  """A batch of D_train and one of D_val."""
+  keys = jax.random.split(jax.random.key(seed), 2)
+  return tuple(
+    Batch(
+      jax.random.normal(key, (size, *IMAGE)), (jnp.arange(size) + i) % CLASSES
+    )
+    for i, key in enumerate(keys)
+  )
+
+
+def draw_of(step=0, epochs=4, key=KEY):
+  """What operation weights are drawn by at a step."""
+  step = jnp.int32(step)
+  return Draw(key, Progress(step, step // PER_EPOCH, epochs))
+
+
+def search_of(space, config=None, **functions):
+  """A search as methods see one, without what it evaluates unless given."""
+  config = config or SearchConfig(epochs=4)
+  return types.SimpleNamespace(space=space, config=config, key=KEY, **functions)
