@@ -90,7 +90,10 @@ def test_whole_numbers_are_floats_where_a_float_is_due():
     ({'method': ''}, "method must be the name of a method; got ''"),
     ({'method': 3}, 'method must be of type str; got 3'),
     ({'schedule': {'name': ''}}, r'schedule\.name must be the name of a sched'),
-    ({'schedule': {'method': 'opp'}}, r'Unknown config field schedule\.method;'),
+    (
+      {'schedule': {'method': 'opp'}},
+      r'Unknown config field schedule\.method;',
+    ),
     (
       {'layout': 'loops'},
       "Unknown layout 'loops'; valid are: auto, loop, batch.",
