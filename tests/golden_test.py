@@ -22,20 +22,10 @@ import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
-from opp_darts_jax.genotypes.space import SPACES, SearchSpace, num_edges
-from opp_darts_jax.methods.bilevel import Batch, Pass, make_loss
 
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.genotypes import published
 from opp_darts_jax.genotypes.genotype import Genotype
-<<<<<<< HEAD
-from opp_darts_jax.methods import architecture, bilevel, progressive
-from opp_darts_jax.networks import network
-from opp_darts_jax.networks.cell import EdgeOperation
-from opp_darts_jax.networks.export import torch_weights
-from opp_darts_jax.operations import entries
-from opp_darts_jax.operations.catalogue import OPERATIONS
-=======
 from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.methods import gradient as gradient_lib
 from opp_darts_jax.methods import halves, progressive
@@ -48,11 +38,11 @@ from opp_darts_jax.methods.steps import search_step
 from opp_darts_jax.methods.tables import init_alphas
 from opp_darts_jax.networks import network
 from opp_darts_jax.networks.cell import EdgeOperation
-from opp_darts_jax.networks.export import entries, torch_weights
+from opp_darts_jax.networks.export import torch_weights
+from opp_darts_jax.operations import entries
 from opp_darts_jax.operations.catalogue import OPERATIONS, named
 from opp_darts_jax.spaces.catalogue import SPACES
 from opp_darts_jax.spaces.space import Space
->>>>>>> mtests
 from opp_darts_jax.supernet.supernet import Supernet
 
 GOLDEN = pathlib.Path(

@@ -4,19 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-from opp_darts_jax.genotypes.space import SPACES
-from opp_darts_jax.methods.bilevel import SearchState
 
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
-<<<<<<< HEAD
-from opp_darts_jax.genotypes import space as space_lib
-from opp_darts_jax.methods import architecture, bilevel, progressive
-=======
 from opp_darts_jax.methods import progressive
 from opp_darts_jax.methods.catalogue import configured_method
 from opp_darts_jax.spaces.catalogue import SPACES
->>>>>>> mtests
 
 DARTS = SPACES['darts']
 PARAMETRIC = ('sep_conv_3x3', 'sep_conv_5x5', 'dil_conv_3x3', 'dil_conv_5x5')

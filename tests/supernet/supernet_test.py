@@ -7,18 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-<<<<<<< HEAD
-from opp_darts_jax.genotypes.space import SPACES, SearchSpace, num_edges
-
-from opp_darts_jax.methods import architecture
-from opp_darts_jax.supernet.edges import phases
-=======
 import tiny_search
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods.tables import init_alphas, softmax_weights
 from opp_darts_jax.spaces.catalogue import SPACES
->>>>>>> mtests
 from opp_darts_jax.supernet.supernet import Supernet
 
 KEY = jax.random.key(0)
