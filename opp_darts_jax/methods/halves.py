@@ -154,8 +154,6 @@ def move_alphas(task: Task, state: SearchState, grads: Any) -> SearchState:
   updates, alpha_opt = alpha_optimizer(task.config.alphas).update(
     grads, state.alpha_opt, state.alphas, mask=trained
   )
-  # Moments would move on what was trained until now.
-  updates = zero_where_not(trained, updates)
   alphas = optax.apply_updates(state.alphas, updates)
   return state.replace(alphas=alphas, alpha_opt=alpha_opt)
 
