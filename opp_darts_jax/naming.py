@@ -66,6 +66,11 @@ def make(what: str, text: str, known: Mapping[str, Callable[..., Any]]) -> Any:
   name, arguments = split_call(what, text)
   function = find(what, name, known)
   if not callable(function):
+    if arguments:
+      raise UserError(
+        f'Expected the {what} {text!r} to be a function, as it is given '
+        f'arguments, got {type(function).__name__}.'
+      )
     return function
   signature = inspect.signature(function)
   try:
@@ -85,12 +90,13 @@ def split_call(what: str, text: str) -> tuple[str, dict[str, Any]]:
     return name, {}
   try:
     call = ast.parse(f'f({rest}', mode='eval').body
-    if not isinstance(call, ast.Call) or call.args:
+    one_call = isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+    if not one_call or call.args:
       raise ValueError
     arguments = {
       str(given.arg): ast.literal_eval(given.value) for given in call.keywords
     }
-  except (SyntaxError, ValueError) as error:
+  except (SyntaxError, TypeError, ValueError) as error:
     raise UserError(
       f'Expected a {what} as NAME or NAME(field=value, ...), with numbers or '
       f'text as values, got {text!r}.'

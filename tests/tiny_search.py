@@ -5,6 +5,7 @@ import types
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.methods.darts import darts
@@ -47,6 +48,23 @@ def state_of(task, *operations, seed=0):
   """A fresh state in which these operations, by default all, are active."""
   mask = mask_of(task.space, *operations)
   return _init_program(task)(jax.random.key(seed), mask)
+
+
+def random_variables(model, *given):
+  """Variables of a supernet, without compiling how they are made."""
+  numbers = np.random.default_rng(0)
+  init = functools.partial(model.init, train=True)
+  shapes = jax.eval_shape(init, KEY, *given)
+
+  def fill(path, leaf):
+    if path[-1].key in ('mean', 'var'):
+      return jnp.full(leaf.shape, float(path[-1].key == 'var'))
+    # Scales about 1, or a ReLU might let nothing through.
+    return jnp.float32(
+      numbers.standard_normal(leaf.shape) / 4 + (path[-1].key == 'scale')
+    )
+
+  return jax.tree_util.tree_map_with_path(fill, shapes)
 
 
 def batches(size=4, seed=0):

@@ -41,12 +41,14 @@ def pc_darts(partial: int = 4, warmup_epochs: int = 15) -> Method:
     warmup_epochs: in which alphas and edge weights rest.
 
   Raises:
-    UserError: if they are below 1 and 0.
+    UserError: unless they are whole numbers of at least 1 and 0.
   """
-  if partial < 1 or warmup_epochs < 0:
+  whole = isinstance(partial, int) and isinstance(warmup_epochs, int)
+  if not whole or partial < 1 or warmup_epochs < 0:
     raise UserError(
-      'pc_darts takes partial of at least 1 and warmup_epochs of at least 0; '
-      f'got partial={partial!r} and warmup_epochs={warmup_epochs!r}.'
+      'pc_darts takes whole numbers: partial of at least 1 and warmup_epochs '
+      f'of at least 0; got partial={partial!r} and '
+      f'warmup_epochs={warmup_epochs!r}.'
     )
 
   def check(config: SearchConfig, space: Space) -> None:

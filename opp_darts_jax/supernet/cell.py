@@ -95,7 +95,9 @@ class SearchCell(nn.Module):
         average = running[operation.name]
         if average.value:
           average.value = jax.tree.map(
-            functools.partial(jnp.where, mask_EK[:, operation.column].any()),
+            functools.partial(
+              jnp.where, operation.active(mask_EK)[:, None, None]
+            ),
             update_running(
               average.value, operation.collect(statistics[operation.name])
             ),

@@ -123,6 +123,19 @@ class CellOperation:
     copies = max(self.slots(phase).max() + 1 for phase in stateful)
     return initial_statistics((copies, self.norms(stateful[0]), self.channels))
 
+  def active(self, mask_EK: jax.Array) -> jax.Array:
+    """Whether any edge of each row of `init_statistics` has it active."""
+    stateful = self._stateful()
+    copies = max(self.slots(phase).max() + 1 for phase in stateful)
+    belongs = np.zeros((copies, len(mask_EK)), bool)
+    for phase in stateful:
+      slots = self.slots(phase)
+      slots_SD = slots[:, None] if self.shared(phase) else slots
+      own_SD = np.isin(phase.edges_SD, self.edges)
+      rows_SD = np.broadcast_to(slots_SD, own_SD.shape)
+      belongs[rows_SD[own_SD], phase.edges_SD[own_SD]] = True
+    return (belongs & mask_EK[:, self.column]).any(1)
+
   def collect(self, statistics: Sequence[tuple[np.ndarray, Any]]) -> Any:
     """Statistics (n, N, C) of some copies each, by row, as one stack.
 

@@ -1,0 +1,163 @@
+"""What every space keeps to, those that ship and a user's own."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import toys
+
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.graph import CellGraph
+from opp_darts_jax.networks.network import Network
+from opp_darts_jax.spaces.catalogue import SPACES
+from opp_darts_jax.spaces.space import Space
+from opp_darts_jax.supernet.supernet import Supernet
+
+ALL = {**SPACES, 'toy': toys.TOY, 'sparse': toys.SPARSE}
+KEY = jax.random.key(0)
+
+every_space = pytest.mark.parametrize('space', ALL.values(), ids=ALL)
+
+
+def random_weights(space, seed=0):
+  """Positive where an edge has the operation, 0 elsewhere."""
+  numbers = np.random.default_rng(seed)
+  return {
+    kind: mask * (0.1 + numbers.random(mask.shape))
+    for kind, mask in space.mask().items()
+  }
+
+
+@every_space
+def test_mask_has_a_row_an_edge_and_a_column_an_operation(space):
+  mask = space.mask()
+  assert tuple(mask) == space.kinds
+  for table in mask.values():
+    assert table.dtype == bool
+    assert table.shape == (space.graph.num_edges, len(space.operations))
+    assert table.any(1).all()
+  for column, name in enumerate(space.names):
+    for kind, alone in space.mask([name]).items():
+      np.testing.assert_array_equal(alone[:, column], mask[kind][:, column])
+      assert alone.sum() == mask[kind][:, column].sum()
+  assert not any(table.any() for table in space.mask([]).values())
+
+
+@every_space
+def test_signal_reaches_every_node_of_the_whole_space_and_no_empty_one(space):
+  for table in space.mask().values():
+    assert space.reachable(table)
+  for table in space.mask([]).values():
+    assert not space.reachable(table)
+
+
+@every_space
+def test_what_it_derives_is_its_own_and_goes_through_json(space):
+  for seed in range(5):
+    genotype = space.derive(space, random_weights(space, seed))
+    space.check(genotype)
+    assert genotype.kinds == space.kinds
+    assert Genotype.from_json(genotype.to_json()) == genotype
+    listed = space.mask()
+    for cell in genotype.cells:
+      assert cell.output == space.graph.output
+      for edge in cell.edges:
+        row = space.graph.edge_index(edge.source, edge.node)
+        assert listed[cell.kind][row, space.names.index(edge.operation)]
+
+
+@every_space
+def test_text_goes_both_ways_where_there_is_one(space):
+  genotype = space.derive(space, random_weights(space))
+  if space.from_text is not None:
+    assert space.from_text(space.to_text(genotype)) == genotype
+    assert space.from_text('something else') is None
+
+
+@every_space
+def test_with_nodes(space):
+  own = space.graph.nodes
+  assert space.with_nodes(0) == space.with_nodes(own) == space
+  free = space.graph == CellGraph(space.graph.inputs, own)
+  if space.candidates or not free:
+    with pytest.raises(UserError, match=f'Expected nodes={own}, .* nodes=9'):
+      space.with_nodes(9)
+    return
+  more = space.with_nodes(own + 1)
+  assert more.graph == CellGraph(space.graph.inputs, own + 1)
+  assert more.operations == space.operations
+  genotype = more.derive(more, random_weights(more))
+  assert all(cell.nodes == own + 1 for cell in genotype.cells)
+
+
+@every_space
+def test_what_files_say_of_it_is_json(space):
+  said = json.loads(json.dumps(space.describe()))
+  assert said['name'] == space.name
+  assert said['kinds'] == list(space.kinds)
+  assert [o['name'] for o in said['operations']] == list(space.names)
+  fields = said['graph']
+  edges = tuple(map(tuple, fields.pop('edges')))
+  output = tuple(fields.pop('output'))
+  assert CellGraph(**fields, edges=edges, output=output) == space.graph
+
+
+@every_space
+def test_it_is_hashable_and_equal_to_itself_alone(space):
+  # Compiled functions are kept by what they are of.
+  assert [other for other in ALL.values() if other == space] == [space]
+  assert len({space, *ALL.values()}) == len(ALL)
+
+
+def logits_of(space, size, channels=2, **fields):
+  """(logits, what was moved) of fresh variables, in training mode."""
+  model = Supernet(space, layers=3, channels=channels, classes=7, **fields)
+  mask = jax.tree.map(jnp.asarray, space.mask())
+  weights = jax.tree.map(
+    lambda t: jnp.asarray(t, jnp.float32), random_weights(space)
+  )
+  images = jax.random.normal(KEY, (2, size, size, 1))
+  given = images, weights, mask
+  # XLA's own generator compiles much faster than many threefry streams.
+  variables = model.init(jax.random.key(0, impl='rbg'), *given, train=True)
+  logits, moved = model.apply(
+    variables, *given, True, KEY, mutable=['batch_stats']
+  )
+  evaluated = model.apply({**variables, **moved}, *given, False, KEY)
+  return logits, evaluated
+
+
+@every_space
+@pytest.mark.parametrize(
+  ('layout', 'size'), [('loop', 16), ('loop', 13), ('batch', 13)]
+)
+def test_supernet_gives_logits_of_every_size(space, size, layout):
+  if size == 13 and space.name == 'nasbench201':
+    size = 12  # Its residual blocks want even sides.
+  shapes = jax.eval_shape(lambda: logits_of(space, size, layout=layout))
+  assert [shape.shape for shape in shapes] == [(2, 7), (2, 7)]
+
+
+@every_space
+def test_network_of_what_it_derives_gives_logits(space):
+  genotype = space.derive(space, random_weights(space))
+  network = Network(genotype, layers=3, channels=4, classes=7, space=space)
+
+  def logits():
+    images = jnp.zeros((2, 16, 16, 1))
+    keys = dict.fromkeys(('params', 'noise'), KEY)
+    variables = network.init(keys, images, train=False)
+    return network.apply(variables, images, train=False, rngs=keys)[0]
+
+  assert jax.eval_shape(logits).shape == (2, 7)
+
+
+def test_a_skeleton_of_other_inputs_is_refused():
+  space = Space('unfit', (toys.SCALE,), graph=CellGraph(1, 2))
+  with pytest.raises(
+    UserError, match="space 'unfit' that gives its cells 1 inputs, got 2"
+  ):
+    jax.eval_shape(lambda: logits_of(space, 8))
