@@ -96,6 +96,8 @@ def split_call(what: str, text: str) -> tuple[str, dict[str, Any]]:
     arguments = {
       str(given.arg): ast.literal_eval(given.value) for given in call.keywords
     }
+    if len(arguments) < len(call.keywords):
+      raise ValueError
   except (SyntaxError, TypeError, ValueError) as error:
     raise UserError(
       f'Expected a {what} as NAME or NAME(field=value, ...), with numbers or '

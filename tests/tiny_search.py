@@ -12,6 +12,7 @@ from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task, make_task
 from opp_darts_jax.methods.method import Draw, Progress
+from opp_darts_jax.methods.optimizers import alpha_optimizer, weight_optimizer
 from opp_darts_jax.methods.state import Batch
 from opp_darts_jax.operations.catalogue import named
 from opp_darts_jax.spaces.space import Space
@@ -50,19 +51,46 @@ def state_of(task, *operations, seed=0):
   return _init_program(task)(jax.random.key(seed), mask)
 
 
+@functools.cache
+def shapes_of(task):
+  """A state of shapes; nothing is computed."""
+  mask = mask_of(task.space)
+  return jax.eval_shape(lambda: init_state(task, KEY, IMAGE, mask))
+
+
+def random_state(task, *operations):
+  """A state at the first step, without compiling how it is made."""
+  shapes = shapes_of(task)
+  params = task.method.init(KEY, task.space)
+  weights = _fill(shapes.weights)
+  return shapes.replace(
+    step=jnp.zeros((), jnp.int32),
+    weights=weights,
+    batch_stats=_fill(shapes.batch_stats),
+    alphas=params,
+    mask=mask_of(task.space, *operations),
+    weight_opt=weight_optimizer(task.config.weights).init(weights),
+    alpha_opt=alpha_optimizer(task.config.alphas).init(params),
+    own=task.method.init_own(task.space),
+  )
+
+
 def random_variables(model, *given):
-  """Variables of a supernet, without compiling how they are made."""
-  numbers = np.random.default_rng(0)
+  """Variables of a supernet, likewise."""
   init = functools.partial(model.init, train=True)
-  shapes = jax.eval_shape(init, KEY, *given)
+  return _fill(jax.eval_shape(init, KEY, *given))
+
+
+def _fill(shapes):
+  numbers = np.random.default_rng(0)
 
   def fill(path, leaf):
-    if path[-1].key in ('mean', 'var'):
-      return jnp.full(leaf.shape, float(path[-1].key == 'var'))
+    name = path[-1].key
+    if name in ('mean', 'var'):
+      return jnp.full(leaf.shape, float(name == 'var'))
     # Scales about 1, or a ReLU might let nothing through.
-    return jnp.float32(
-      numbers.standard_normal(leaf.shape) / 4 + (path[-1].key == 'scale')
-    )
+    drawn = numbers.standard_normal(leaf.shape) / 4
+    return jnp.float32(drawn + (name == 'scale'))
 
   return jax.tree_util.tree_map_with_path(fill, shapes)
 

@@ -38,8 +38,11 @@ def progressive(method: Method, schedule: ScheduleConfig) -> Method:
   ) -> Change:
     active = [name for stage in stages for name in stage.entered]
     if not stage_begins(schedule, search.space, epoch, active):
-      return Change(state)
-    return _next_stage(search, schedule, state, epoch, active)
+      return method.begin_epoch(search, state, epoch, stages)
+    state, stage = _next_stage(search, schedule, state, epoch, active)
+    # A method has its say, of freezing or stopping, in every epoch.
+    change = method.begin_epoch(search, state, epoch, [*stages, stage])
+    return change._replace(stage=stage)
 
   return method._replace(
     name=f'progressive {method.name}',
@@ -65,7 +68,7 @@ def _next_stage(
   state: SearchState,
   epoch: int,
   active: Sequence[str],
-) -> Change:
+) -> tuple[SearchState, Stage]:
   """Chooses the operations that enter now, and grows the state by them.
 
   All of it follows from the state and the seed: a run that is cut off here
@@ -85,7 +88,7 @@ def _next_stage(
   seed = search.config.seed, len(active)
   entered = entering(space, active, rank(schedule, names, losses, seed))
   state = growth.grow(state, fresh, search, active, entered)
-  return Change(state, Stage(epoch, entered, losses))
+  return state, Stage(epoch, entered, losses)
 
 
 def candidates(

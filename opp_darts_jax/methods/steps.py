@@ -145,8 +145,18 @@ def _single_level_step(
 ) -> tuple[SearchState, Pass]:
   """Weights and parameters move at once, down one loss."""
 
+  def alphas_move(state, grads):
+    if task.method.trains_alphas is None:
+      return move_alphas(task, state, grads)
+    return jax.lax.cond(
+      task.method.trains_alphas(task.progress(state.step)),
+      lambda state: move_alphas(task, state, grads),
+      lambda state: state,
+      state,
+    )
+
   def move(state, grads):
-    moved = move_alphas(task, state, grads[1])
+    moved = alphas_move(state, grads[1])
     return move_weights(task, learning_rate, moved, grads[0])
 
   term = task.method.train_term
