@@ -41,7 +41,7 @@ from .running.callbacks import EpochRecord as EpochRecord
 from .running.results import SearchRun as SearchRun
 from .running.results import TrainRun as TrainRun
 from .running.results import load_run as load_run
-from .running.training import TrainRecord as TrainRecord
+from .running.train_records import TrainRecord as TrainRecord
 from .spaces.catalogue import SPACES as SPACES
 from .spaces.catalogue import get_space as get_space
 from .spaces.skeleton import Part as Part

@@ -38,7 +38,8 @@ from opp_darts_jax.methods.steps import search_step
 from opp_darts_jax.methods.tables import init_alphas
 from opp_darts_jax.networks import network
 from opp_darts_jax.networks.cell import EdgeOperation
-from opp_darts_jax.networks.export import entries, torch_weights
+from opp_darts_jax.networks.export import torch_weights
+from opp_darts_jax.operations import entries
 from opp_darts_jax.operations.catalogue import OPERATIONS, named
 from opp_darts_jax.spaces.catalogue import SPACES
 from opp_darts_jax.spaces.space import Space

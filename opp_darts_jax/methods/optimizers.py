@@ -52,7 +52,7 @@ def alpha_optimizer(
 
   def update(updates, state, params=None, *, mask, **extra):
     updates, state = adam.update(updates, state, params, mask=mask, **extra)
-    # Moments would move alphas on that were active until now.
+    # Moments would move on alphas that were active until now.
     return zero_where_not(mask, updates), state
 
   return optax.GradientTransformationExtraArgs(adam.init, update)

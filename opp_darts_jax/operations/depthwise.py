@@ -13,17 +13,16 @@ the kernel's gradient. `IMPLEMENTATIONS` says which is used.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.core import ShapedArray
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad
 
 from opp_darts_jax.operations.cpu import native
+from opp_darts_jax.operations.primitive import define_channelwise
 
 
 def depthwise_conv(
@@ -212,65 +211,6 @@ def _input_grad(
   return _conv_p.bind(g, kernel[::-1, ::-1], stride=1, dilation=dilation)
 
 
-def compile_eagerly(primitive: Primitive) -> None:
-  """Outside of jit the primitive is compiled, once for its parameters."""
-
-  @functools.cache
-  def compiled(params):
-    return jax.jit(functools.partial(primitive.bind, **dict(params)))
-
-  primitive.def_impl(
-    lambda *args, **params: compiled(tuple(params.items()))(*args)
-  )
-
-
-def define_primitive(
-  name: str, shape: Any, choose: Callable[[str], Callable[..., jax.Array]]
-) -> Primitive:
-  """A primitive of two arrays (B, H, W, C) that never mixes their channels.
-
-  Args:
-    name: of the primitive.
-    shape: (the arrays' shapes, parameters) -> the result's.
-    choose: platform -> the implementation: (the arrays, parameters) -> the
-      result. It is asked whenever a program is compiled.
-  """
-  primitive = Primitive(name)
-  compile_eagerly(primitive)
-  primitive.def_abstract_eval(shape)
-
-  def lower(platform, *args, **params):
-    rule = mlir.lower_fun(choose(platform), multiple_results=False)
-    return rule(*args, **params)
-
-  for platform in ('cpu', 'cuda', 'rocm', 'tpu'):
-    mlir.register_lowering(
-      primitive, functools.partial(lower, platform), platform=platform
-    )
-  batching.primitive_batchers[primitive] = functools.partial(_batch, primitive)
-  return primitive
-
-
-def _batch(
-  primitive: Primitive, args: Any, axes: Any, **params: Any
-) -> tuple[jax.Array, int]:
-  """vmap: the mapped axis becomes channels, which never mix here."""
-  count = next(a.shape[axis] for a, axis in zip(args, axes) if axis is not None)
-
-  def to_channels(array, axis):
-    if axis is None:
-      array = jnp.broadcast_to(
-        array[..., None, :], (*array.shape[:-1], count, array.shape[-1])
-      )
-    else:
-      array = jnp.moveaxis(array, axis, -2)
-    return array.reshape(*array.shape[:-2], -1)
-
-  out = primitive.bind(*map(to_channels, args, axes), **params)
-  out = out.reshape(*out.shape[:-1], count, -1)
-  return out, out.ndim - 2
-
-
 CONVS = {
   'native': _native_conv,
   'shifted': _shifted_conv,
@@ -291,12 +231,12 @@ IMPLEMENTATIONS = {
   'tpu': ('library', 'library'),
 }
 
-_conv_p = define_primitive(
+_conv_p = define_channelwise(
   'depthwise_conv',
   _conv_shape,
   lambda platform: CONVS[IMPLEMENTATIONS[platform][0]],
 )
-_kernel_grad_p = define_primitive(
+_kernel_grad_p = define_channelwise(
   'depthwise_kernel_grad',
   _kernel_grad_shape,
   lambda platform: KERNEL_GRADS[IMPLEMENTATIONS[platform][1]],

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 
 from opp_darts_jax.operations.norm import Measured, Normalised
+from opp_darts_jax.operations.onnx_graph import Graph
 from opp_darts_jax.operations.torch_names import TorchNames
 
 Params = dict[str, jax.Array]
@@ -68,8 +69,8 @@ class Operation(NamedTuple):
     multiply_adds: (channels, stride, (H, W) of x) -> how many one image takes.
     torch: stride -> PyTorch's names of its weights and norms; None if PyTorch
       DARTS has no such operation.
-    onnx: (graph, name, x, stride) -> its output in a graph of
-      networks/export/onnx.py, weights named below `name`; None if it has none.
+    onnx: (graph, name, x, stride) -> its output in the graph of an
+      ONNX model, weights named below `name`; None if it has none.
     fused: stride -> its form in fused kernels; None if they do not know it.
   """
 
@@ -88,7 +89,7 @@ class Operation(NamedTuple):
     lambda channels, stride, size: 0
   )
   torch: Callable[[int], TorchNames] | None = None
-  onnx: Callable[[Any, str, str, int], str] | None = None
+  onnx: Callable[[Graph, str, str, int], str] | None = None
   fused: Callable[[int], Fused | None] = lambda stride: None
 
   def __repr__(self) -> str:

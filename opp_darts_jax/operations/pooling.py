@@ -10,12 +10,12 @@ from jax.core import ShapedArray
 from jax.interpreters import ad
 
 from opp_darts_jax.operations.depthwise import (
-  define_primitive,
   depthwise_conv,
   out_size,
   pad,
   window,
 )
+from opp_darts_jax.operations.primitive import define_channelwise
 
 _TAPS = [(row, column) for row in range(3) for column in range(3)]
 
@@ -126,8 +126,8 @@ def _give_shape(g: Any, tap: Any, *, stride: int, size: Any) -> ShapedArray:
   return ShapedArray((tap.shape[0], *size, tap.shape[-1]), g.dtype)
 
 
-_take_p = define_primitive('max_pool_take', _take_shape, lambda _: _take)
-_give_p = define_primitive('max_pool_give', _give_shape, lambda _: _give)
+_take_p = define_channelwise('max_pool_take', _take_shape, lambda _: _take)
+_give_p = define_channelwise('max_pool_give', _give_shape, lambda _: _give)
 # Nothing is differentiated with respect to a tap, an integer.
 ad.defbilinear(
   _take_p, lambda g, x, tap, **params: _give_p.bind(g, tap, **params), None

@@ -16,18 +16,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.core import ShapedArray
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad
 
 from opp_darts_jax.operations.cpu import native
-from opp_darts_jax.operations.depthwise import (
-  compile_eagerly,
-  depthwise_conv,
-  out_size,
-)
+from opp_darts_jax.operations.depthwise import depthwise_conv, out_size
 from opp_darts_jax.operations.norm import Measured, Normalised, measure
+from opp_darts_jax.operations.primitive import define_by_parts
 
 
 def separable_unit(
@@ -51,14 +46,14 @@ def separable_unit(
   """
   args = (*normalised, depthwise, pointwise)
   params = {'stride': stride, 'dilation': dilation}
-  if jax.default_backend() == 'cpu' and native.supports(*args):
+  if native.chosen(*args):
     return Measured(*_unit_p.bind(*args, **params))
   return _parts(*args, **params)
 
 
 def pointwise_unit(x: jax.Array, pointwise: jax.Array) -> Measured:
   """The ReLU of x (B, H, W, C), times `pointwise` (C, D), and its moments."""
-  if jax.default_backend() == 'cpu' and native.supports(x, pointwise):
+  if native.chosen(x, pointwise):
     ones = jnp.ones((1, 1, x.shape[-1]), x.dtype)
     return separable_unit(Normalised.unchanged(x), ones, pointwise)
   return measure(_product(jax.nn.relu(x), pointwise))
@@ -127,55 +122,11 @@ def _vjp_shapes(*args, depthwise_too, **params):
   return _asked_for(shapes, depthwise_too)
 
 
-def define_primitive(
-  name: str, parts: Any, shapes: Any, lowered: Any
-) -> Primitive:
-  """A primitive lowered in one way, and derived and mapped as its parts.
-
-  Args:
-    name: of the primitive.
-    parts: (arguments, parameters) -> results, for JAX to derive.
-    shapes: the same, of shapes.
-    lowered: the same, as it is to be compiled.
-  """
-  primitive = Primitive(name)
-  primitive.multiple_results = True
-  compile_eagerly(primitive)
-  primitive.def_abstract_eval(shapes)
-  mlir.register_lowering(
-    primitive, mlir.lower_fun(lowered, multiple_results=True)
-  )
-
-  def jvp(primals, tangents, **params):
-    tangents = map(ad.instantiate_zeros, tangents)
-    function = functools.partial(parts, **params)
-    return jax.jvp(function, tuple(primals), tuple(tangents))
-
-  def batch(args, axes, **params):
-    mapped = [a for a, axis in zip(args, axes) if axis is not None]
-    mapped_axes = [axis for axis in axes if axis is not None]
-
-    def one(mapped):
-      each = iter(mapped)
-      return primitive.bind(
-        *(a if x is None else next(each) for a, x in zip(args, axes)), **params
-      )
-
-    outs = lax.map(
-      one, list(map(jnp.moveaxis, mapped, mapped_axes, [0] * len(mapped)))
-    )
-    return outs, [0] * len(outs)
-
-  ad.primitive_jvps[primitive] = jvp
-  batching.primitive_batchers[primitive] = batch
-  return primitive
-
-
-_unit_p = define_primitive('separable_unit', _parts, _unit_shapes, _native)
-_jvp_p = define_primitive(
+_unit_p = define_by_parts('separable_unit', _parts, _unit_shapes, _native)
+_jvp_p = define_by_parts(
   'separable_unit_jvp', _parts_jvp, _jvp_shapes, _parts_jvp
 )
-_vjp_p = define_primitive(
+_vjp_p = define_by_parts(
   'separable_unit_vjp', _parts_vjp, _vjp_shapes, _native_vjp
 )
 

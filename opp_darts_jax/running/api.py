@@ -7,7 +7,7 @@ handlers unless asked for, no settings of JAX.
 import dataclasses
 import pathlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from opp_darts_jax.config import RunConfig, SearchConfig, TrainConfig
@@ -20,6 +20,8 @@ from opp_darts_jax.running import callbacks, training
 from opp_darts_jax.running.results import SearchRun, TrainRun, load_run
 from opp_darts_jax.running.search import run_search
 from opp_darts_jax.spaces.space import Space
+
+_NAMES: Mapping[Any, str] = {str: 'text', pathlib.Path: 'a path'}
 
 Path = str | pathlib.Path
 Arrays = tuple[Any, Any]
@@ -49,8 +51,8 @@ def search(
     config: what to do; published settings by default.
     workdir: folder of the run, made if it is missing; the same call with the
       same workdir goes on where it stopped. None makes a temporary one.
-    data: (images, labels), or what `of_arrays` or `load_images` give; None
-      reads what `config.data` names.
+    data: (images, labels), or what `of_arrays` gives; None reads what
+      `config.data` names.
     space: what is searched, or its name; None takes `config.space`.
     method: by which, with its schedule around it; None takes those that the
       config names, as does a text, which stands for `config.method`.
@@ -58,8 +60,8 @@ def search(
       True ends the search there.
     signals: whether SIGTERM and SIGINT save the run before they end it.
     quiet: whether nothing is printed.
-    **fields: of the config, in place of its own; a group of fields as a dict:
-      `schedule={'stage_epochs': 2}`.
+    **fields: of the config, in place of its own; a group of fields as a dict,
+      `schedule={'stage_epochs': 2}`, or whole, `schedule=ScheduleConfig(...)`.
 
   Returns:
     The run, with its `genotype`.
@@ -70,6 +72,9 @@ def search(
   config, workdir, data = _sort(
     SearchConfig, given, config, workdir, data, fields
   )
+  _check('space', space, Space, str)
+  _check('method', method, Method, str)
+  watchers = _watchers(on_epoch)
   if isinstance(space, str):
     config, space = dataclasses.replace(config, space=space), None
   if isinstance(method, str):
@@ -82,7 +87,7 @@ def search(
     data=images,
     space=space,
     method=method,
-    on_epoch=on_epoch,
+    on_epoch=watchers,
     signals=signals,
     quiet=quiet,
   )
@@ -130,6 +135,9 @@ def train(
   config, workdir, data = _sort(
     TrainConfig, given, config, workdir, data, fields
   )
+  _check('space', space, Space, str)
+  _check('genotype', genotype, Genotype, str)
+  watchers = _watchers(on_epoch)
   if isinstance(genotype, str):
     config, genotype = dataclasses.replace(config, genotype=genotype), None
   if isinstance(space, str):
@@ -142,7 +150,7 @@ def train(
     data=images,
     genotype=genotype,
     space=space,
-    on_epoch=on_epoch,
+    on_epoch=watchers,
     signals=signals,
     quiet=quiet,
   )
@@ -174,6 +182,7 @@ def _sort(
         f'Expected images and labels, or a {kind.__name__} and a workdir, got '
         f'{", ".join(type(one).__name__ for one in given)}; each of them once.'
       )
+  _check('workdir', workdir, str, pathlib.Path)
   config = kind() if config is None else config
   if not isinstance(config, kind):
     raise UserError(
@@ -189,6 +198,8 @@ def _updated(own: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
   updated = dict(own)
   for name, value in fields.items():
     group = own.get(name)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+      value = dataclasses.asdict(value)
     if isinstance(group, dict) and isinstance(value, dict):
       value = _updated(group, value)
     updated[name] = value
@@ -203,10 +214,46 @@ def _images(
     return None, config
   if isinstance(data, ImageData):
     images = data
-  else:
+  elif isinstance(data, (tuple, list)) and len(data) == 2:
     images = dataset.of_arrays(*data, config.data)
+  else:
+    raise UserError(
+      'Expected data as (images, labels), or what of_arrays gives, got '
+      f'{_described(data)}.'
+    )
   source = dataclasses.replace(config.data, source=images.name)
   return images, dataclasses.replace(config, data=source)
+
+
+def _check(what: str, value: Any, *kinds: type) -> None:
+  """Raises `UserError` unless it is None or of one of these kinds."""
+  if value is not None and not isinstance(value, kinds):
+    names = ' or '.join(
+      _NAMES.get(kind, f'a {kind.__name__}') for kind in kinds
+    )
+    raise UserError(f'Expected {what} as {names}, got {_described(value)}.')
+
+
+def _described(value: Any) -> str:
+  """What was given, for a message."""
+  if isinstance(value, (tuple, list)):
+    return f'a {type(value).__name__} of {len(value)}'
+  call = ' (call it to make one)' if callable(value) else ''
+  return f'{type(value).__name__}{call}'
+
+
+def _watchers(on_epoch: Any) -> list[Any]:
+  watchers = [on_epoch] if callable(on_epoch) else on_epoch
+  if not isinstance(watchers, Iterable):
+    watchers = [watchers]
+  watchers = list(watchers)
+  for watcher in watchers:
+    if not callable(watcher):
+      raise UserError(
+        "Expected on_epoch as a function of an epoch's record, or several, "
+        f'got {_described(watcher)}.'
+      )
+  return watchers
 
 
 def _folder(workdir: Path | None) -> pathlib.Path:

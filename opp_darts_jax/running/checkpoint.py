@@ -80,7 +80,7 @@ class Checkpoints:
 
     Args:
       step: of the run; nothing is written if this step is there already.
-      state: a pytree of arrays.
+      state: pytrees of arrays by name.
       progress: what JSON can hold.
       accuracy: by which the best one is kept; None is never the best.
 
@@ -114,7 +114,7 @@ class Checkpoints:
     whole.
 
     Args:
-      like: arrays, or their shapes, dtypes and shardings.
+      like: by name, arrays, or their shapes, dtypes and shardings.
 
     Raises:
       CheckpointError: if it is of another state, or none is whole.

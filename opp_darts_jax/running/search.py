@@ -58,7 +58,7 @@ def run_search(
     config: what to do.
     workdir: a folder; made if it is missing.
     data: the images; None reads those that the config names.
-    space: None takes the one that the config names.
+    space: None takes the one that the config names; with its `nodes` either.
     method: with its schedule around it; None takes those of the config.
     on_epoch: called with an `EpochRecord` after each epoch; what returns True
       ends the search there.
@@ -74,6 +74,7 @@ def run_search(
   """
   if space is not None:
     config = dataclasses.replace(config, space=space.name)
+    space = space.with_nodes(config.nodes)
   else:
     space = get_space(config.space, config.nodes)
   if method is not None:
@@ -179,13 +180,13 @@ def _run_epochs(search: RunningSearch, watchers: Sequence[OnEpoch]) -> Genotype:
   state, known = run.state, run.known
   stages = [Stage.from_json(stage) for stage in known.get('stages', [])]
   for epoch in range(run.epoch, config.epochs):
-    if known.get('stopped'):
+    if 'stopped' in known:
       break
     if not run.within(epoch):
       state, stage, stop = method.begin_epoch(search, state, epoch, stages)
       state = search.devices.copy(state)
       if stop:
-        break
+        return _end(search, state, epoch)
       if stage is not None:
         stages.append(stage)
         callbacks.record_stage(stages, epoch * search.per_epoch, run)
@@ -199,8 +200,21 @@ def _run_epochs(search: RunningSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     answers = [watcher(record) for watcher in watchers]
     if True in answers:
       known['stopped'] = epoch
+      run.writer.write('stop', record.step, epoch)
     run.end_epoch(state, epoch, known, means['eval_accuracy'])
   return method.derive(method, search, state)
+
+
+def _end(search: RunningSearch, state: SearchState, epoch: int) -> Genotype:
+  """What a search has found that its method ends before an epoch.
+
+  Nothing is saved: the same call again asks the method again.
+  """
+  found = search.method.derive(search.method, search, state)
+  step, fields = epoch * search.per_epoch, found.to_dict()
+  search.run.writer.write('stop', step, epoch, genotype=fields)
+  files.write_json(search.run.folder / 'genotype.json', fields)
+  return found
 
 
 def _run_epoch(

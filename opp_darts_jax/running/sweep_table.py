@@ -8,21 +8,31 @@ from typing import Any
 from opp_darts_jax.files import read_lines
 from opp_darts_jax.running.metrics import METRICS
 
+_SKIP = 'skip_'
+_NUMBERS = ('test_mean', 'test_std', 'test_best', 'eval_accuracy')
+
 
 def last_epoch(folder: pathlib.Path) -> dict[str, Any] | None:
-  """The numbers of the last epoch of a search; None if it is not finished."""
+  """The numbers of the last epoch of a search; None if it is not finished.
+
+  A search has finished with all its epochs, or where its method or a watcher
+  ended it.
+  """
   try:
     epochs = json.loads((folder / 'config.json').read_text())['epochs']
     genotype = json.loads((folder / 'genotype.json').read_text())
   except (OSError, ValueError):  # Missing, or not to be read.
     return None
+  last, found, ended = None, None, False
   for line in read_lines(folder / METRICS):
-    # A search that was cut off within its last epoch has the genotype of the
-    # one before.
-    last = line.get('kind') == 'epoch' and line['epoch'] == epochs - 1
-    if last and line['genotype'] == genotype:
-      return line
-  return None
+    if line.get('kind') == 'epoch':
+      last, ended = line, line['epoch'] == epochs - 1
+    elif line.get('kind') == 'stop':
+      ended = True
+    found = line.get('genotype', found)
+  # A search that was cut off within its last epoch has the genotype of the one
+  # before.
+  return last if ended and found == genotype else None
 
 
 def result(
@@ -44,7 +54,8 @@ def result(
     'seed': seed,
     'workdir': str(train or search),
     'test_accuracy': tested.get('test_accuracy'),
-    **{n: epoch[n] for n in ('eval_accuracy', 'skip_normal', 'skip_reduce')},
+    'eval_accuracy': epoch['eval_accuracy'],
+    **{name: epoch[name] for name in _skips(epoch)},
   }
 
 
@@ -56,9 +67,9 @@ def by_config(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
   Returns:
     By config: `runs`, their number; means of the D_val accuracy and of the skip
-    connections of either cell; of the test accuracy mean, sample standard
-    deviation (`test_std`) and the largest (`test_best`), and its `best_run`.
-    None stands for what there is not.
+    connections of each kind of cell (`skip_KIND`); of the test accuracy mean,
+    sample standard deviation (`test_std`) and the largest (`test_best`), and
+    its `best_run`. None stands for what there is not.
   """
   groups: dict[str, list[dict[str, Any]]] = {}
   for result in results:
@@ -67,7 +78,7 @@ def by_config(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _statistics(group: list[dict[str, Any]]) -> dict[str, Any]:
-  means = ('eval_accuracy', 'skip_normal', 'skip_reduce')
+  means = ('eval_accuracy', *_skips(group[0]))
   tested = [run for run in group if run['test_accuracy'] is not None]
   accuracies = [run['test_accuracy'] for run in tested]
   best = max(tested, key=lambda run: run['test_accuracy'], default={})
@@ -81,17 +92,30 @@ def _statistics(group: list[dict[str, Any]]) -> dict[str, Any]:
   }
 
 
+def _skips(fields: dict[str, Any]) -> list[str]:
+  """The names of the numbers of skip connections, one for a kind of cell."""
+  return [name for name in fields if name.startswith(_SKIP)]
+
+
 def table(configs: dict[str, dict[str, Any]]) -> str:
   """The statistics as lines, a config each; skips are skip connections."""
+  # Configs may differ in the kinds of their cells.
+  skips = list(dict.fromkeys(n for v in configs.values() for n in _skips(v)))
+  kinds = [name.removeprefix(_SKIP) for name in skips]
   rows = [
     ['config', 'runs', 'test mean', 'std', 'best', 'D_val']
-    + ['skips: normal', 'reduce', 'best run']
+    + [f'skips: {kinds[0]}' if kinds else 'skips', *kinds[1:], 'best run']
   ]
+
+  def shown(value: float | None, places: int) -> str:
+    return '-' if value is None else f'{value:.{places}f}'
+
   for config, values in configs.items():
-    runs, *numbers, best_run = values.values()
-    shown = ['-' if n is None else f'{n:.4f}' for n in numbers[:4]]
-    shown += [f'{n:.1f}' for n in numbers[4:]]
-    rows.append([config, str(runs), *shown, best_run or '-'])
+    numbers = [shown(values[name], 4) for name in _NUMBERS]
+    numbers += [shown(values.get(name), 1) for name in skips or ('',)]
+    rows.append(
+      [config, str(values['runs']), *numbers, values['best_run'] or '-']
+    )
   widths = [max(map(len, column)) for column in zip(*rows)]
   return '\n'.join(
     '  '.join(

@@ -77,6 +77,41 @@ class TrainPrograms(NamedTuple):
   test: Callable[..., Evaluation]
 
 
+def _make_loss(
+  config: TrainConfig, model: Network
+) -> Callable[..., tuple[jax.Array, Any]]:
+  """(weights, batch_stats, images, labels, drop_path, key) -> the loss.
+
+  That of the auxiliary head is in it; beside it come the moved running averages
+  and the metrics.
+  """
+
+  def entropy(logits, labels):
+    targets = optax.smooth_labels(
+      jax.nn.one_hot(labels, logits.shape[-1]), config.label_smoothing
+    )
+    return optax.softmax_cross_entropy(logits, targets).mean()
+
+  def loss(weights, batch_stats, images, labels, drop_path, key):
+    noise_key, drop_key = jax.random.split(key)
+    (logits, auxiliary), changed = model.apply(
+      {'params': weights, 'batch_stats': batch_stats},
+      images,
+      train=True,
+      drop_path=drop_path,
+      mutable=['batch_stats'],
+      rngs={'noise': noise_key, 'drop_path': drop_key},
+    )
+    own = entropy(logits, labels)
+    total = own
+    if auxiliary is not None:
+      total += config.auxiliary_weight * entropy(auxiliary, labels)
+    right = (logits.argmax(-1) == labels).mean()
+    return total, (changed['batch_stats'], TrainMetrics(own, right))
+
+  return loss
+
+
 def make_train_programs(
   config: TrainConfig,
   model: Network,
@@ -109,31 +144,8 @@ def make_train_programs(
       weights if config.average else None,
     )
 
-  def entropy(logits, labels):
-    targets = optax.smooth_labels(
-      jax.nn.one_hot(labels, logits.shape[-1]), config.label_smoothing
-    )
-    return optax.softmax_cross_entropy(logits, targets).mean()
-
-  def loss(weights, batch_stats, images, labels, drop_path, key):
-    noise_key, drop_key = jax.random.split(key)
-    (logits, auxiliary), changed = model.apply(
-      {'params': weights, 'batch_stats': batch_stats},
-      images,
-      train=True,
-      drop_path=drop_path,
-      mutable=['batch_stats'],
-      rngs={'noise': noise_key, 'drop_path': drop_key},
-    )
-    own = entropy(logits, labels)
-    total = own
-    if auxiliary is not None:
-      total += config.auxiliary_weight * entropy(auxiliary, labels)
-    right = (logits.argmax(-1) == labels).mean()
-    return total, (changed['batch_stats'], TrainMetrics(own, right))
-
   gradient = mean_over_parts(
-    jax.grad(loss, has_aux=True),
+    jax.grad(_make_loss(config, model), has_aux=True),
     config.accumulate,
     batch_argnums=(2, 3),
     key_argnum=5,

@@ -73,9 +73,13 @@ def _check_config(workdir: pathlib.Path, config: Any) -> None:
     if not path.exists():
       files.write_json(path, fields)
       return
-    found = first_house.as_of_now(json.loads(path.read_text()), fields)
+    found = json.loads(path.read_text())
+    if not isinstance(found, dict):
+      raise ValueError(f'{path.name} holds no fields')
   except (OSError, ValueError) as error:  # Not JSON, or not even text.
     raise _unusable(workdir, error) from error
+  defaults = json.loads(json.dumps(dataclasses.asdict(type(config)())))
+  found = first_house.as_of_now(found, defaults)
   changed = sorted(_flatten(found) ^ _flatten(fields))
   if changed:
     names = ', '.join(sorted({name for name, _ in changed}))

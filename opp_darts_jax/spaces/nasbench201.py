@@ -10,7 +10,7 @@ evaluated; here they keep running averages for that, as in the other spaces.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import flax.linen as nn
 import jax
@@ -21,10 +21,12 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.derive import every_edge
 from opp_darts_jax.genotypes.genotype import Cell, Edge, Genotype
 from opp_darts_jax.genotypes.graph import CellGraph
-from opp_darts_jax.operations import plain
+from opp_darts_jax.operations import entries, plain
 from opp_darts_jax.operations.dense import conv, uniform
+from opp_darts_jax.operations.entries import Entry
 from opp_darts_jax.operations.layers import Classifier, ConvNorm
 from opp_darts_jax.operations.norm import BatchNorm, measure
+from opp_darts_jax.operations.onnx_graph import Graph
 from opp_darts_jax.operations.operation import Operation, halved
 from opp_darts_jax.operations.torch_names import (
   CONV,
@@ -32,9 +34,13 @@ from opp_darts_jax.operations.torch_names import (
   TorchWeight,
 )
 from opp_darts_jax.spaces.skeleton import (
+  BORDER,
   Arrays,
+  Names,
   Part,
   Skeleton,
+  SkeletonExport,
+  no_names,
   reduction_layers,
 )
 from opp_darts_jax.spaces.space import Space
@@ -157,6 +163,45 @@ def _head(x: jax.Array, classes: int, train: bool) -> jax.Array:
   return Classifier(classes, name='classifier')(x)
 
 
+def _stem_names(imagenet: bool) -> Iterator[Entry]:
+  del imagenet
+  return entries.conv_norm('stem', '0', '1', ('stem',))
+
+
+def _block_names(prefix: str, part: Part) -> Iterator[Entry]:
+  for ours, theirs in (('conv0', 'conv_a'), ('conv1', 'conv_b')):
+    path = (part.name, ours)
+    yield from entries.conv_norm(f'{prefix}.{theirs}.op', '1', '2', path)
+  yield entries.conv(f'{prefix}.downsample.1', (part.name, 'shortcut'))
+
+
+def _head_names() -> Iterator[Entry]:
+  yield from entries.norm('lastact.0', ('last_norm',))
+  yield from entries.classifier('classifier', ('classifier',))
+
+
+def _stem_nodes(graph: Graph, x: str, imagenet: bool) -> Names:
+  del imagenet
+  return (graph.norm(graph.conv(x, 'stem.0', pads=BORDER), 'stem.1'),)
+
+
+def _block_node(graph: Graph, prefix: str, part: Part, x: str) -> str:
+  del part
+  y = x
+  for name, stride in (('conv_a', 2), ('conv_b', 1)):
+    y = graph.conv(
+      graph.relu(y),
+      f'{prefix}.{name}.op.1',
+      strides=[stride] * 2,
+      pads=BORDER,
+    )
+    y = graph.norm(y, f'{prefix}.{name}.op.2')
+  shortcut = f'{prefix}.downsample'
+  window = {'kernel_shape': [2, 2], 'strides': [2, 2]}
+  x = graph.add(f'{shortcut}.0', 'AveragePool', x, **window)
+  return graph.add(prefix, 'Add', y, graph.conv(x, f'{shortcut}.1'))
+
+
 def _derive(space: Space, weights: Mapping[str, np.ndarray]) -> Genotype:
   """The strongest operation of every edge, `none` included."""
   return Genotype((every_edge(KIND, weights[KIND], space.names, space.graph),))
@@ -224,7 +269,25 @@ NASBENCH201 = Space(
   ),
   graph=GRAPH,
   kinds=(KIND,),
-  skeleton=Skeleton(_plan, _stem, _inputs, _block, _head),
+  skeleton=Skeleton(
+    _plan,
+    _stem,
+    _inputs,
+    _block,
+    _head,
+    export=SkeletonExport(
+      'layers',
+      _stem_names,
+      no_names,
+      _block_names,
+      _head_names,
+      no_names,
+      _stem_nodes,
+      lambda graph, prefix, part, outputs: list(outputs),
+      _block_node,
+      lambda graph, x: graph.relu(graph.norm(x, 'lastact.0')),
+    ),
+  ),
   derive=_derive,
   to_text=to_text,
   from_text=from_text,

@@ -5,16 +5,17 @@ and make sub-modules of it, by fixed names.
 """
 
 import dataclasses
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import flax.linen as nn
 import jax
 
-from opp_darts_jax.operations.layers import Classifier, ConvNorm, Preprocess
+from opp_darts_jax.operations.entries import Entry
+from opp_darts_jax.operations.onnx_graph import Graph
 
 Arrays = tuple[jax.Array, ...]
+Names = tuple[str, ...]
+BORDER = [1, 1, 1, 1]  # A pixel on each side, as ONNX says it.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,36 @@ class Part:
   after_reduction: bool = False
 
 
+class SkeletonExport(NamedTuple):
+  """A skeleton's tensors in PyTorch, and its nodes in ONNX.
+
+  The prefix of a part is `cells.NUMBER`; nodes read tensors by the names.
+
+  Attributes:
+    edge: what stands between the prefix and the number of an edge.
+    stem_names: imagenet -> the tensors of the stem.
+    input_names: (prefix, part, affine) -> those of a cell's inputs.
+    block_names: (prefix, part) -> those of a block.
+    head_names: those of the head; the classifier's is 'classifier'.
+    auxiliary_names: imagenet -> those of the auxiliary head.
+    stem_nodes: (graph, images, imagenet) -> what the first cell takes.
+    input_nodes: (graph, prefix, part, outputs) -> the input nodes of a cell.
+    block_node: (graph, prefix, part, x) -> what a block gives.
+    last_node: (graph, x) -> what is pooled and classified.
+  """
+
+  edge: str
+  stem_names: Callable[[bool], Iterator[Entry]]
+  input_names: Callable[[str, Part, bool], Iterator[Entry]]
+  block_names: Callable[[str, Part], Iterator[Entry]]
+  head_names: Callable[[], Iterator[Entry]]
+  auxiliary_names: Callable[[bool], Iterator[Entry]]
+  stem_nodes: Callable[[Graph, str, bool], Names]
+  input_nodes: Callable[[Graph, str, Part, Names], list[str]]
+  block_node: Callable[[Graph, str, Part, str], str]
+  last_node: Callable[[Graph, str], str]
+
+
 class Skeleton(NamedTuple):
   """What surrounds the cells.
 
@@ -51,6 +82,7 @@ class Skeleton(NamedTuple):
     head: (x, classes, train) -> logits (B, classes).
     auxiliary: whether an auxiliary head fits it.
     imagenet: whether it has a form for large images.
+    export: what it is in PyTorch and ONNX; None if it cannot be exported.
   """
 
   plan: Callable[[int, int, bool], tuple[Part, ...]]
@@ -60,52 +92,12 @@ class Skeleton(NamedTuple):
   head: Callable[[jax.Array, int, bool], jax.Array]
   auxiliary: bool = False
   imagenet: bool = False
+  export: SkeletonExport | None = None
 
 
 def reduction_layers(layers: int) -> tuple[int, int]:
   """Which cells are the first ones of the second and the last third."""
   return layers // 3, 2 * layers // 3
-
-
-def _darts_plan(
-  layers: int, channels: int, imagenet: bool = False
-) -> tuple[Part, ...]:
-  """Reduction cells at a third and two thirds; they double the channels."""
-  parts = []
-  after_reduction = imagenet  # Its two stems differ in resolution.
-  for layer in range(layers):
-    reduction = layer in reduction_layers(layers)
-    channels *= 1 + reduction
-    kind = 'reduce' if reduction else 'normal'
-    parts.append(
-      Part(f'cell{layer}', kind, channels, reduction, after_reduction)
-    )
-    after_reduction = reduction
-  return tuple(parts)
-
-
-def _darts_stem(
-  images: jax.Array, channels: int, imagenet: bool, train: bool
-) -> Arrays:
-  """One convolution; for large images three, which divide sides by eight."""
-  if not imagenet:
-    stem = ConvNorm(3 * channels, size=3, padding=1, name='stem')
-    s1 = stem(images, train)
-    return s1, s1
-  halve = functools.partial(ConvNorm, size=3, stride=2, padding=1)
-  x = nn.relu(halve(channels // 2, name='stem0')(images, train))
-  s0 = halve(channels, name='stem1')(x, train)
-  return s0, halve(channels, name='stem2')(nn.relu(s0), train)
-
-
-def _darts_inputs(
-  outputs: Arrays, part: Part, affine: bool, train: bool
-) -> Arrays:
-  preprocess = Preprocess(
-    part.channels, part.after_reduction, affine, name='preprocess'
-  )
-  s0, s1 = outputs
-  return preprocess(s0, s1, train)
 
 
 def no_block(x: jax.Array, part: Part, train: bool) -> jax.Array:
@@ -114,19 +106,13 @@ def no_block(x: jax.Array, part: Part, train: bool) -> jax.Array:
   return x
 
 
-def _darts_head(x: jax.Array, classes: int, train: bool) -> jax.Array:
-  del train
-  return Classifier(classes, name='classifier')(x)
+def no_names(*args: object) -> Iterator[Entry]:
+  """The tensors of what a skeleton does not have."""
+  del args
+  return iter(())
 
 
-DARTS = Skeleton(
-  _darts_plan,
-  _darts_stem,
-  _darts_inputs,
-  no_block,
-  _darts_head,
-  auxiliary=True,
-  imagenet=True,
-)
-"""Of DARTS (Liu et al., ICLR 2019, sections 2 and 3): each cell takes the
-outputs of the two before it, brought to its channels and one resolution."""
+def same_node(graph: Graph, prefix: str, part: Part, x: str) -> str:
+  """`SkeletonExport.block_node` where there are cells alone."""
+  del graph, prefix, part
+  return x

@@ -19,8 +19,8 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.operations.catalogue import OPERATIONS
 from opp_darts_jax.operations.operation import Operation
-from opp_darts_jax.spaces import skeleton as skeletons
-from opp_darts_jax.spaces.skeleton import Skeleton
+from opp_darts_jax.spaces import darts_skeleton
+from opp_darts_jax.spaces.skeleton import Skeleton, SkeletonExport
 
 Candidates = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
 
@@ -66,7 +66,7 @@ class Space:
   graph: CellGraph = CellGraph()
   kinds: tuple[str, ...] = ('normal', 'reduce')
   candidates: Candidates = ()
-  skeleton: Skeleton = skeletons.DARTS
+  skeleton: Skeleton = darts_skeleton.DARTS
   derive: Callable[['Space', Mapping[str, np.ndarray]], Genotype] = (
     derive_two_edges
   )
@@ -120,6 +120,19 @@ class Space:
     known = {**OPERATIONS, **own}
     errors.check_choice(f'operation of space {self.name!r}', name, known)
     return known[name]
+
+  def export(self, what: str = 'PyTorch') -> SkeletonExport:
+    """What its skeleton is elsewhere.
+
+    Raises:
+      UserError: if nobody has said it.
+    """
+    if self.skeleton.export is None:
+      raise errors.UserError(
+        f'Networks of space {self.name!r} cannot be exported to {what}: its '
+        'skeleton does not say what is around the cells there (export).'
+      )
+    return self.skeleton.export
 
   def check(self, genotype: Genotype) -> None:
     """Raises `UserError` unless a genotype's cells are of this space.

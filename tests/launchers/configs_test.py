@@ -8,7 +8,8 @@ from opp_darts_jax.config import DataConfig, SearchConfig, TrainConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes import published
 from opp_darts_jax.launchers import config_files
-from opp_darts_jax.methods import progressive
+from opp_darts_jax.methods.catalogue import configured_method
+from opp_darts_jax.spaces.catalogue import get_space
 
 NAMES = config_files.names()
 SMALL = [f'{twin}s{i}' for twin in ('', 'darts_') for i in range(1, 5)]
@@ -64,7 +65,8 @@ def test_those_that_are_documented_are_there():
 def test_every_part_of_every_config_builds(name, part):
   config = build(name, part)
   if isinstance(config, SearchConfig):
-    progressive.check_length(config)
+    own = get_space(config.space, config.nodes)
+    configured_method(config).check(config, own)
     space = name.removeprefix('darts_')
     assert config.space == (space if name in SMALL else 'darts')
   elif name in TRAINED:
@@ -85,14 +87,14 @@ def test_parts_that_a_config_does_not_have_are_named(name):
   [(name, part) for name, part in PARTS if name.startswith('darts_')],
   ids=':'.join,
 )
-def test_twins_differ_in_the_method_alone(name, part):
+def test_twins_differ_in_the_schedule_alone(name, part):
   base = name.removeprefix('darts_')
   if part.endswith('train'):
     want = {
       'genotype': tuple(f'runs/{n}/search/genotype.json' for n in (base, name))
     }
   else:
-    want = {'schedule.method': ('opp', 'darts')}
+    want = {'schedule.name': ('progressive', 'plain')}
   assert differences(build(base, part), build(name, part)) == want
 
 

@@ -23,7 +23,7 @@ from opp_darts_jax.networks.cell import (
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.networks.stack import equal_parts
 from opp_darts_jax.operations.catalogue import OPERATIONS
-from opp_darts_jax.spaces import skeleton
+from opp_darts_jax.spaces import darts_skeleton
 from opp_darts_jax.spaces.darts import DARTS
 from opp_darts_jax.spaces.skeleton import Part
 
@@ -215,7 +215,7 @@ def test_noise_is_another_in_every_cell():
 
 def groups(layers, inputs, outputs, imagenet=False, channels=5):
   """The numbers of the cells of each group, for inputs of these channels."""
-  plan = skeleton.DARTS.plan(layers, channels, imagenet)
+  plan = darts_skeleton.DARTS.plan(layers, channels, imagenet)
   sizes = (64, 32) if imagenet else (32, 32)
   shapes = tuple((size, size, c) for size, c in zip(sizes, inputs))
   kinds = dict(zip(('normal', 'reduce'), outputs))

@@ -7,17 +7,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from flax import struct
 
+from opp_darts_jax.errors import CheckpointError
 from opp_darts_jax.running.checkpoint import KEPT, Checkpoints
 
 
 @struct.dataclass
-class State:
+class OlderState:
   step: jax.Array
   weights: Any
   mask: Any
   opt: Any
+
+
+@struct.dataclass
+class State(OlderState):
+  own: Any = None
 
 
 def state_of(seed):
@@ -39,12 +46,17 @@ def state_of(seed):
   )
 
 
+def whole(seed):
+  """What a run saves: its state, and sums beside it."""
+  return {'state': state_of(seed), 'sums': (jnp.float32(seed), jnp.zeros(()))}
+
+
 def bits(tree):
   return jax.tree.map(lambda leaf: np.asarray(leaf).tobytes(), tree)
 
 
 def test_what_is_saved_comes_back_to_the_bit(tmp_path):
-  state = state_of(7)
+  state = whole(7)
   progress = {
     'epochs': 3,
     'stages': [{'epoch': 0, 'entered': ['none'], 'losses': {'none': 0.1}}],
@@ -52,30 +64,50 @@ def test_what_is_saved_comes_back_to_the_bit(tmp_path):
   with Checkpoints(tmp_path) as checkpoints:
     checkpoints.save(3, state, progress)
   with Checkpoints(tmp_path) as checkpoints:
-    saved = checkpoints.restore(state_of(1))
+    saved = checkpoints.restore(whole(1))
   assert saved.progress == progress
   chex.assert_trees_all_equal_shapes_and_dtypes(saved.state, state)
   assert jax.tree.structure(saved.state) == jax.tree.structure(state)
   assert bits(saved.state) == bits(state)
-  assert isinstance(saved.state.step, jax.Array)
+  assert isinstance(saved.state['state'].step, jax.Array)
 
 
 def test_the_newest_wins_and_old_ones_go(tmp_path):
   with Checkpoints(tmp_path) as checkpoints:
     for epoch in (1, 2, 10):
-      checkpoints.save(epoch, state_of(epoch), {'epochs': epoch})
+      checkpoints.save(epoch, whole(epoch), {'epochs': epoch})
   kept = {path.name for path in (tmp_path / 'checkpoints').iterdir()}
   assert kept == {'2', '10'}
   assert len(kept) == KEPT
   with Checkpoints(tmp_path) as checkpoints:
-    saved = checkpoints.restore(state_of(0))
-    assert (int(saved.state.step), saved.progress) == (10, {'epochs': 10})
+    saved = checkpoints.restore(whole(0))
+    assert (int(saved.state['state'].step), saved.progress) == (
+      10,
+      {'epochs': 10},
+    )
     # A run goes on from there.
-    checkpoints.save(11, state_of(11), {'epochs': 11})
+    checkpoints.save(11, whole(11), {'epochs': 11})
   with Checkpoints(tmp_path) as checkpoints:
-    assert checkpoints.restore(state_of(0)).progress == {'epochs': 11}
+    assert checkpoints.restore(whole(0)).progress == {'epochs': 11}
 
 
 def test_there_is_none_at_first(tmp_path):
   with Checkpoints(tmp_path / 'new' / 'run') as checkpoints:
-    assert checkpoints.restore(state_of(0)) is None
+    assert checkpoints.restore(whole(0)) is None
+
+
+@pytest.mark.parametrize('own', [None, jnp.arange(3)])
+def test_a_field_that_is_none_is_as_if_it_were_not_there(tmp_path, own):
+  """A release that adds a field reads the checkpoints of the one before."""
+  state = {'state': state_of(1).replace(own=own)}
+  with Checkpoints(tmp_path) as checkpoints:
+    checkpoints.save(1, state, {})
+  new = state['state']
+  like = {'state': OlderState(new.step, new.weights, new.mask, new.opt)}
+  with Checkpoints(tmp_path) as checkpoints:
+    if own is None:
+      saved = checkpoints.restore(like).state
+      assert jax.tree.leaves(bits(saved)) == jax.tree.leaves(bits(state))
+    else:
+      with pytest.raises(CheckpointError, match='state/own should be absent'):
+        checkpoints.restore(like)

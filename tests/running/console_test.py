@@ -6,8 +6,8 @@ import sys
 
 import jax
 import pytest
+from genotype_cells import BENCH, TINY
 
-from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.running import console
 
 VALUES = {'train_loss': 1.23456, 'train_accuracy': 0.5, 'val_loss': 7.0}
@@ -77,16 +77,14 @@ def test_loss_table_is_sorted_and_marks_what_enters(entered):
 
 
 def test_genotype_lines():
-  genotype = Genotype(
-    normal=(('sep_conv_3x3', 0), ('skip_connect', 1)),
-    normal_concat=(2,),
-    reduce=(('max_pool_3x3', 1), ('none', 0)),
-    reduce_concat=(2,),
-  )
-  assert console.genotype_lines(genotype).splitlines() == [
+  assert console.genotype_lines(TINY).splitlines() == [
     '    normal sep_conv_3x3(0) skip_connect(1)',
-    '    reduce max_pool_3x3(1) none(0)',
+    '    reduce max_pool_3x3(1) sep_conv_3x3(0)',
   ]
+  assert console.genotype_lines(BENCH) == (
+    '    cell nor_conv_3x3(0) skip_connect(0) none(1) skip_connect(0) '
+    'avg_pool_3x3(1) nor_conv_3x3(2)'
+  )
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from opp_darts_jax.data import dataset
 from opp_darts_jax.running import search
-from opp_darts_jax.methods.bilevel import Metrics
 from opp_darts_jax.config import AlphaOptimizerConfig, DataConfig, SearchConfig
+from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.state import Metrics
 from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.spaces.catalogue import get_space
 
 config = SearchConfig(
   space='s3', layers=2, nodes=1, channels=2, batch_size=16, layout='batch',
@@ -30,6 +32,7 @@ config = SearchConfig(
 )
 assert jax.device_count() == 8
 images = dataset.load(config.data)
+space = get_space(config.space, config.nodes)
 found = []
 for devices in (Devices(jax.devices()[:1]), Devices()):
   devices.check(config.batch_size, config.accumulate)
@@ -37,7 +40,7 @@ for devices in (Devices(jax.devices()[:1]), Devices()):
   joined = devices.join(np.arange(16))
   assert len(joined.sharding.device_set) == devices.count
   np.testing.assert_array_equal(joined, np.arange(16))
-  run = search._prepare(config, images, devices)
+  run = search._prepare(config, space, darts(), images, devices)
   state, sums = run.programs.init(run.key), devices.copy(Metrics.zeros())
   for count in (3, 17):
     state, sums = run.programs.steps(

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from opp_darts_jax.networks.cell import edge_stride
-from opp_darts_jax.networks.export.entries import Entry, operation_entries
-from opp_darts_jax.networks.export.skeleton_names import skeleton_names
 from opp_darts_jax.networks.network import Network
+from opp_darts_jax.operations.entries import Entry, operation_entries
 
 
 def network_entries(network: Network) -> Iterator[Entry]:
@@ -16,14 +15,14 @@ def network_entries(network: Network) -> Iterator[Entry]:
       PyTorch.
   """
   space = network.space
-  names = skeleton_names(space)
-  yield from names.stem(network.imagenet)
+  names = space.export()
+  yield from names.stem_names(network.imagenet)
   for number, part in enumerate(network.plan):
     prefix = f'cells.{number}'
     if not part.kind:
-      yield from names.block(prefix, part)
+      yield from names.block_names(prefix, part)
       continue
-    yield from names.inputs(prefix, part, True)
+    yield from names.input_names(prefix, part, True)
     cell = network.genotype[part.kind]
     for i, (name, source, _) in enumerate(cell.edges):
       yield from operation_entries(
@@ -33,5 +32,5 @@ def network_entries(network: Network) -> Iterator[Entry]:
         (part.name, f'edge{i}'),
       )
   if network.auxiliary:
-    yield from names.auxiliary(network.imagenet)
-  yield from names.head()
+    yield from names.auxiliary_names(network.imagenet)
+  yield from names.head_names()

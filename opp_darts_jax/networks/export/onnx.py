@@ -18,17 +18,12 @@ from opp_darts_jax import files
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Cell
 from opp_darts_jax.networks.cell import edge_stride
-from opp_darts_jax.networks.export.onnx_graph import Graph
-from opp_darts_jax.networks.export.onnx_skeletons import (
-  SkeletonGraph,
-  skeleton_graph,
-)
-from opp_darts_jax.networks.export.skeleton_names import skeleton_names
 from opp_darts_jax.networks.export.torch_weights import network_to_torch
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.networks.trained import TrainedNetwork
 from opp_darts_jax.operations import plain
-from opp_darts_jax.spaces.skeleton import Part
+from opp_darts_jax.operations.onnx_graph import Graph
+from opp_darts_jax.spaces.skeleton import Part, SkeletonExport
 
 # ONNX's versions of 2022, of operators and file format: runtimes know them.
 _OPSET, _FORMAT = 17, 8
@@ -76,7 +71,7 @@ def _model(network: TrainedNetwork) -> Any:
   helper: Any = onnx.helper
   # Asked first, as they say more of what is missing than a missing name does.
   operations = _operations(network.model)
-  skeleton = skeleton_graph(network.model.space)
+  skeleton = network.model.space.export('ONNX')
   graph = Graph(helper, network_to_torch(network.variables, network.model))
   _add_network(graph, network, skeleton, operations)
   nodes = list(graph.nodes.values())
@@ -124,7 +119,7 @@ def _operations(model: Network) -> dict[str, Nodes]:
 def _add_network(
   graph: Graph,
   network: TrainedNetwork,
-  skeleton: SkeletonGraph,
+  skeleton: SkeletonExport,
   operations: dict[str, Nodes],
 ) -> None:
   """The whole network, from 'images' to 'logits'."""
@@ -135,19 +130,22 @@ def _add_network(
   x = graph.add('centred', 'Sub', x, 'mean')
   x = graph.add('normalised', 'Div', x, 'std')
   x = graph.add('channels_first', 'Transpose', x, perm=[0, 3, 1, 2])
-  outputs = skeleton.stem(graph, x, model.imagenet)
+  outputs = skeleton.stem_nodes(graph, x, model.imagenet)
   for number, part in enumerate(model.plan):
     name = f'cells.{number}'
     if part.kind:
       cell = model.genotype[part.kind]
-      states = skeleton.inputs(graph, name, part, outputs)
-      edges = f'{name}.{skeleton_names(model.space).edge}'
+      states = skeleton.input_nodes(graph, name, part, outputs)
+      edges = f'{name}.{skeleton.edge}'
       _add_nodes(graph, edges, states, cell, part, operations)
       graph.add(name, 'Concat', *(states[n] for n in cell.output), axis=1)
       outputs = (*outputs[1:], name)
     else:
-      outputs = (*outputs[1:], skeleton.block(graph, name, part, outputs[-1]))
-  x = graph.add('pooled', 'GlobalAveragePool', skeleton.last(graph, outputs))
+      block = skeleton.block_node(graph, name, part, outputs[-1])
+      outputs = (*outputs[1:], block)
+  x = graph.add(
+    'pooled', 'GlobalAveragePool', skeleton.last_node(graph, outputs[-1])
+  )
   x = graph.add('features', 'Flatten', x)
   inputs = (x, 'classifier.weight', 'classifier.bias')
   graph.add('logits', 'Gemm', *inputs, transB=1)

@@ -5,10 +5,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from opp_darts_jax.errors import UserError, check_choice
-from opp_darts_jax.networks.export import entries
-from opp_darts_jax.networks.export.entries import Entry
-from opp_darts_jax.networks.export.skeleton_names import SKELETONS
-from opp_darts_jax.spaces import skeleton
+from opp_darts_jax.operations import entries
+from opp_darts_jax.operations.entries import Entry
+from opp_darts_jax.spaces import darts_skeleton
 from opp_darts_jax.supernet.edges import CellOperation, cell_operations
 from opp_darts_jax.supernet.supernet import Supernet
 
@@ -26,20 +25,20 @@ def supernet_entries(
   order = tuple(space.names if order is None else order)
   for name in order:
     check_choice(f'operation of space {space.name!r}', name, space.names)
-  if space.skeleton != skeleton.DARTS or model.partial is not None:
+  if space.skeleton != darts_skeleton.DARTS or model.partial is not None:
     raise UserError(
       f'This supernet of space {space.name!r} has no names in PyTorch: only '
       'those with the skeleton of DARTS, whose operations see all channels, '
       'have.'
     )
-  names = SKELETONS[space.skeleton]
+  names = space.export()
   masks = space.mask()
   columns = [space.names.index(name) for name in order]
-  yield from names.stem(False)
+  yield from names.stem_names(False)
   plan = space.skeleton.plan(model.layers, model.channels, False)
   for number, part in enumerate(plan):
     prefix = f'cells.{number}'
-    yield from names.inputs(prefix, part, False)
+    yield from names.input_names(prefix, part, False)
     mask_EK = masks[part.kind]
     for o in cell_operations(space, part.kind, part.channels, part.reduction):
       if o.name in order:
@@ -48,7 +47,7 @@ def supernet_entries(
         positions_E = mask_EK[:, before].sum(1)
         path = (part.name, o.name)
         yield from _copies(o, path, f'{prefix}.{names.edge}', positions_E)
-  yield from names.head()
+  yield from names.head_names()
 
 
 def _copies(

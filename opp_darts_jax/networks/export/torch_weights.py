@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.networks.export.entries import Entry
 from opp_darts_jax.networks.export.network_entries import network_entries
 from opp_darts_jax.networks.export.supernet_entries import supernet_entries
 from opp_darts_jax.networks.network import Network
+from opp_darts_jax.operations.entries import Entry
 from opp_darts_jax.supernet.supernet import Supernet
 
 StateDict = Mapping[str, np.ndarray]

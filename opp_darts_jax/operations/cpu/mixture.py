@@ -18,7 +18,6 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.operations.cpu.mixture_primitives import (
   edges_p,
   fused_forms,
@@ -26,11 +25,6 @@ from opp_darts_jax.operations.cpu.mixture_primitives import (
 )
 from opp_darts_jax.operations.norm import Statistics, unbiased
 from opp_darts_jax.operations.operation import Operation, Params
-
-
-def available(*arrays: jax.Array) -> bool:
-  """Whether the kernels can be called on arrays like these, here."""
-  return jax.default_backend() == 'cpu' and native.supports(*arrays)
 
 
 def pack(params: Sequence[Params], copies: tuple[int, ...]) -> jax.Array:

@@ -23,7 +23,7 @@ from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.operations.depthwise import out_size
 from opp_darts_jax.operations.gate import gated_operation
 from opp_darts_jax.operations.operation import Fused, Operation, Params
-from opp_darts_jax.operations.separable import define_primitive
+from opp_darts_jax.operations.primitive import define_by_parts
 
 # As kernels/mixture.h numbers them.
 _KINDS = ('separable', 'max_pool', 'avg_pool', 'identity')
@@ -225,17 +225,17 @@ def _second_order(kernels, parts):
   return lowered
 
 
-edges_p = define_primitive('edge_mixture', None, _shapes, _native)
-_jvp_p = define_primitive(
+edges_p = define_by_parts('edge_mixture', None, _shapes, _native)
+_jvp_p = define_by_parts(
   'edge_mixture_jvp',
   _parts_jvp,
   _jvp_shapes,
   _second_order(_native_jvp, _parts_jvp),
 )
-vjp_p = define_primitive(
+vjp_p = define_by_parts(
   'edge_mixture_vjp', _parts_vjp, _vjp_shapes, _native_vjp
 )
-_vjp_jvp_p = define_primitive(
+_vjp_jvp_p = define_by_parts(
   'edge_mixture_vjp_jvp',
   _parts_vjp_jvp,
   _vjp_shapes,

@@ -72,6 +72,11 @@ def supports(*arrays: jax.Array, library: str = 'first_order') -> bool:
   )
 
 
+def chosen(*arrays: jax.Array) -> bool:
+  """Whether what is traced now shall call the kernels on these arrays."""
+  return jax.default_backend() == 'cpu' and supports(*arrays)
+
+
 @functools.cache
 def available(name: str, dtype: str) -> bool:
   """Whether a library can be called on arrays of a type; builds it, once.

@@ -16,7 +16,6 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.genotypes.genotype import Cell, Edge, Genotype
 from opp_darts_jax.genotypes.published import GENOTYPES
-from opp_darts_jax.networks.export import onnx_skeletons, skeleton_names
 from opp_darts_jax.networks.export.onnx import export_onnx
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.networks.trained import TrainedNetwork
@@ -155,10 +154,6 @@ def test_all_but_noise_are_exported():
   assert set(OPERATIONS) - set(EXPORTED) == {'noise'}
 
 
-def test_whatever_skeleton_has_names_has_nodes():
-  assert set(onnx_skeletons.SKELETONS) == set(skeleton_names.SKELETONS)
-
-
 def test_published_cells_are_all_tested():
   (cases,) = (
     mark.args[1]
@@ -258,7 +253,7 @@ def test_what_is_unknown_to_onnx_is_refused(tmp_path):
   )
   with pytest.raises(UserError, match="'double' cannot be exported to ONNX"):
     export_onnx(trained(cells, space=space), tmp_path / 'network.onnx')
-  skeleton = DARTS.skeleton._replace(auxiliary=False)
+  skeleton = DARTS.skeleton._replace(export=None)
   space = dataclasses.replace(DARTS, name='other', skeleton=skeleton)
   with pytest.raises(UserError, match="'other' cannot be exported to ONNX"):
     export_onnx(trained(SMALL, space=space), tmp_path / 'network.onnx')

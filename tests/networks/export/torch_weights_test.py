@@ -244,7 +244,7 @@ def test_what_has_no_names_is_never_left_out():
       convert({}, Network(cells, 3, 2, 5, space=space))
   with pytest.raises(UserError, match="'double' cannot be exported to PyTorch"):
     torch_weights.supernet_to_torch({}, Supernet(space, 3, 2, 5))
-  skeleton = DARTS.skeleton._replace(auxiliary=False)
+  skeleton = DARTS.skeleton._replace(export=None)
   space = dataclasses.replace(DARTS, name='other', skeleton=skeleton)
   model = Network(published.GENOTYPES['DARTS_V1'], 3, 2, 5, space=space)
   with pytest.raises(UserError, match="space 'other' cannot be exported to Py"):

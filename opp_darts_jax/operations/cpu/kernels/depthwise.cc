@@ -1,7 +1,7 @@
 // The depthwise convolution and its kernel's gradient, for XLA's FFI on CPU.
 
-#include "blocks.h"
 #include "call.h"
+#include "convolve.h"
 
 namespace opp_darts {
 namespace {

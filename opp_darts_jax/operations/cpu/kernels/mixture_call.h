@@ -4,7 +4,7 @@
 #define OPP_DARTS_JAX_KERNELS_MIXTURE_CALL_H_
 
 #include "call.h"
-#include "mixture.h"
+#include "edges.h"
 
 namespace opp_darts {
 

@@ -1,0 +1,137 @@
+// The edges that leave a node, with the operations that are active on them.
+
+#ifndef OPP_DARTS_JAX_KERNELS_EDGES_H_
+#define OPP_DARTS_JAX_KERNELS_EDGES_H_
+
+#include <vector>
+
+#include "mixture.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace opp_darts {
+
+// The K operations of every edge, and where among an edge's weights and moments
+// those of each begin.
+struct Operations {
+  ffi::Span<const int64_t> kinds, repeats, sizes, dilations;
+  int64_t channels;
+  std::vector<int64_t> params, moments;
+
+  Operations(ffi::Span<const int64_t> kinds, ffi::Span<const int64_t> repeats,
+             ffi::Span<const int64_t> sizes,
+             ffi::Span<const int64_t> dilations, int64_t channels)
+      : kinds(kinds), repeats(repeats), sizes(sizes), dilations(dilations),
+        channels(channels) {
+    int64_t param = 0, moment = 0;
+    for (int64_t k = 0; k < count(); ++k) {
+      params.push_back(param);
+      moments.push_back(moment);
+      param += depthwise(k) + repeats[k] * channels * channels;
+      moment += 2 * channels * Norms(kinds[k], repeats[k]);
+    }
+  }
+
+  int64_t count() const { return kinds.size(); }
+  bool shared(int64_t k) const { return kinds[k] != kSeparable; }
+  int64_t depthwise(int64_t k) const {
+    return repeats[k] * sizes[k] * sizes[k] * channels;
+  }
+  template <typename T>
+  Operation<T> Get(int64_t k, const T* edge_params) const {
+    const T* own = edge_params + params[k];
+    return {kinds[k], repeats[k], sizes[k], dilations[k], own,
+            own + depthwise(k)};
+  }
+};
+
+// Edges that leave a node, D of them: active (D, K), weights (D, K), params (D,
+// all the operations' weights).
+template <typename T>
+struct Edges {
+  Mixture<T> mixture;
+  Operations all;
+  int64_t count;
+  const bool* active;
+  const T *weights, *params;
+  int64_t edge_params;
+
+  int64_t size() const { return mixture.out_size(); }
+  bool used(int64_t d, int64_t k) const {
+    return active[d * all.count() + k];
+  }
+  Operation<T> operation(int64_t d, int64_t k) const {
+    return all.Get(k, params + d * edge_params);
+  }
+
+  // Adds what they carry to the nodes that they feed, (D, B, H, W, C). Moments
+  // (D, edge_moments) of all the operations' norms, where they are asked for:
+  // those of what the edges share at the first one. `scratch` holds an output,
+  // and one more for each operation that is shared.
+  void Forward(Results<T> nodes, T* moments, int64_t edge_moments,
+               Array<T> scratch) const {
+    auto run = [&](int64_t d, int64_t k, Array<T> y) {
+      auto pass = mixture.Run(operation(d, k), y, 0);
+      if (moments) {
+        T* to = moments + d * edge_moments + all.moments[k];
+        to = std::copy(pass.mean.begin(), pass.mean.end(), to);
+        std::copy(pass.var.begin(), pass.var.end(), to);
+      }
+      return pass;
+    };
+    // What an edge has alone is added while it is in the caches, from one
+    // place; what all of them share is kept.
+    Array<T> kept = scratch;
+    std::vector<Pass<T>> shared(all.count());
+    for (int64_t k = 0; k < all.count(); ++k) {
+      bool anywhere = false;
+      for (int64_t d = 0; d < count; ++d) anywhere |= used(d, k);
+      if (all.shared(k) && anywhere) shared[k] = run(0, k, kept += size());
+    }
+    for (int64_t d = 0; d < count; ++d) {
+      const Results<T> sum = nodes + d * size();
+      const T* weight = weights + d * all.count();
+      std::vector<std::pair<const Pass<T>*, T>> terms;
+      for (int64_t k = 0; k < all.count(); ++k) {
+        if (all.shared(k) && used(d, k)) {
+          terms.push_back({&shared[k], weight[k]});
+        }
+      }
+      mixture.AddSum(terms, sum);
+      for (int64_t k = 0; k < all.count(); ++k) {
+        if (all.shared(k) || !used(d, k)) continue;
+        const auto pass = run(d, k, scratch);
+        mixture.AddSum({{&pass, weight[k]}}, sum);
+      }
+    }
+  }
+
+  // Of g, what reaches the nodes that they feed: adds what reaches the source to
+  // dx, and adds to dweights and, where they are asked for, dparams. `scratch`
+  // holds an output for each norm of an operation.
+  void Backward(Array<T> g, Results<T> dx, T* dweights, T* dparams,
+                Array<T> scratch) const {
+    for (int64_t k = 0; k < all.count(); ++k) {
+      std::vector<Edge<T>> sharing;
+      for (int64_t d = 0; d < count; ++d) {
+        const int64_t i = d * all.count() + k;
+        if (!used(d, k)) continue;
+        const Edge<T> edge{g + d * size(), weights[i], dweights + i};
+        if (all.shared(k)) {
+          sharing.push_back(edge);
+          continue;
+        }
+        T* own = dparams ? dparams + d * edge_params + all.params[k] : nullptr;
+        mixture.Backward(operation(d, k), {edge}, dx, own,
+                         own ? own + all.depthwise(k) : nullptr, scratch);
+      }
+      if (!sharing.empty()) {
+        mixture.Backward(operation(0, k), sharing, dx, nullptr, nullptr,
+                         scratch);
+      }
+    }
+  }
+};
+
+}  // namespace opp_darts
+
+#endif  // OPP_DARTS_JAX_KERNELS_EDGES_H_

@@ -1,0 +1,54 @@
+"""Searches and trainings of seconds, in this process, for the tests."""
+
+import contextlib
+
+import jax
+
+from opp_darts_jax.config import (
+  DataConfig,
+  ScheduleConfig,
+  SearchConfig,
+  TrainConfig,
+)
+
+# All searches of the tests that have nothing else to say are this one, so that
+# its programs are compiled once: three operations, of which one enters at each
+# epoch of three steps.
+DATA = DataConfig(max_train=96, max_test=40, crop_padding=1, flip=False)
+SEARCH = SearchConfig(
+  space='s3',
+  layers=2,
+  nodes=1,
+  channels=2,
+  epochs=3,
+  batch_size=16,
+  log_steps=2,
+  data=DATA,
+  schedule=ScheduleConfig(stage_epochs=1),
+)
+TRAIN = TrainConfig(
+  layers=2,
+  channels=2,
+  epochs=2,
+  batch_size=16,
+  auxiliary=False,
+  data=DATA,
+)
+PER_EPOCH = 3
+
+
+class KillError(Exception):
+  """Ends a run in the midst of something."""
+
+
+@contextlib.contextmanager
+def quick_compilation():
+  """As the fixture, for those of a whole module."""
+  jax.config.update('jax_disable_most_optimizations', True)
+  yield
+  jax.config.update('jax_disable_most_optimizations', False)
+
+
+def contents(workdir, names=('metrics.jsonl', 'alphas.jsonl')):
+  """What is written in files of a run."""
+  return {name: (workdir / name).read_bytes() for name in names}
