@@ -202,7 +202,9 @@ def _sort(
   return config, workdir, data
 
 
-def _updated(own: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+def _updated(
+  own: Mapping[str, Any], fields: Mapping[str, Any]
+) -> dict[str, Any]:
   """Nested fields, with some in place of their own."""
   updated = dict(own)
   for name, value in fields.items():

@@ -287,7 +287,7 @@ ONE = np.zeros((4, 8, 8), np.uint8)
     (
       (),
       {'epochs': 3},
-      'epochs must be at least 13 for the 8 operations|epoch',
+      'epochs must be at least 15 for the 8 operations',
     ),
     (
       (),
@@ -323,7 +323,6 @@ def test_wrong_arguments_of_a_search(tmp_path, given, fields, sentence):
       {'space': 'nasbench201'},
       "genotype of space 'nasbench201', with the cells cell, got one with",
     ),
-    ({'space': MINE, 'auxiliary': False}, "of space 'mine' 'sep_conv|Unknown"),
   ],
   ids=lambda value: str(value)[:40],
 )
@@ -358,7 +357,18 @@ def test_what_is_no_run_is_refused(found, tmp_path, name):
     odj.load_run(tmp_path)
 
 
-def test_jax_is_left_as_it_was(found):
-  del found
-  assert jax.config.jax_disable_most_optimizations  # The tests' own setting.
-  assert not jax.config.jax_enable_x64
+def test_jax_is_left_as_it_was(arrays, found):
+  before = dict(jax.config.values)
+  odj.search(*arrays, config=found.config, workdir=found.workdir, quiet=True)
+  assert dict(jax.config.values) == before
+
+
+def test_the_images_part_of_a_config_by_its_own_name(arrays, tmp_path):
+  # Refused for what was given, so that nothing has to run.
+  for data in ({'max_train': 20}, odj.DataConfig(max_train=20)):
+    with pytest.raises(
+      odj.UserError, match='at most 10, the number of images of arrays'
+    ):
+      odj.search(
+        *arrays, data=data, space='s3', workdir=tmp_path / 'run', quiet=True
+      )
