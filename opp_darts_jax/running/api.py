@@ -10,7 +10,12 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from opp_darts_jax.config import RunConfig, SearchConfig, TrainConfig
+from opp_darts_jax.config import (
+  DataConfig,
+  RunConfig,
+  SearchConfig,
+  TrainConfig,
+)
 from opp_darts_jax.data import dataset
 from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.errors import UserError
@@ -25,6 +30,7 @@ _NAMES: Mapping[Any, str] = {str: 'text', pathlib.Path: 'a path'}
 
 Path = str | pathlib.Path
 Arrays = tuple[Any, Any]
+Data = ImageData | Arrays | DataConfig | Mapping[str, Any]
 Config = TypeVar('Config', SearchConfig, TrainConfig)
 
 
@@ -32,7 +38,7 @@ def search(
   *given: Any,
   config: SearchConfig | None = None,
   workdir: Path | None = None,
-  data: ImageData | Arrays | None = None,
+  data: Data | None = None,
   space: Space | str | None = None,
   method: Method | str | None = None,
   on_epoch: callbacks.OnEpoch | Iterable[callbacks.OnEpoch] = (),
@@ -52,7 +58,8 @@ def search(
     workdir: folder of the run, made if it is missing; the same call with the
       same workdir goes on where it stopped. None makes a temporary one.
     data: (images, labels), or what `of_arrays` gives; None reads what
-      `config.data` names.
+      `config.data` names. A `DataConfig`, or a dict of its fields, is the
+      config's own field.
     space: what is searched, or its name; None takes `config.space`.
     method: by which, with its schedule around it; None takes those that the
       config names, as does a text, which stands for `config.method`.
@@ -101,7 +108,7 @@ def train(
   config: TrainConfig | None = None,
   workdir: Path | None = None,
   genotype: Genotype | str | None = None,
-  data: ImageData | Arrays | None = None,
+  data: Data | None = None,
   space: Space | str | None = None,
   on_epoch: training.OnEpoch | Iterable[training.OnEpoch] = (),
   signals: bool = False,
@@ -164,10 +171,12 @@ def _sort(
   given: tuple[Any, ...],
   config: Config | None,
   workdir: Path | None,
-  data: ImageData | Arrays | None,
+  data: Data | None,
   fields: dict[str, Any],
 ) -> tuple[Config, Path | None, ImageData | Arrays | None]:
   """(config, workdir, data) of what was given by place and by name."""
+  if isinstance(data, (DataConfig, Mapping)):
+    fields, data = {**fields, 'data': data}, None
   match given:
     case ():
       pass
@@ -193,14 +202,16 @@ def _sort(
   return config, workdir, data
 
 
-def _updated(own: dict[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+def _updated(
+  own: Mapping[str, Any], fields: Mapping[str, Any]
+) -> dict[str, Any]:
   """Nested fields, with some in place of their own."""
   updated = dict(own)
   for name, value in fields.items():
     group = own.get(name)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
       value = dataclasses.asdict(value)
-    if isinstance(group, dict) and isinstance(value, dict):
+    if isinstance(group, dict) and isinstance(value, Mapping):
       value = _updated(group, value)
     updated[name] = value
   return updated

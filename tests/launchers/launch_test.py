@@ -9,6 +9,7 @@ from launched import DATA, launch
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import dataset
 from opp_darts_jax.networks import trained
+from opp_darts_jax.running import sweep_table
 
 SEARCH = (
   *DATA,
@@ -27,6 +28,15 @@ TRAIN = (
   '--config.channels=2',
   '--config.epochs=2',
   '--config.batch_size=32',
+)
+
+
+BENCH = (
+  *DATA,
+  '--config.space=nasbench201',
+  '--config.layers=3',
+  '--config.channels=2',
+  '--config.batch_size=16',
 )
 
 
@@ -148,9 +158,99 @@ def test_dry_run_writes_nothing(tmp_path):
   assert not (tmp_path / 'none').exists()
 
 
+def test_another_space_from_search_to_report(tmp_path, monkeypatch):
+  # Most of the time goes to optimising programs that run once.
+  monkeypatch.setenv('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
+  search, train = tmp_path / 'search', tmp_path / 'train'
+  done = launch(
+    'search',
+    f'--workdir={search}',
+    *BENCH,
+    '--config.epochs=1',
+    '--config.schedule.name=plain',
+  )
+  assert done.returncode == 0, done.stderr
+  assert 'nasbench201: none, skip_connect, nor_conv_1x1' in done.stdout
+  (epoch,) = [
+    r for r in lines(search / 'metrics.jsonl') if r['kind'] == 'epoch'
+  ]
+  genotype = json.loads((search / 'genotype.json').read_text())
+  assert epoch['genotype'] == genotype
+  assert 0 <= epoch['skip_cell'] <= 6
+  (alphas,) = lines(search / 'alphas.jsonl')
+  assert np.shape(alphas['cell']) == (6, 5)
+  # A sweep of such searches has their numbers.
+  found = sweep_table.result('bench', 0, search, None)
+  assert found['skip_cell'] == epoch['skip_cell']
+  done = launch(
+    'train',
+    f'--workdir={train}',
+    f'--config.genotype={search}/genotype.json',
+    *BENCH,
+    '--config.epochs=1',
+  )
+  assert done.returncode == 0, done.stderr
+  results = json.loads((train / 'results.json').read_text())
+  assert results['genotype'] == genotype
+  network = trained.load_network(train)
+  assert network.model.space.name == 'nasbench201'
+  images = dataset.load(DataConfig(max_train=96, max_test=40))
+  predicted = network(images.test.images).argmax(-1)
+  accuracy = (predicted == images.test.labels).mean()
+  np.testing.assert_allclose(accuracy, results['test_accuracy'], rtol=1e-6)
+  done = launch('report', f'--workdir={search},{train}')
+  assert done.returncode == 0, done.stderr
+  for folder in (search, train):
+    for name in ('cell.svg', 'cell.png', 'curves.svg', 'index.html'):
+      assert (folder / 'report' / name).stat().st_size > 500
+
+
+@pytest.mark.parametrize(
+  ('flags', 'sentence'),
+  [
+    (('--config.space=nasbench201',), "of space 'nasbench201', with the cells"),
+    (
+      (
+        '--config.space=nasbench201',
+        '--config.auxiliary=True',
+        '--config.genotype=|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|'
+        'none~2|',
+      ),
+      "networks of space 'nasbench201' have no auxiliary head",
+    ),
+    (('--config.genotype=nope',), "'nope' is neither a readable file nor a"),
+    (('--config.space=s9',), "Unknown search space 's9'; valid are: darts"),
+  ],
+)
+def test_wrong_input_of_a_training(tmp_path, flags, sentence):
+  published = ('--config.genotype=DARTS_V2', f'--workdir={tmp_path}/run')
+  done = launch('train', *published, *DATA, *flags)
+  assert done.returncode == 2
+  assert sentence in ' '.join(done.stderr.split())
+  assert 'Traceback' not in done.stderr
+  assert not (tmp_path / 'run').exists()
+
+
 @pytest.mark.parametrize(
   ('flag', 'sentence', 'code'),
   [
+    (
+      '--config.space=no.py:SPACE',
+      'Could not import no.py, which the search space is to come from',
+      2,
+    ),
+    (
+      '--config.method=nope',
+      "Unknown method 'nope'; valid are: darts, pc_darts, or your own",
+      2,
+    ),
+    (
+      '--config.method=pc_darts(partial=3)',
+      'channels must be a multiple of 3, of which pc_darts',
+      2,
+    ),
+    ('--config.method=pc_darts(x=3)', 'pc_darts takes: partial, warmup', 2),
+    ('--config.schedule.name=no', "Unknown schedule 'no'; valid are: plain", 2),
     ('--config.space=s9', "Unknown search space 's9'; valid are: darts, s1", 2),
     ('--config.batch_size=5000', 'batch_size must be at most', 2),
     ('--config.foo=1', 'The config has no field', 2),

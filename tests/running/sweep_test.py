@@ -148,6 +148,57 @@ def test_search_is_finished_with_the_genotype_of_its_last_epoch(tmp_path):
   assert sweep_table.last_epoch(tmp_path) == lines[-1]
 
 
+@pytest.mark.parametrize('at', [1, 2])
+@pytest.mark.parametrize('changed', [False, True])
+def test_search_that_was_ended_early_is_finished(tmp_path, at, changed):
+  (tmp_path / 'config.json').write_text('{"epochs": 9}')
+  lines = [
+    {'kind': 'epoch', 'epoch': n, 'genotype': {'normal': n}} for n in range(at)
+  ]
+  stop = {'kind': 'stop', 'epoch': at}
+  last = at - 1
+  if changed:  # By its method, which then derived anew.
+    stop['genotype'], last = {'normal': 7}, 7
+
+  def write(lines, genotype):
+    text = ''.join(json.dumps(line) + '\n' for line in lines)
+    (tmp_path / 'metrics.jsonl').write_text(text)
+    (tmp_path / 'genotype.json').write_text(json.dumps({'normal': genotype}))
+
+  write(lines, at - 1)
+  assert sweep_table.last_epoch(tmp_path) is None
+  write([*lines, stop], last)
+  assert sweep_table.last_epoch(tmp_path) == lines[-1]
+  # Before an epoch there are no numbers.
+  write([stop], last)
+  assert sweep_table.last_epoch(tmp_path) is None
+
+
+def test_table_of_spaces_with_other_kinds_of_cells():
+  def run(config, **skips):
+    return {
+      'config': config,
+      'workdir': config,
+      'test_accuracy': 0.5,
+      'eval_accuracy': 0.25,
+      **skips,
+    }
+
+  found = sweep_table.by_config(
+    [
+      run('bench', skip_cell=2),
+      run('bench', skip_cell=3),
+      run('darts', skip_normal=1, skip_reduce=0),
+    ]
+  )
+  assert found['bench']['skip_cell'] == 2.5
+  assert 'skip_normal' not in found['bench']
+  head, bench, darts = map(str.split, sweep_table.table(found).splitlines())
+  assert head[-6:] == ['skips:', 'cell', 'normal', 'reduce', 'best', 'run']
+  assert bench[-5:] == ['0.2500', '2.5', '-', '-', 'bench']
+  assert darts[-4:] == ['-', '1.0', '0.0', 'darts']
+
+
 def test_statistics_and_table():
   def run(config, workdir, test, d_val, skips):
     return {

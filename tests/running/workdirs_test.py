@@ -53,7 +53,19 @@ def test_a_run_of_another_config_is_refused_and_left_alone(tmp_path):
   assert (tmp_path / 'config.json').read_text() == text
 
 
-@pytest.mark.parametrize('content', [b'{"seed": 1', b'', b'\xff\xfe\x00'])
+def test_a_field_that_was_not_there_yet_was_as_by_default(tmp_path):
+  fields = json.loads(json.dumps(dataclasses.asdict(CONFIG)))
+  del fields['method'], fields['data']['workers']
+  (tmp_path / 'config.json').write_text(json.dumps(fields))
+  assert open_workdir(tmp_path, CONFIG) == tmp_path
+  other = dataclasses.replace(CONFIG, method='pc_darts')
+  with pytest.raises(OtherRunError, match='differs in method; choose'):
+    open_workdir(tmp_path, other)
+
+
+@pytest.mark.parametrize(
+  'content', [b'{"seed": 1', b'', b'\xff\xfe\x00', b'[]', b'7']
+)
 def test_a_config_that_is_no_json_is_refused(tmp_path, content):
   (tmp_path / 'config.json').write_bytes(content)
   with pytest.raises(WorkdirError, match='must be a folder .* got: '):
