@@ -63,7 +63,7 @@ def random_state(task, *operations):
     mask=mask_of(task.space, *operations),
     weight_opt=weight_optimizer(task.config.weights).init(weights),
     alpha_opt=alpha_optimizer(task.config.alphas).init(params),
-    own=task.method.init_own(task.space),
+    own=task.method.init_own(task.space, None),
   )
 
 

@@ -56,7 +56,7 @@ def init_state(
     mask=mask,
     weight_opt=weight_optimizer(config.weights).init(weights),
     alpha_opt=alpha_optimizer(config.alphas).init(params),
-    own=task.method.init_own(task.space),
+    own=task.method.init_own(task.space, weights),
   )
 
 

@@ -1,7 +1,8 @@
 """The losses of a search, and their gradients."""
 
+import collections
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -46,7 +47,15 @@ class Task:
 
   def draw(self, state: SearchState, key: jax.Array) -> Draw:
     """By what chance operation weights are taken in the pass of a key."""
-    return Draw(jax.random.fold_in(key, _DRAW), self.progress(state.step))
+    progress = self.progress(state.step)
+    return Draw(jax.random.fold_in(key, _DRAW), progress, self.cells)
+
+  @property
+  def cells(self) -> Mapping[str, int]:
+    """How many cells of each kind the supernet has."""
+    model = self.model
+    plan = model.space.skeleton.plan(model.layers, model.channels, False)
+    return collections.Counter(part.kind for part in plan if part.kind)
 
   def supernet_mask(self, mask: Tables) -> Tables:
     """The mask of the supernet's operations: those beside the space's too."""

@@ -6,7 +6,8 @@ schedule, such as progressive.py, is a function from method to method. Which
 methods of the field need which of these is a table in docs/methods.md.
 """
 
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -43,10 +44,12 @@ class Draw(NamedTuple):
   Attributes:
     key: of this pass alone.
     progress: of the search.
+    cells: how many of each kind the supernet has.
   """
 
   key: jax.Array
   progress: Progress
+  cells: Mapping[str, int] = types.MappingProxyType({})
 
 
 class Gradients(NamedTuple):
@@ -108,7 +111,8 @@ class Method(NamedTuple):
     val_term: (space, parameters, mask, draw) -> what is added to the validation
       loss.
     train_term: the same for the training loss.
-    init_own: space -> what the method keeps beside its parameters, arrays.
+    init_own: (space, weights of the supernet) -> what the method keeps beside
+      its parameters, arrays.
     weight_gradient: (gradients, operation weights, own, draw) -> (training
       loss, `Pass`), the gradient for the weights, and what is kept; None takes
       `gradients.weights` of the operation weights.
@@ -134,7 +138,7 @@ class Method(NamedTuple):
   single_level: bool = False
   val_term: Term = no_term
   train_term: Term = no_term
-  init_own: Callable[[Space], Any] = lambda space: None
+  init_own: Callable[[Space, Any], Any] = lambda space, weights: None
   weight_gradient: Callable[..., tuple[Any, Any, Any]] | None = None
   moves: Callable[[Any, Any], Any] | None = None
   check: Callable[[SearchConfig, Space], None] = lambda config, space: None

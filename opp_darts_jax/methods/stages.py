@@ -38,11 +38,14 @@ class Change(NamedTuple):
     state: to go on with.
     stage: what happened, to be written down; None if nothing did.
     stop: whether the search ends before this epoch.
+    search: to go on with, that the state is of: one of another depth or width,
+      from `Search.resized`; None is the same.
   """
 
   state: SearchState
   stage: Stage | None = None
   stop: bool = False
+  search: 'Search | None' = None
 
 
 class Search(Protocol):
@@ -60,6 +63,11 @@ class Search(Protocol):
 
   def fresh(self, key: jax.Array) -> SearchState:
     """An initial state, every operation with fresh weights."""
+
+  def resized(
+    self, layers: int | None = None, channels: int | None = None
+  ) -> 'Search':
+    """The search with a supernet of another size, whose programs are new."""
 
   def score(
     self, state: SearchState, mask: Mapping[str, np.ndarray], key: jax.Array

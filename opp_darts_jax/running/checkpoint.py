@@ -114,7 +114,8 @@ class Checkpoints:
     whole.
 
     Args:
-      like: by name, arrays, or their shapes, dtypes and shardings.
+      like: arrays, or their shapes, dtypes and shardings; where their form
+        depends on it, a function of what the run knew beside them.
 
     Raises:
       CheckpointError: if it is of another state, or none is whole.
@@ -145,6 +146,8 @@ class Checkpoints:
       'manifest': ocp.args.JsonRestore(),
     }
     known = self._manager.restore(step, args=ocp.args.Composite(**items))
+    if callable(like):
+      like = like(known.progress)
     expected, found = _leaves(like), known.manifest['leaves']
     names = {**expected, **found}
     wrong = [n for n in names if expected.get(n) != found.get(n)]

@@ -25,6 +25,8 @@ from opp_darts_jax.running.metrics import (
 )
 from opp_darts_jax.running.workdirs import open_workdir
 
+Begin = Callable[[Mapping[str, Any]], Any]
+
 
 class Run:
   """An open run; `open_run` makes one.
@@ -52,7 +54,7 @@ class Run:
     checkpoints: Checkpoints,
     interruption: Interruption,
     stack: contextlib.ExitStack,
-    state: Any,
+    begin: Begin,
     zeros: Any,
     quiet: bool = False,
   ) -> None:
@@ -62,10 +64,12 @@ class Run:
     self._checkpoints, self._interruption = checkpoints, interruption
     self._stack, self._zeros = stack, zeros
     self._files: dict[str, JsonLines] = {}
-    saved = checkpoints.restore({'state': state, 'sums': zeros})
+    saved = checkpoints.restore(
+      lambda progress: {'state': begin(progress['known']), 'sums': zeros}
+    )
     if saved is None:
       _check_new(folder)
-      self.state, self.known, self._sizes = state, {}, {}
+      self.state, self.known, self._sizes = begin({}), {}, {}
       self.epoch, self._start = 0, Position(0, zeros, {})
     else:
       at = saved.progress
@@ -210,7 +214,7 @@ def open_run(
   workdir: str | pathlib.Path,
   config: Any,
   per_epoch: int,
-  state: Any,
+  begin: Begin,
   zeros: Any,
   signals: bool = True,
   quiet: bool = False,
@@ -221,7 +225,8 @@ def open_run(
     workdir: a folder; made if it is missing.
     config: of the run.
     per_epoch: steps of an epoch.
-    state: the first one, on the devices.
+    begin: what a run knew beside the state, {} at its beginning, -> a state of
+      its form to begin with, on the devices.
     zeros: the metrics' sums before a step, likewise.
     signals: whether SIGTERM and SIGINT stop the run, instead of what they do
       where it runs: a notebook has handlers of its own.
@@ -244,7 +249,7 @@ def open_run(
       checkpoints,
       interruption,
       stack,
-      state,
+      begin,
       zeros,
       quiet,
     )

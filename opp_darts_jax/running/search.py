@@ -6,33 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from opp_darts_jax import files
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data import dataset
-from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.data.dataset import ImageData
-from opp_darts_jax.data.split import count_batches, halves
 from opp_darts_jax.genotypes.genotype import Genotype
-from opp_darts_jax.methods import growth
 from opp_darts_jax.methods.catalogue import configured_method
-from opp_darts_jax.methods.loss import make_task
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
-from opp_darts_jax.methods.tables import Tables
 from opp_darts_jax.networks.network import count_weights
 from opp_darts_jax.running import callbacks, console, runs
 from opp_darts_jax.running.callbacks import OnEpoch
 from opp_darts_jax.running.devices import Devices
-from opp_darts_jax.running.runs import Run
-from opp_darts_jax.running.search_programs import (
-  Programs,
-  SearchData,
-  make_programs,
-)
+from opp_darts_jax.running.live_search import LiveSearch, prepare
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
@@ -85,10 +73,16 @@ def run_search(
   devices = Devices()
   devices.check(config.batch_size, config.accumulate)
   images = dataset.load(config.data) if data is None else data
-  search = _prepare(config, space, method, images, devices)
+  search = prepare(config, space, method, images, devices)
   zeros = devices.copy(Metrics.zeros())
+
+  def begin(known: Mapping[str, Any]) -> SearchState:
+    nonlocal search
+    search = search.resized(**known.get('size', {}))
+    return search.begin()
+
   with runs.open_run(
-    workdir, config, search.per_epoch, search.begin(), zeros, signals, quiet
+    workdir, config, search.per_epoch, begin, zeros, signals, quiet
   ) as run:
     search.run = run
     files.write_json(run.folder / 'space.json', space.describe())
@@ -98,83 +92,7 @@ def run_search(
     return _run_epochs(search, watchers)
 
 
-@dataclasses.dataclass
-class RunningSearch:
-  """A search as its methods see it (`stages.Search`), and what runs it.
-
-  All but `run` stay the same throughout.
-  """
-
-  config: SearchConfig
-  space: Space
-  method: Method
-  key: jax.Array
-  programs: Programs
-  data: SearchData
-  devices: Devices
-  per_epoch: int
-  run: Run = dataclasses.field(init=False)
-
-  def begin(self) -> SearchState:
-    """The state before the first stage."""
-    state = self.fresh(jax.random.fold_in(self.key, 0))
-    return self.devices.copy(growth.without_operations(state, self.space))
-
-  def fresh(self, key: jax.Array) -> SearchState:
-    """An initial state, every operation with fresh weights."""
-    return self.programs.init(key)
-
-  def score(
-    self, state: SearchState, mask: Mapping[str, np.ndarray], key: jax.Array
-  ) -> float:
-    """The operation loss of what a mask has, over batches of D_train."""
-    batches = self.config.schedule.score_batches or self.per_epoch
-    batches = min(batches, self.per_epoch)
-    total = self.devices.copy(jnp.zeros(()))
-    pace = self.run.pace
-    at = 0
-    while at < batches:
-      self.run.stop_if_asked(int(state.step))
-      size = min(pace.size, batches - at)
-      pace.start()
-      total = self.programs.score(total, state, mask, self.data, key, at, size)
-      total.block_until_ready()
-      pace.finish(size)
-      at += size
-    return float(total) / batches
-
-  def accuracy(self, state: SearchState, tables: Tables | None = None) -> float:
-    """On D_val, with these operation weights instead of the method's."""
-    return float(self.programs.evaluate(state, self.data, tables).accuracy)
-
-
-def _prepare(
-  config: SearchConfig,
-  space: Space,
-  method: Method,
-  images: ImageData,
-  devices: Devices,
-) -> RunningSearch:
-  rows = halves(
-    images.train.labels, config.train_fraction, config.data.split_seed
-  )
-  per_epoch, _ = (
-    count_batches(
-      config.batch_size, len(part), f'images of {images.name} in {half}'
-    )
-    for half, part in zip(('D_train', 'D_val'), rows)
-  )
-  task = make_task(config, space, method, images.num_classes, per_epoch)
-  augmentation = Augmentation.of(images, config.data)
-  programs = make_programs(task, augmentation, images.image_shape, devices)
-  on_device = SearchData(*devices.copy((*images.train, *rows)))
-  key = devices.copy(jax.random.key(config.seed))
-  return RunningSearch(
-    config, space, method, key, programs, on_device, devices, per_epoch
-  )
-
-
-def _run_epochs(search: RunningSearch, watchers: Sequence[OnEpoch]) -> Genotype:
+def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
   """All epochs that are left, or up to where a method or watcher ends them."""
   config, method, run = search.config, search.method, search.run
   state, known = run.state, run.known
@@ -183,14 +101,19 @@ def _run_epochs(search: RunningSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     if 'stopped' in known:
       break
     if not run.within(epoch):
-      state, stage, stop = method.begin_epoch(search, state, epoch, stages)
-      state = search.devices.copy(state)
-      if stop:
+      change = method.begin_epoch(search, state, epoch, stages)
+      state = search.devices.copy(change.state)
+      if isinstance(change.search, LiveSearch):
+        search = change.search
+      if change.stop:
         return _end(search, state, epoch)
-      if stage is not None:
-        stages.append(stage)
+      if change.stage is not None:
+        stages.append(change.stage)
         callbacks.record_stage(stages, epoch * search.per_epoch, run)
-    known = {'stages': [stage._asdict() for stage in stages]}
+    known = {
+      'stages': [stage._asdict() for stage in stages],
+      'size': search.size,
+    }
     state, means = _run_epoch(search, state, epoch, stages, known)
     genotype = method.derive(method, search, state)
     record = callbacks.record_of(
@@ -205,7 +128,7 @@ def _run_epochs(search: RunningSearch, watchers: Sequence[OnEpoch]) -> Genotype:
   return method.derive(method, search, state)
 
 
-def _end(search: RunningSearch, state: SearchState, epoch: int) -> Genotype:
+def _end(search: LiveSearch, state: SearchState, epoch: int) -> Genotype:
   """What a search has found that its method ends before an epoch.
 
   Nothing is saved: the same call again asks the method again.
@@ -218,7 +141,7 @@ def _end(search: RunningSearch, state: SearchState, epoch: int) -> Genotype:
 
 
 def _run_epoch(
-  search: RunningSearch,
+  search: LiveSearch,
   state: SearchState,
   epoch: int,
   stages: Sequence[Stage],
@@ -249,7 +172,7 @@ def _run_epoch(
 
 
 def _plan(
-  search: RunningSearch, images: ImageData, workdir: str | pathlib.Path
+  search: LiveSearch, images: ImageData, workdir: str | pathlib.Path
 ) -> str:
   """What the run will do, in a few lines."""
   config, space, run = search.config, search.space, search.run

@@ -123,7 +123,7 @@ def make_programs(
       key = jax.random.key(i)
       used = tables
       if used is None:
-        chance = Draw(key, task.progress(state.step))
+        chance = Draw(key, task.progress(state.step), task.cells)
         used = task.tables(state.alphas, state.mask, chance)
       return model.apply(
         {'params': state.weights, 'batch_stats': state.batch_stats},

@@ -89,7 +89,13 @@ def run_training(
   training = _prepare(config, data, space or get_space(config.space))
   zeros = training.devices.copy(TrainMetrics.zeros())
   with runs.open_run(
-    workdir, config, training.per_epoch, training.first, zeros, signals, quiet
+    workdir,
+    config,
+    training.per_epoch,
+    lambda known: training.first,
+    zeros,
+    signals,
+    quiet,
   ) as run:
     genotype = training.model.genotype
     files.write_json(run.folder / 'genotype.json', genotype.to_dict())

@@ -85,7 +85,7 @@ def search_of(method, order='first'):
     mask=tiny_search.mask_of(SPACE),
     weight_opt=weight_optimizer(WEIGHTS).init(weights),
     alpha_opt=alpha_optimizer(config.alphas).init(params),
-    own=method.init_own(SPACE),
+    own=method.init_own(SPACE, None),
   )
 
 
@@ -287,7 +287,7 @@ def test_weights_that_may_not_move_stay_to_the_bit(order):
     return jax.tree_util.tree_map_with_path(may, weights)
 
   method = darts()._replace(
-    moves=moves, init_own=lambda space: {'frozen': jnp.array(True)}
+    moves=moves, init_own=lambda space, weights: {'frozen': jnp.array(True)}
   )
   task, state = search_of(method, order)
   # Momentum would move them, too.
@@ -449,7 +449,7 @@ def test_an_epoch_may_not_begin(wrapped):
   search = tiny_search.search_of(SPACE, task.config, fresh=lambda key: state)
   stages, entered = [], []
   for epoch in range(4):
-    state, stage, stop = method.begin_epoch(search, state, epoch, stages)
+    state, stage, stop, _ = method.begin_epoch(search, state, epoch, stages)
     assert stop == (epoch == 3)
     assert state.own == {'epoch': epoch}
     if stage is not None:

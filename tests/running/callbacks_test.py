@@ -301,7 +301,10 @@ def counting(events, found, stop_at=-1):
 
   return darts()._replace(
     name='counting',
-    init_own=lambda space: {'epochs': jnp.int32(0), 'seed': jnp.int32(7)},
+    init_own=lambda space, weights: {
+      'epochs': jnp.int32(0),
+      'seed': jnp.int32(7),
+    },
     begin_epoch=begin_epoch,
     derive=derive,
   )

@@ -1,0 +1,144 @@
+"""A search as its methods see it, and what it runs on."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.data.augment import Augmentation
+from opp_darts_jax.data.dataset import ImageData
+from opp_darts_jax.data.split import count_batches, halves
+from opp_darts_jax.methods import growth
+from opp_darts_jax.methods.loss import make_task
+from opp_darts_jax.methods.method import Method
+from opp_darts_jax.methods.state import SearchState
+from opp_darts_jax.methods.tables import Tables
+from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.search_programs import (
+  Programs,
+  SearchData,
+  make_programs,
+)
+from opp_darts_jax.spaces.space import Space
+
+
+@dataclasses.dataclass
+class LiveSearch:
+  """A search as its methods see it (`stages.Search`), and what runs it.
+
+  All but `run`, which is there once it has begun, stay the same.
+  """
+
+  config: SearchConfig
+  space: Space
+  method: Method
+  key: jax.Array
+  programs: Programs
+  images: ImageData
+  data: SearchData
+  devices: Devices
+  per_epoch: int
+  run: Any = None
+
+  def begin(self) -> SearchState:
+    """The state before the first stage."""
+    state = self.fresh(jax.random.fold_in(self.key, 0))
+    return self.devices.copy(growth.without_operations(state, self.space))
+
+  @property
+  def size(self) -> dict[str, int]:
+    """What `resized` takes to give a search of this size."""
+    return {'layers': self.config.layers, 'channels': self.config.channels}
+
+  def resized(
+    self, layers: int | None = None, channels: int | None = None
+  ) -> 'LiveSearch':
+    """The search with a supernet of another size, whose programs are new."""
+    own = self.config
+    config = dataclasses.replace(
+      own, layers=layers or own.layers, channels=channels or own.channels
+    )
+    if config == own:
+      return self
+    programs = _programs(
+      config,
+      self.space,
+      self.method,
+      self.images,
+      self.per_epoch,
+      self.devices,
+    )
+    return dataclasses.replace(self, config=config, programs=programs)
+
+  def fresh(self, key: jax.Array) -> SearchState:
+    """An initial state, every operation with fresh weights."""
+    return self.programs.init(key)
+
+  def score(
+    self, state: SearchState, mask: Mapping[str, np.ndarray], key: jax.Array
+  ) -> float:
+    """The operation loss of what a mask has, over batches of D_train."""
+    batches = self.config.schedule.score_batches or self.per_epoch
+    batches = min(batches, self.per_epoch)
+    total = self.devices.copy(jnp.zeros(()))
+    pace = self.run.pace
+    at = 0
+    while at < batches:
+      self.run.stop_if_asked(int(state.step))
+      size = min(pace.size, batches - at)
+      pace.start()
+      total = self.programs.score(total, state, mask, self.data, key, at, size)
+      total.block_until_ready()
+      pace.finish(size)
+      at += size
+    return float(total) / batches
+
+  def accuracy(self, state: SearchState, tables: Tables | None = None) -> float:
+    """On D_val, with these operation weights instead of the method's."""
+    return float(self.programs.evaluate(state, self.data, tables).accuracy)
+
+
+def prepare(
+  config: SearchConfig,
+  space: Space,
+  method: Method,
+  images: ImageData,
+  devices: Devices,
+) -> LiveSearch:
+  """The search of a config, ready to run.
+
+  Raises:
+    UserError: if the images do not make a batch of both halves.
+  """
+  rows = halves(
+    images.train.labels, config.train_fraction, config.data.split_seed
+  )
+  per_epoch, _ = (
+    count_batches(
+      config.batch_size, len(part), f'images of {images.name} in {half}'
+    )
+    for half, part in zip(('D_train', 'D_val'), rows)
+  )
+  programs = _programs(config, space, method, images, per_epoch, devices)
+  on_device = SearchData(*devices.copy((*images.train, *rows)))
+  key = devices.copy(jax.random.key(config.seed))
+  return LiveSearch(
+    config, space, method, key, programs, images, on_device, devices, per_epoch
+  )
+
+
+def _programs(
+  config: SearchConfig,
+  space: Space,
+  method: Method,
+  images: ImageData,
+  per_epoch: int,
+  devices: Devices,
+) -> Programs:
+  task = make_task(config, space, method, images.num_classes, per_epoch)
+  augmentation = Augmentation.of(images, config.data)
+  return make_programs(task, augmentation, images.image_shape, devices)

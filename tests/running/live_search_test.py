@@ -1,0 +1,74 @@
+"""Tests of searches whose supernet gets another size on the way."""
+
+import dataclasses
+
+import jax
+import pytest
+import tiny_runs
+
+from opp_darts_jax.methods import growth
+from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.stages import Change, Stage
+from opp_darts_jax.running.search import run_search
+
+SEARCH = dataclasses.replace(
+  tiny_runs.SEARCH,
+  schedule=dataclasses.replace(tiny_runs.SEARCH.schedule, name='plain'),
+)
+DEEPER = 1
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _quick_compilation():
+  with tiny_runs.quick_compilation():
+    yield
+
+
+def deepening(seen):
+  """DARTS, which begins anew with three cells at an epoch."""
+  base = darts()
+
+  def begin_epoch(search, state, epoch, stages):
+    seen.append((epoch, len([n for n in state.weights if 'cell' in n])))
+    if epoch != DEEPER:
+      return base.begin_epoch(search, state, epoch, stages)
+    deep = search.resized(layers=3)
+    assert deep.resized(layers=3) is deep
+    fresh = deep.fresh(jax.random.fold_in(search.key, 3))
+    names = search.space.names
+    grown = growth.grow(fresh, fresh, deep, (), names)
+    grown = grown.replace(step=state.step)
+    return Change(grown, Stage(epoch, names, {}), search=deep)
+
+  return base._replace(name='deepening', begin_epoch=begin_epoch)
+
+
+class KillError(Exception):
+  """Ends a run in an epoch."""
+
+
+def test_a_supernet_that_deepens_and_goes_on(tmp_path):
+  seen = []
+
+  def run(name, **fields):
+    return run_search(
+      SEARCH, tmp_path / name, method=deepening(seen), quiet=True, **fields
+    )
+
+  whole = run('whole')
+  assert seen == [(0, 2), (1, 2), (2, 3)]
+
+  def kill(record):
+    if record.epoch == 2:
+      raise KillError
+
+  with pytest.raises(KillError):
+    run('cut', on_epoch=kill)
+  seen.clear()
+  # The last checkpoint is of the epoch that began with three cells.
+  assert run('cut') == whole
+  assert seen == [(2, 3)]
+  files = ('metrics.jsonl', 'alphas.jsonl')
+  assert tiny_runs.contents(tmp_path / 'cut', files) == tiny_runs.contents(
+    tmp_path / 'whole', files
+  )
