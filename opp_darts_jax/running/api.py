@@ -7,7 +7,7 @@ handlers unless asked for, no settings of JAX.
 import dataclasses
 import pathlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from opp_darts_jax.config import RunConfig, SearchConfig, TrainConfig
@@ -23,6 +23,7 @@ from opp_darts_jax.spaces.space import Space
 
 Path = str | pathlib.Path
 Arrays = tuple[Any, Any]
+Data = ImageData | Arrays | Mapping[str, Any]
 Config = TypeVar('Config', SearchConfig, TrainConfig)
 
 
@@ -30,7 +31,7 @@ def search(
   *given: Any,
   config: SearchConfig | None = None,
   workdir: Path | None = None,
-  data: ImageData | Arrays | None = None,
+  data: Data | None = None,
   space: Space | str | None = None,
   method: Method | str | None = None,
   on_epoch: callbacks.OnEpoch | Iterable[callbacks.OnEpoch] = (),
@@ -49,8 +50,9 @@ def search(
     config: what to do; published settings by default.
     workdir: folder of the run, made if it is missing; the same call with the
       same workdir goes on where it stopped. None makes a temporary one.
-    data: (images, labels), or what `of_arrays` or `load_images` give; None
-      reads what `config.data` names.
+    data: (images, labels), or what `of_arrays` gives; None reads what
+      `config.data` names. A dict is fields of `config.data`, beside images and
+      labels too: `search(images, labels, data={'flip': False})`.
     space: what is searched, or its name; None takes `config.space`.
     method: by which, with its schedule around it; None takes those that the
       config names, as does a text, which stands for `config.method`.
@@ -96,7 +98,7 @@ def train(
   config: TrainConfig | None = None,
   workdir: Path | None = None,
   genotype: Genotype | str | None = None,
-  data: ImageData | Arrays | None = None,
+  data: Data | None = None,
   space: Space | str | None = None,
   on_epoch: training.OnEpoch | Iterable[training.OnEpoch] = (),
   signals: bool = False,
@@ -156,10 +158,12 @@ def _sort(
   given: tuple[Any, ...],
   config: Config | None,
   workdir: Path | None,
-  data: ImageData | Arrays | None,
+  data: Data | None,
   fields: dict[str, Any],
 ) -> tuple[Config, Path | None, ImageData | Arrays | None]:
   """(config, workdir, data) of what was given by place and by name."""
+  if isinstance(data, Mapping):
+    data, fields = None, {**fields, 'data': dict(data)}
   match given:
     case ():
       pass
