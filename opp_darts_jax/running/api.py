@@ -7,7 +7,7 @@ handlers unless asked for, no settings of JAX.
 import dataclasses
 import pathlib
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from opp_darts_jax.config import RunConfig, SearchConfig, TrainConfig
@@ -23,7 +23,7 @@ from opp_darts_jax.spaces.space import Space
 
 Path = str | pathlib.Path
 Arrays = tuple[Any, Any]
-Data = ImageData | Arrays | Mapping[str, Any]
+Data = ImageData | Arrays | dict[str, Any]
 Config = TypeVar('Config', SearchConfig, TrainConfig)
 
 
@@ -162,8 +162,8 @@ def _sort(
   fields: dict[str, Any],
 ) -> tuple[Config, Path | None, ImageData | Arrays | None]:
   """(config, workdir, data) of what was given by place and by name."""
-  if isinstance(data, Mapping):
-    data, fields = None, {**fields, 'data': dict(data)}
+  if isinstance(data, dict):
+    data, fields = None, {**fields, 'data': data}
   match given:
     case ():
       pass
