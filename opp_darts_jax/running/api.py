@@ -59,7 +59,8 @@ def search(
       same workdir goes on where it stopped. None makes a temporary one.
     data: (images, labels), or what `of_arrays` gives; None reads what
       `config.data` names. A `DataConfig`, or a dict of its fields, is the
-      config's own field.
+      config's own field, beside images and labels too:
+      `search(images, labels, data={'flip': False})`.
     space: what is searched, or its name; None takes `config.space`.
     method: by which, with its schedule around it; None takes those that the
       config names, as does a text, which stands for `config.method`.
