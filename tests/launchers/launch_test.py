@@ -34,9 +34,10 @@ TRAIN = (
 BENCH = (
   *DATA,
   '--config.space=nasbench201',
-  '--config.layers=3',
+  '--config.layers=1',
   '--config.channels=2',
   '--config.batch_size=16',
+  '--config.epochs=1',
 )
 
 
@@ -166,7 +167,6 @@ def test_another_space_from_search_to_report(tmp_path, monkeypatch):
     'search',
     f'--workdir={search}',
     *BENCH,
-    '--config.epochs=1',
     '--config.schedule.name=plain',
   )
   assert done.returncode == 0, done.stderr
@@ -187,7 +187,6 @@ def test_another_space_from_search_to_report(tmp_path, monkeypatch):
     f'--workdir={train}',
     f'--config.genotype={search}/genotype.json',
     *BENCH,
-    '--config.epochs=1',
   )
   assert done.returncode == 0, done.stderr
   results = json.loads((train / 'results.json').read_text())
@@ -205,29 +204,19 @@ def test_another_space_from_search_to_report(tmp_path, monkeypatch):
       assert (folder / 'report' / name).stat().st_size > 500
 
 
-@pytest.mark.parametrize(
-  ('flags', 'sentence'),
-  [
-    (('--config.space=nasbench201',), "of space 'nasbench201', with the cells"),
-    (
-      (
-        '--config.space=nasbench201',
-        '--config.auxiliary=True',
-        '--config.genotype=|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|'
-        'none~2|',
-      ),
-      "networks of space 'nasbench201' have no auxiliary head",
-    ),
-    (('--config.genotype=nope',), "'nope' is neither a readable file nor a"),
-    (('--config.space=s9',), "Unknown search space 's9'; valid are: darts"),
-  ],
-)
-def test_wrong_input_of_a_training(tmp_path, flags, sentence):
-  published = ('--config.genotype=DARTS_V2', f'--workdir={tmp_path}/run')
-  done = launch('train', *published, *DATA, *flags)
+def test_a_network_without_an_auxiliary_head(tmp_path):
+  done = launch(
+    'train',
+    f'--workdir={tmp_path}/run',
+    *BENCH,
+    '--config.auxiliary=True',
+    '--config.genotype=|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|',
+  )
   assert done.returncode == 2
-  assert sentence in ' '.join(done.stderr.split())
-  assert 'Traceback' not in done.stderr
+  assert done.stderr.endswith(
+    "error: Expected auxiliary=False: networks of space 'nasbench201' have no "
+    'auxiliary head.\n'
+  )
   assert not (tmp_path / 'run').exists()
 
 
@@ -240,17 +229,10 @@ def test_wrong_input_of_a_training(tmp_path, flags, sentence):
       2,
     ),
     (
-      '--config.method=nope',
-      "Unknown method 'nope'; valid are: darts, pc_darts, or your own",
-      2,
-    ),
-    (
       '--config.method=pc_darts(partial=3)',
       'channels must be a multiple of 3, of which pc_darts',
       2,
     ),
-    ('--config.method=pc_darts(x=3)', 'pc_darts takes: partial, warmup', 2),
-    ('--config.schedule.name=no', "Unknown schedule 'no'; valid are: plain", 2),
     ('--config.space=s9', "Unknown search space 's9'; valid are: darts, s1", 2),
     ('--config.batch_size=5000', 'batch_size must be at most', 2),
     ('--config.foo=1', 'The config has no field', 2),

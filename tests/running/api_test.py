@@ -278,6 +278,12 @@ ONE = np.zeros((4, 8, 8), np.uint8)
     ((), {'space': 's9'}, "Unknown search space 's9'"),
     ((), {'method': odj.darts}, r'a Method or text, got function \(call it'),
     ((), {'method': 'nope'}, "Unknown method 'nope'"),
+    ((), {'method': 'pc_darts(x=3)'}, 'pc_darts takes: partial, warmup_epochs'),
+    (
+      (),
+      {'schedule': {'name': 'no'}},
+      "Unknown schedule 'no'; valid are: plain",
+    ),
     ((), {'on_epoch': 3}, 'on_epoch as a function .* got int'),
     ((), {'on_epoch': [print, 3]}, 'on_epoch as a function .* got int'),
     ((), {'epoch': 3}, 'Unknown config field epoch; valid are: seed, '),
