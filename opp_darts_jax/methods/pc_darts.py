@@ -72,7 +72,7 @@ def pc_darts(partial: int = 4, warmup_epochs: int = 15) -> Method:
     return scores(space, params, mask)
 
   return Method(
-    'pc_darts',
+    f'pc_darts(partial={partial}, warmup_epochs={warmup_epochs})',
     init,
     weights,
     scores,
