@@ -1,4 +1,7 @@
-"""Both layouts compute the same: logits, gradients, running averages."""
+"""Both layouts compute the same: logits, gradients, running averages.
+
+In double precision, so that nothing but rounding far below is let through.
+"""
 
 import dataclasses
 import functools
@@ -11,7 +14,7 @@ import tiny_search
 import toys
 
 from opp_darts_jax.methods.pc_darts import partial_channels
-from opp_darts_jax.operations.cpu import mixture
+from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.spaces.catalogue import SPACES
 from opp_darts_jax.spaces.skeleton import Part
 from opp_darts_jax.supernet.supernet import Supernet
@@ -29,6 +32,12 @@ SPACES_HERE = {
   'toy': toys.TOY,
   'sparse': toys.SPARSE,
 }
+
+
+@pytest.fixture(autouse=True)
+def float64():
+  with jax.enable_x64(True):
+    yield
 
 
 def few_cells(space):
@@ -59,10 +68,11 @@ def network(name, parts):
   mask = {kind: table.at[1:3, -1].set(False) for kind, table in mask.items()}
   numbers = np.random.default_rng(0)
   weights = {
-    kind: jnp.float32(numbers.random(table.shape)) * table
+    kind: jnp.asarray(numbers.random(table.shape)) * table
     for kind, table in mask.items()
   }
   variables = tiny_search.random_variables(model, images, weights, mask)
+  variables = jax.tree.map(lambda t: t.astype(jnp.float64), variables)
   return model, variables, images, weights, mask
 
 
@@ -109,14 +119,12 @@ def batch_gradients(name, parts):
 )
 def test_layouts_agree(name, parts, kernels, monkeypatch):
   if not kernels:
-    monkeypatch.setattr(mixture, 'available', lambda *_: False)
+    monkeypatch.setattr(native, 'chosen', lambda *_: False)
   (grads, (logits, moved)) = one = gradients('loop', name, parts)
   assert np.isfinite(logits).all()
   assert any(jnp.abs(g).max() > 1e-3 for g in jax.tree.leaves(grads[1]))
   jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(
-      a, b, rtol=2e-4, atol=2e-5 * (1 + np.abs(a).max())
-    ),
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10),
     one,
     batch_gradients(name, parts),
   )
