@@ -5,12 +5,12 @@ import sys
 import pytest
 
 from opp_darts_jax import naming
+from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods.catalogue import (
   configured_method,
   get_method,
 )
-from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.spaces.catalogue import get_space
 
