@@ -104,7 +104,8 @@ def test_a_users_own_schedule(folder):
     method='pc_darts(partial=2)',
     schedule=ScheduleConfig('own_file.py:schedule', stage_epochs=7),
   )
-  assert configured_method(config).name == 'slow pc_darts, 7'
+  name = configured_method(config).name
+  assert name == 'slow pc_darts(partial=2, warmup_epochs=15), 7'
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ class Task:
     method: by which.
     model: the supernet, of the space that the method prepares.
     per_epoch: steps of an epoch.
+    cells: how many of each kind the supernet has.
   """
 
   config: SearchConfig
@@ -40,6 +41,7 @@ class Task:
   method: Method
   model: Supernet
   per_epoch: int
+  cells: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
   def progress(self, step: jax.Array) -> Progress:
     """Where a search is after as many steps."""
@@ -49,13 +51,6 @@ class Task:
     """By what chance operation weights are taken in the pass of a key."""
     progress = self.progress(state.step)
     return Draw(jax.random.fold_in(key, _DRAW), progress, self.cells)
-
-  @property
-  def cells(self) -> Mapping[str, int]:
-    """How many cells of each kind the supernet has."""
-    model = self.model
-    plan = model.space.skeleton.plan(model.layers, model.channels, False)
-    return collections.Counter(part.kind for part in plan if part.kind)
 
   def supernet_mask(self, mask: Tables) -> Tables:
     """The mask of the supernet's operations: those beside the space's too."""
@@ -91,7 +86,9 @@ def make_task(
     config.remat,
     method.partial,
   )
-  return Task(config, space, method, model, per_epoch)
+  plan = model.space.skeleton.plan(config.layers, config.channels, False)
+  cells = collections.Counter(part.kind for part in plan if part.kind)
+  return Task(config, space, method, model, per_epoch, cells)
 
 
 def table_loss(
