@@ -41,7 +41,9 @@ class Task:
   method: Method
   model: Supernet
   per_epoch: int
-  cells: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  cells: Mapping[str, int] = dataclasses.field(
+    default_factory=dict, compare=False
+  )
 
   def progress(self, step: jax.Array) -> Progress:
     """Where a search is after as many steps."""
