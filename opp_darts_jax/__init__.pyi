@@ -21,9 +21,14 @@ from .genotypes.published import load_genotype as load_genotype
 from .methods.catalogue import METHODS as METHODS
 from .methods.catalogue import SCHEDULES as SCHEDULES
 from .methods.darts import darts as darts
+from .methods.method import Draw as Draw
+from .methods.method import Gradients as Gradients
 from .methods.method import Method as Method
 from .methods.pc_darts import pc_darts as pc_darts
 from .methods.progressive import progressive as progressive
+from .methods.stages import Change as Change
+from .methods.stages import Stage as Stage
+from .methods.state import SearchState as SearchState
 from .networks.export.onnx import export_onnx as export_onnx
 from .networks.export.torch_weights import (
   network_from_torch as network_from_torch,
@@ -47,3 +52,4 @@ from .spaces.catalogue import get_space as get_space
 from .spaces.skeleton import Part as Part
 from .spaces.skeleton import Skeleton as Skeleton
 from .spaces.space import Space as Space
+from .supernet.partial import PartialChannels as PartialChannels
