@@ -110,10 +110,13 @@ def split_call(what: str, text: str) -> tuple[str, dict[str, Any]]:
 def _module(what: str, place: str) -> Any:
   try:
     if place.endswith('.py'):
-      return _file_module(pathlib.Path(place).expanduser().resolve())
-    with _working_folder_importable():
+      path = pathlib.Path(place).expanduser().resolve()
+      with _importable(str(path.parent)):  # What it imports may lie beside it.
+        return _file_module(path)
+    # A console command does not look for modules where it was called.
+    with _importable(os.getcwd()):
       return importlib.import_module(place)
-  except (ImportError, OSError, ValueError) as error:
+  except (ImportError, OSError, SyntaxError, ValueError) as error:
     raise UserError(
       f'Could not import {place}, which the {what} is to come from: '
       f'{first_line(error)}.'
@@ -140,10 +143,9 @@ def _file_module(path: pathlib.Path) -> Any:
 
 
 @contextlib.contextmanager
-def _working_folder_importable() -> Iterator[None]:
-  """A console command does not look for modules where it was called."""
-  folder = os.getcwd()
-  if folder in sys.path or '' in sys.path:
+def _importable(folder: str) -> Iterator[None]:
+  """Lets modules of a folder be found, after all others."""
+  if folder in sys.path:
     yield
     return
   sys.path.append(folder)

@@ -201,3 +201,17 @@ def test_methods_of_the_package():
     get_method('gdas')
   with pytest.raises(UserError, match='darts takes: none'):
     get_method('darts(partial=2)')
+
+
+def test_a_file_finds_what_lies_beside_it(
+  folder, tmp_path_factory, monkeypatch
+):
+  beside = tmp_path_factory.mktemp('beside')
+  (beside / 'neighbour_of_mine.py').write_text('VALUE = 3\n')
+  (beside / 'mine.py').write_text('from neighbour_of_mine import VALUE\n')
+  (beside / 'broken.py').write_text('VALUE = = 3\n')
+  before = list(sys.path)
+  assert naming.find('number', f'{beside}/mine.py:VALUE', {}) == 3
+  assert sys.path == before
+  with pytest.raises(UserError, match='Could not import .*broken.py'):
+    naming.find('number', f'{beside}/broken.py:VALUE', {})

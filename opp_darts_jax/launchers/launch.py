@@ -109,7 +109,12 @@ def _parse_flags(config: str, argv: list[str]) -> list[str]:
       raise flags.Error(f'Expected only flags, got {rest[1]!r}.')
     return rest
   except AttributeError as error:  # Thus ml_collections names a wrong field.
-    _stop(f'The config has no field {error}; opp_darts_jax/config has all.')
+    name, *hint = str(error.args[0]).splitlines()
+    also = f' ({hint[0].rstrip("?.")}?)' if hint else ''
+    name = name.strip('\'"')
+    _stop(
+      f"The config has no field '{name}'{also}; opp_darts_jax/config has all."
+    )
   except (flags.Error, OSError) as error:
     _stop(str(error))
 

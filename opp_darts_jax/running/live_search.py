@@ -13,6 +13,7 @@ from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.split import count_batches, halves
 from opp_darts_jax.methods import growth
+from opp_darts_jax.methods.check import check_task
 from opp_darts_jax.methods.loss import make_task
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.state import SearchState
@@ -140,5 +141,6 @@ def _programs(
   devices: Devices,
 ) -> Programs:
   task = make_task(config, space, method, images.num_classes, per_epoch)
+  check_task(task)
   augmentation = Augmentation.of(images, config.data)
   return make_programs(task, augmentation, images.image_shape, devices)

@@ -123,7 +123,9 @@ def make_programs(
       key = jax.random.key(i)
       used = tables
       if used is None:
-        chance = Draw(key, task.progress(state.step), task.cells)
+        # Of the epoch whose steps are done.
+        last = jnp.maximum(state.step - 1, 0)
+        chance = Draw(key, task.progress(last), task.cells)
         used = task.tables(state.alphas, state.mask, chance)
       return model.apply(
         {'params': state.weights, 'batch_stats': state.batch_stats},

@@ -22,7 +22,8 @@ from opp_darts_jax.operations.operation import Operation
 from opp_darts_jax.spaces import darts_skeleton
 from opp_darts_jax.spaces.skeleton import Skeleton, SkeletonExport
 
-Candidates = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
+Rows = tuple[tuple[str, ...], ...]
+Candidates = Mapping[str, Rows] | tuple[tuple[str, Rows], ...]
 
 
 def derive_two_edges(
@@ -47,8 +48,8 @@ class Space:
     operations: the candidates, in the column order of the tables.
     graph: of every cell.
     kinds: of cells that are searched, each with a table of its own.
-    candidates: for a kind, the names of the operations that each edge may have,
-      in the order of the edges; a kind that is left out has all on every edge.
+    candidates: {kind: the names of the operations that each edge may have, in
+      the order of the edges}; a kind that is left out has all on every edge.
     skeleton: what puts the cells together.
     derive: (space, {kind: operation weights (E, K)}) -> the genotype that they
       stand for.
@@ -74,6 +75,18 @@ class Space:
   from_text: Callable[[str], Genotype | None] | None = None
 
   def __post_init__(self) -> None:
+    try:
+      listed = {
+        kind: tuple(map(tuple, rows))
+        for kind, rows in dict(self.candidates).items()
+      }
+    except (TypeError, ValueError) as error:
+      raise errors.UserError(
+        f'Expected candidates of space {self.name!r} as {{kind: ((operation, '
+        f'...) of each edge)}}, got {self.candidates!r}.'
+      ) from error
+    # As pairs, so that a space can be hashed.
+    object.__setattr__(self, 'candidates', tuple(listed.items()))
     for name in self.names:
       if self.names.count(name) > 1:
         raise errors.UserError(
@@ -92,8 +105,16 @@ class Space:
           f'Expected edges into every intermediate node of space '
           f'{self.name!r}, got none into node {node}.'
         )
+    plan = self.skeleton.plan(6, 2, False)
+    planned = {part.kind for part in plan if part.kind}
+    if planned != set(self.kinds):
+      raise errors.UserError(
+        f'Expected kinds of space {self.name!r} to be those that its skeleton '
+        f'puts together, {", ".join(sorted(planned))}; got '
+        f'{", ".join(self.kinds)}.'
+      )
     edges = self.graph.num_edges
-    for kind, rows in self.candidates:
+    for kind, rows in listed.items():
       errors.check_choice(f'kind of cell in {self.name!r}', kind, self.kinds)
       if len(rows) != edges:
         raise errors.UserError(

@@ -3,6 +3,8 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 import tiny_runs
 
@@ -40,7 +42,15 @@ def deepening(seen):
     grown = grown.replace(step=state.step)
     return Change(grown, Stage(epoch, names, {}), search=deep)
 
-  return base._replace(name='deepening', begin_epoch=begin_epoch)
+  def weights(space, params, mask, draw):
+    tables = base.weights(space, params, mask, draw)
+    # An epoch that is none would spoil losses, those of evaluation too.
+    inside = draw.progress.epoch < draw.progress.epochs
+    return {k: jnp.where(inside, t, jnp.nan) for k, t in tables.items()}
+
+  return base._replace(
+    name='deepening', begin_epoch=begin_epoch, weights=weights
+  )
 
 
 class KillError(Exception):
@@ -55,7 +65,9 @@ def test_a_supernet_that_deepens_and_goes_on(tmp_path):
       SEARCH, tmp_path / name, method=deepening(seen), quiet=True, **fields
     )
 
-  whole = run('whole')
+  losses = []
+  whole = run('whole', on_epoch=lambda r: losses.append(r.metrics['eval_loss']))
+  assert np.isfinite(losses).all()
   assert seen == [(0, 2), (1, 2), (2, 3)]
 
   def kill(record):

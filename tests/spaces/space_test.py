@@ -195,3 +195,22 @@ def test_custom_edge_lists_are_checked():
   with pytest.raises(errors.UserError, match="in 'mine' 'cell'; valid are: no"):
     space(cell=(edge,) * 5)
   assert space(normal=(edge,) * 5).mask()['reduce'].all()
+
+
+def test_kinds_are_those_of_the_skeleton():
+  with pytest.raises(errors.UserError, match='normal, reduce; got normal'):
+    Space('one', named('sep_conv_3x3'), kinds=('normal',))
+
+
+def test_candidates_may_be_a_dict():
+  graph = CellGraph(nodes=1)
+  rows = (('sep_conv_3x3',), ('skip_connect', 'sep_conv_3x3'))
+  operations = named('skip_connect', 'sep_conv_3x3')
+  by_dict = Space('own', operations, graph, candidates={'normal': rows})
+  assert by_dict == Space(
+    'own', operations, graph, candidates=(('normal', rows),)
+  )
+  assert by_dict.mask()['normal'].tolist() == [[False, True], [True, True]]
+  assert hash(by_dict)
+  with pytest.raises(errors.UserError, match='candidates of space .* as {kind'):
+    Space('own', operations, graph, candidates=rows[1])

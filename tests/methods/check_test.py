@@ -1,0 +1,98 @@
+"""What a user's own records get wrong is told before anything runs."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import pytest
+
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.methods.catalogue import get_method
+from opp_darts_jax.methods.check import check_task
+from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.loss import make_task
+from opp_darts_jax.spaces.catalogue import SPACES
+from opp_darts_jax.spaces.robust import S2
+
+CONFIG = SearchConfig(layers=3, channels=4)
+
+
+def check(space=S2, method=None):
+  check_task(make_task(CONFIG, space, method or darts(), 10, per_epoch=3))
+
+
+@pytest.mark.parametrize('method', ['darts', 'pc_darts(partial=2)'])
+@pytest.mark.parametrize('space', SPACES.values(), ids=list(SPACES))
+def test_what_ships_is_fit(space, method):
+  check(space, get_method(method))
+
+
+@pytest.mark.parametrize(
+  ('fields', 'message'),
+  [
+    (
+      {'weights': lambda space, params, mask, draw: {
+        kind: params[kind].T for kind in space.kinds
+      }},
+      r'weights must give a dict with \(edges, operations\) = \(14, 2\) for '
+      r'each of normal, reduce; got \{normal: \(2, 14\), reduce: \(2, 14\)\}',
+    ),
+    ({'weights': lambda space, params: 0}, 'weights raised TypeError: .* 4 '),
+    ({'weights': lambda *args: jnp.zeros(3)}, r'weights must .* got \(3,\)'),
+    (
+      {'weights': lambda space, params, *args: {'normal': params['normal']}},
+      r'weights must .* got \{normal: \(14, 2\)\}',
+    ),
+    ({'scores': lambda *args: None}, 'scores must give .* got NoneType'),
+    ({'init': lambda key, space: {}}, r'init must give a dict .* got \{\}'),
+    ({'val_term': lambda *args: None}, 'val_term must give a number, got None'),
+    (
+      {'train_term': lambda space, params, *args: params['normal']},
+      r'train_term must give a number, got \(14, 2\)',
+    ),
+  ],
+)  # fmt: skip
+def test_a_method_that_is_unfit(fields, message):
+  with pytest.raises(UserError, match=f"The method 'mine': {message}"):
+    check(method=darts()._replace(name='mine', **fields))
+
+
+@pytest.mark.parametrize(
+  ('fields', 'message'),
+  [
+    ({'norms': lambda stride: 0}, r'as many norms .* 0, .* numbers \[0, 1\]'),
+    ({'norms': 1}, "norms raised TypeError: 'int' object is not callable"),
+    (
+      {'apply': lambda params, x, norm, stride, key: jnp.zeros(2)},
+      r'must give \(2, 6, 5, 8\) of \(2, 6, 5, 8\); got \(2,\)',
+    ),
+    ({'apply': lambda params, x: x}, 'apply raised TypeError: .* 5 were given'),
+    (
+      {'init': lambda key, copies, channels, stride: {'a': jnp.zeros((9, 9))}},
+      r'the copies on their first axes; got \{a: \(9, 9\)\} for 3 copies',
+    ),
+    ({'init': lambda *args: jnp.zeros(3)}, r'a dict of arrays .* got \(3,\)'),
+  ],
+)
+def test_an_operation_that_is_unfit(fields, message):
+  skip, conv = S2.operations
+  own = conv._replace(name='mine', **fields)
+  space = dataclasses.replace(S2, operations=(skip, own))
+  with pytest.raises(UserError, match=f"The operation 'mine', .*{message}"):
+    check(space)
+
+
+def test_stride_2_counts_where_there_is_one():
+  skip, conv = S2.operations
+
+  def apply(params, x, norm, stride, key):
+    return conv.apply(params, x, norm, 1, key)
+
+  own = conv._replace(name='mine', apply=apply)
+  space = dataclasses.replace(S2, operations=(skip, own))
+  with pytest.raises(
+    UserError, match=r"'mine', at stride 2, must give \(2, 3,"
+  ):
+    check(space)
+  bench = SPACES['nasbench201']
+  check(dataclasses.replace(bench, operations=(*bench.operations[:2], own)))
