@@ -14,6 +14,11 @@ from opp_darts_jax.spaces.catalogue import get_space
 NAMES = config_files.names()
 SMALL = [f'{twin}s{i}' for twin in ('', 'darts_') for i in range(1, 5)]
 # Those that train a published cell, and search for none.
+OTHERS = {
+  'nasbench201': ['digits', 'digits_train'],
+  'pc_darts_digits': ['progressive', 'progressive_train'],
+  **{name: ['small', 'small_train'] for name in SMALL},
+}
 TRAINED = {
   'cifar100': ['train'],
   'imagenet': ['train', 'train_linear'],
@@ -23,10 +28,7 @@ TRAINED = {
 PARTS = [
   (name, part)
   for name in NAMES
-  for part in TRAINED.get(
-    name,
-    ['search', 'train', *(['small', 'small_train'] if name in SMALL else [])],
-  )
+  for part in TRAINED.get(name, ['search', 'train', *OTHERS.get(name, [])])
 ]
 
 
@@ -68,11 +70,14 @@ def test_every_part_of_every_config_builds(name, part):
     own = get_space(config.space, config.nodes)
     configured_method(config).check(config, own)
     space = name.removeprefix('darts_')
-    assert config.space == (space if name in SMALL else 'darts')
+    named = name in SMALL or name == 'nasbench201'
+    assert config.space == (space if named else 'darts')
   elif name in TRAINED:
     assert published.load_genotype(config.genotype)
   else:
-    assert config.genotype == f'runs/{name}/search/genotype.json'
+    variant = part.removesuffix('_train')
+    run = f'{name}_{variant}' if variant in ('digits', 'progressive') else name
+    assert config.genotype == f'runs/{run}/search/genotype.json'
 
 
 @pytest.mark.parametrize('name', NAMES)

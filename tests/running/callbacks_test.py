@@ -94,7 +94,7 @@ def test_a_record_says_where_the_search_is(tmp_path):
 def opened(workdir):
   state, zeros = {'w': jnp.zeros(2)}, Metrics.zeros()
   with runs.open_run(
-    workdir, SEARCH, PER_EPOCH, state, zeros, signals=False
+    workdir, SEARCH, PER_EPOCH, lambda known: state, zeros, signals=False
   ) as run:
     yield run
 

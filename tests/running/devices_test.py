@@ -40,7 +40,7 @@ for devices in (Devices(jax.devices()[:1]), Devices()):
   joined = devices.join(np.arange(16))
   assert len(joined.sharding.device_set) == devices.count
   np.testing.assert_array_equal(joined, np.arange(16))
-  run = search._prepare(config, space, darts(), images, devices)
+  run = search.prepare(config, space, darts(), images, devices)
   state, sums = run.programs.init(run.key), devices.copy(Metrics.zeros())
   for count in (3, 17):
     state, sums = run.programs.steps(

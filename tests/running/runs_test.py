@@ -40,7 +40,9 @@ class KillError(Exception):
 def go(workdir, config=Config(), leaves=2, at=None, do=None):
   """A run to the end; before the dispatch of step `at` something is done."""
   first = {'w': jnp.zeros(leaves), 'step': jnp.int32(0)}
-  with runs.open_run(workdir, config, PER_EPOCH, first, ZEROS) as run:
+  with runs.open_run(
+    workdir, config, PER_EPOCH, lambda known: first, ZEROS
+  ) as run:
     notes = run.lines('notes.jsonl')
 
     def dispatch(state, sums, count):
