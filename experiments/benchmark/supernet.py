@@ -208,6 +208,7 @@ def main(argv: list[str]) -> None:
   """Prints and writes a row for each number of operations and mode."""
   del argv
   task, initial, train, val = start(_SIZE.value, len(ENTRY), _LAYOUT.value)
+  model = task.model.clone(compute='')  # Of the images' type, float64 too.
   jax.config.update('jax_enable_compilation_cache', False)
   build_kernels()
   programs = {
@@ -216,9 +217,8 @@ def main(argv: list[str]) -> None:
   with jax.enable_x64(True):
     # A few images: float64 at full size takes tens of gigabytes.
     double = to_double(jax.tree.map(lambda t: t[:8], train))
-    gradients = build_gradients(task.model, double)
+    gradients = build_gradients(model, double)
   rows: list[dict[str, Any]] = []
-  model = task.model
   for count in map(int, _OPS.value):
     state, operations = masked(initial, count)
     peers = {}
