@@ -154,7 +154,10 @@ def move_alphas(task: Task, state: SearchState, grads: Any) -> SearchState:
   updates, alpha_opt = alpha_optimizer(task.config.alphas).update(
     grads, state.alpha_opt, state.alphas, mask=trained
   )
-  alphas = optax.apply_updates(state.alphas, updates)
+  moved = optax.apply_updates(state.alphas, updates)
+  # Moments would move on what was trained until now. The updates are not masked
+  # instead: sums and products of active alphas would round otherwise.
+  alphas = jax.tree.map(jnp.where, trained, moved, state.alphas)
   return state.replace(alphas=alphas, alpha_opt=alpha_opt)
 
 

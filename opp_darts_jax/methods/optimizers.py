@@ -42,17 +42,14 @@ def zero_where_not(mask: Any, tree: Any) -> Any:
 def alpha_optimizer(
   config: AlphaOptimizerConfig,
 ) -> optax.GradientTransformationExtraArgs:
-  """Adam with coupled weight decay that leaves inactive alphas untouched."""
-  adam = optax.chain(
+  """Adam with coupled weight decay that leaves inactive alphas untouched.
+
+  Moments of alphas that were active may still move them: whoever applies the
+  updates keeps what is inactive.
+  """
+  return optax.chain(
     optax.add_decayed_weights(config.weight_decay),
     mask_inactive(),
     optax.scale_by_adam(config.b1, config.b2),
     optax.scale_by_learning_rate(config.learning_rate),
   )
-
-  def update(updates, state, params=None, *, mask, **extra):
-    updates, state = adam.update(updates, state, params, mask=mask, **extra)
-    # Moments would move on alphas that were active until now.
-    return zero_where_not(mask, updates), state
-
-  return optax.GradientTransformationExtraArgs(adam.init, update)

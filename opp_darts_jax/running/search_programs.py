@@ -71,7 +71,6 @@ def make_programs(
     devices: over which batches are divided.
   """
   size = task.config.batch_size
-  model = task.model
   mask = jax.tree.map(jnp.asarray, task.space.mask())
 
   def draw(data, rows, order, position, key):
@@ -116,6 +115,25 @@ def make_programs(
 
     return jax.lax.fori_loop(first, first + count, body, total)
 
+  compile_with = functools.partial(
+    jax.jit,
+    compiler_options=_compiler_options(jax.default_backend()),
+    out_shardings=devices.copied,
+  )
+  return Programs(
+    compile_with(init),
+    compile_with(steps, donate_argnums=0),
+    compile_with(score),
+    compile_with(_evaluator(task, augmentation, devices)),
+  )
+
+
+def _evaluator(
+  task: Task, augmentation: Augmentation, devices: Devices
+) -> Callable[..., Evaluation]:
+  """`Programs.evaluate`, to be compiled."""
+  model = task.model
+
   def evaluate(state, data, tables=None):
     whole = task.supernet_mask(state.mask)
 
@@ -141,22 +159,12 @@ def make_programs(
       data.images,
       data.labels,
       data.val_rows,
-      size,
+      task.config.batch_size,
       augmentation,
       model.classes,
     )
 
-  compile_with = functools.partial(
-    jax.jit,
-    compiler_options=_compiler_options(jax.default_backend()),
-    out_shardings=devices.copied,
-  )
-  return Programs(
-    compile_with(init),
-    compile_with(steps, donate_argnums=0),
-    compile_with(score),
-    compile_with(evaluate),
-  )
+  return evaluate
 
 
 def _compiler_options(backend: str) -> dict[str, Any]:

@@ -492,3 +492,17 @@ def test_derivation_may_evaluate():
   genotype = method.derive(method, search, state)
   assert len(asked) == 8
   assert [e.operation for e in genotype['normal'].edges] == ['skip_connect'] * 2
+
+
+def test_alphas_that_become_inactive_rest_at_once():
+  # Adam's moments would move them on for many steps.
+  task, state = search_of(darts())
+  state, _ = stepped(task, state)
+  column = jnp.arange(len(SPACE.names)) > 0
+  mask = {kind: table & column for kind, table in state.mask.items()}
+  after, _ = stepped(task, state.replace(mask=mask))
+  for kind, table in mask.items():
+    assert not np.asarray(table).all()
+    np.testing.assert_array_equal(
+      np.asarray(after.alphas[kind] != state.alphas[kind]), table
+    )

@@ -81,18 +81,6 @@ def test_moments_of_inactive_alphas_stay_zero():
     np.testing.assert_array_equal(leaf != 0, mask)
 
 
-def test_alphas_that_become_inactive_rest_at_once():
-  # Adam's moments would move them on for many steps.
-  optimizer = optimizers.alpha_optimizer(AlphaOptimizerConfig())
-  start = some_tables()
-  everything = jax.tree.map(jnp.ones_like, MASK)
-  state = optimizer.init(start)
-  _, state = optimizer.update(some_tables(1), state, start, mask=everything)
-  updates, _ = optimizer.update(some_tables(2), state, start, mask=MASK)
-  for cell, mask in MASK.items():
-    np.testing.assert_array_equal(updates[cell] != 0, mask)
-
-
 def test_weight_optimizer_clips_decays_and_remembers():
   config = WeightOptimizerConfig(momentum=0.5, weight_decay=0.1, clip_norm=5.0)
   optimizer = optimizers.weight_optimizer(config)
