@@ -109,7 +109,7 @@ class Space:
     planned = {part.kind for part in plan if part.kind}
     if not planned <= set(self.kinds):
       raise errors.UserError(
-        f'Expected kinds of space {self.name!r} to have those that its skeleton '
+        f'Expected kinds of space {self.name!r} to have all that its skeleton '
         f'puts together, {", ".join(sorted(planned))}; got '
         f'{", ".join(self.kinds)}.'
       )
