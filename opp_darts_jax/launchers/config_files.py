@@ -19,6 +19,22 @@ def config_dict(config: Any) -> ml_collections.ConfigDict:
   return ml_collections.ConfigDict(dataclasses.asdict(config))
 
 
+def plain_twin(
+  config: ml_collections.ConfigDict, name: str
+) -> ml_collections.ConfigDict:
+  """The config, changed to plain DARTS: no stages, and a folder of its own.
+
+  Args:
+    config: of a search, or of the training of what one finds.
+    name: of the twin.
+  """
+  if 'schedule' in config:
+    config.schedule.name = 'plain'
+  else:
+    config.genotype = f'runs/{name}/search/genotype.json'
+  return config
+
+
 def names() -> list[str]:
   """The names of the configs that come with the package."""
   return sorted(

@@ -7,14 +7,10 @@ Expect the time that cifar10 takes.
 
 import ml_collections
 
+from opp_darts_jax.launchers.config_files import plain_twin
 from opp_darts_jax.launchers.configs import cifar10
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:
   """As in cifar10, with all operations from the first epoch on."""
-  config = cifar10.get_config(part)
-  if 'schedule' in config:
-    config.schedule.name = 'plain'
-  else:
-    config.genotype = 'runs/darts_cifar10/search/genotype.json'
-  return config
+  return plain_twin(cifar10.get_config(part), 'darts_cifar10')

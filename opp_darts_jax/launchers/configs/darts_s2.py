@@ -7,14 +7,10 @@ Expect the time that s2 takes; what 'small' gave is told there.
 
 import ml_collections
 
+from opp_darts_jax.launchers.config_files import plain_twin
 from opp_darts_jax.launchers.configs import s2
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:
   """As in s2, with all operations from the first epoch on."""
-  config = s2.get_config(part)
-  if 'schedule' in config:
-    config.schedule.name = 'plain'
-  else:
-    config.genotype = 'runs/darts_s2/search/genotype.json'
-  return config
+  return plain_twin(s2.get_config(part), 'darts_s2')

@@ -17,13 +17,18 @@ from opp_darts_jax.launchers.configs import cifar10, cifar10_small
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:
   """As in cifar10 or, for 'small' and 'small_train', cifar10_small."""
+  return on_space('s1', part)
+
+
+def on_space(space: str, part: str) -> ml_collections.ConfigDict:
+  """The same for any of the small spaces, whose configs have its name."""
   parts = ('search', 'train', 'small', 'small_train')
   check_choice('part of the config', part, parts)
   base = cifar10_small if part.startswith('small') else cifar10
   part = part.removeprefix('small').removeprefix('_') or 'search'
   config = base.get_config(part)
   if part == 'train':
-    config.genotype = 'runs/s1/search/genotype.json'
+    config.genotype = f'runs/{space}/search/genotype.json'
   else:
-    config.space = 's1'
+    config.space = space
   return config

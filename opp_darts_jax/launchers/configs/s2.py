@@ -13,19 +13,9 @@ after the first one and none later. That is too short to collapse.
 
 import ml_collections
 
-from opp_darts_jax.errors import check_choice
-from opp_darts_jax.launchers.configs import cifar10, cifar10_small
+from opp_darts_jax.launchers.configs import s1
 
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:
   """As in cifar10 or, for 'small' and 'small_train', cifar10_small."""
-  parts = ('search', 'train', 'small', 'small_train')
-  check_choice('part of the config', part, parts)
-  base = cifar10_small if part.startswith('small') else cifar10
-  part = part.removeprefix('small').removeprefix('_') or 'search'
-  config = base.get_config(part)
-  if part == 'train':
-    config.genotype = 'runs/s2/search/genotype.json'
-  else:
-    config.space = 's2'
-  return config
+  return s1.on_space('s2', part)
