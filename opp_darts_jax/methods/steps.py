@@ -39,6 +39,9 @@ def search_step(
   def alphas_move(state):
     return alpha_step(task, state, *args, alpha_key)
 
+  def alphas_rest(state):
+    return state, _no_pass(state)
+
   def weights_move(state):
     return weight_step(task, state, *args, weight_key)
 
@@ -59,9 +62,9 @@ def search_step(
     )
   elif method.weights_first:
     state, train_pass = weights_move(state)
-    state, val_pass = _if_trained(task, state, alphas_move)
+    state, val_pass = _if_trained(task, state, alphas_move, alphas_rest)
   else:
-    state, val_pass = _if_trained(task, state, alphas_move)
+    state, val_pass = _if_trained(task, state, alphas_move, alphas_rest)
     state, train_pass = weights_move(state)
   metrics = Metrics(
     train_pass.loss, train_pass.accuracy, val_pass.loss, val_pass.accuracy
@@ -145,18 +148,13 @@ def _single_level_step(
 ) -> tuple[SearchState, Pass]:
   """Weights and parameters move at once, down one loss."""
 
-  def alphas_move(state, grads):
-    if task.method.trains_alphas is None:
-      return move_alphas(task, state, grads)
-    return jax.lax.cond(
-      task.method.trains_alphas(task.progress(state.step)),
-      lambda state: move_alphas(task, state, grads),
-      lambda state: state,
-      state,
-    )
-
   def move(state, grads):
-    moved = alphas_move(state, grads[1])
+    moved = _if_trained(
+      task,
+      state,
+      lambda state: move_alphas(task, state, grads[1]),
+      lambda state: state,
+    )
     return move_weights(task, learning_rate, moved, grads[0])
 
   term = task.method.train_term
@@ -166,15 +164,16 @@ def _single_level_step(
 def _if_trained(
   task: Task,
   state: SearchState,
-  alphas_move: Callable[[SearchState], tuple[SearchState, Pass]],
-) -> tuple[SearchState, Pass]:
-  """The alpha step, unless the method lets the parameters rest now."""
+  move: Callable[[SearchState], Any],
+  rest: Callable[[SearchState], Any],
+) -> Any:
+  """What moves the parameters or, while the method lets them rest, `rest`."""
   if task.method.trains_alphas is None:
-    return alphas_move(state)
+    return move(state)
   return jax.lax.cond(
     task.method.trains_alphas(task.progress(state.step)),
-    alphas_move,
-    lambda state: (state, _no_pass(state)),
+    move,
+    rest,
     state,
   )
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from opp_darts_jax.operations.depthwise import out_size
 from opp_darts_jax.operations.norm import Measured, Normalised
 from opp_darts_jax.operations.onnx_graph import Graph
 from opp_darts_jax.operations.torch_names import TorchNames
@@ -111,4 +112,4 @@ def no_weights(
 
 def halved(size: Size, stride: int) -> Size:
   """The (H, W) that a stride leaves, rounded up."""
-  return -(-size[0] // stride), -(-size[1] // stride)
+  return out_size(size[0], stride), out_size(size[1], stride)
