@@ -1,11 +1,17 @@
 """Configs from nested mappings, checked field by field."""
 
 import dataclasses
+import json
 import typing
 from collections.abc import Mapping
 from typing import Any
 
 from opp_darts_jax.errors import UserError
+
+
+def as_json(config: Any) -> dict[str, Any]:
+  """The nested fields of a dataclass, as JSON gives them back."""
+  return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def from_dict(cls: Any, fields: Mapping[str, Any], prefix: str = '') -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from opp_darts_jax import files
 from opp_darts_jax.config import SearchConfig, TrainConfig, first_house
+from opp_darts_jax.config.fields import as_json
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.stages import Stage
@@ -85,7 +86,7 @@ def load_run(
   workdir = pathlib.Path(workdir)
   found = _json(workdir, 'config.json')
   kind: Any = TrainConfig if 'genotype' in found else SearchConfig
-  defaults = json.loads(json.dumps(dataclasses.asdict(kind())))
+  defaults = as_json(kind())
   config = kind.from_dict(first_house.as_of_now(found, defaults))
   genotype = Genotype.from_dict(_json(workdir, 'genotype.json'))
   lines = files.read_lines(workdir / METRICS)

@@ -1,7 +1,6 @@
 """The folder of a run: made, locked, and refused if another run is in it."""
 
 import contextlib
-import dataclasses
 import json
 import pathlib
 import tempfile
@@ -13,6 +12,7 @@ import jax
 
 from opp_darts_jax import files
 from opp_darts_jax.config import first_house
+from opp_darts_jax.config.fields import as_json
 from opp_darts_jax.errors import (
   OtherRunError,
   WorkdirError,
@@ -68,7 +68,7 @@ def open_workdir(
 def _check_config(workdir: pathlib.Path, config: Any) -> None:
   """Writes `config.json`, or compares the one that is there."""
   path = workdir / 'config.json'
-  fields = json.loads(json.dumps(dataclasses.asdict(config)))
+  fields = as_json(config)
   try:
     if not path.exists():
       files.write_json(path, fields)
@@ -78,7 +78,7 @@ def _check_config(workdir: pathlib.Path, config: Any) -> None:
       raise ValueError(f'{path.name} holds no fields')
   except (OSError, ValueError) as error:  # Not JSON, or not even text.
     raise _unusable(workdir, error) from error
-  defaults = json.loads(json.dumps(dataclasses.asdict(type(config)())))
+  defaults = as_json(type(config)())
   found = first_house.as_of_now(found, defaults)
   changed = sorted(_flatten(found) ^ _flatten(fields))
   if changed:
