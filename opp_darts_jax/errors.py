@@ -6,6 +6,7 @@ waits for a person.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class UserError(ValueError):
@@ -74,6 +75,14 @@ def check_choice(what: str, value: object, choices: Iterable[object]) -> None:
   if value not in choices:
     valid = ', '.join(str(choice) for choice in choices)
     raise UserError(f'Unknown {what} {value!r}; valid are: {valid}.')
+
+
+def described(value: Any) -> str:
+  """What was given, for a message."""
+  if isinstance(value, (tuple, list)):
+    return f'a {type(value).__name__} of {len(value)}'
+  call = ' (call it to make one)' if callable(value) else ''
+  return f'{type(value).__name__}{call}'
 
 
 def first_line(error: BaseException) -> str:

@@ -60,6 +60,22 @@ def define_config(default: str) -> flags.FlagHolder[ml_collections.ConfigDict]:
   return config
 
 
+def define_dry_run() -> flags.FlagHolder[bool]:
+  """Defines `--dry_run`, without which `--workdir` must be given."""
+  dry_run = flags.DEFINE_bool(
+    'dry_run',
+    False,
+    'Say what would be done, and write a contact sheet of the images into the '
+    'workdir, or the current folder; do nothing else.',
+  )
+  flags.register_multi_flags_validator(
+    ['workdir', 'dry_run'],
+    lambda values: bool(values['workdir']) or values['dry_run'],
+    '--workdir must have a value, the folder of the run.',
+  )
+  return dry_run
+
+
 def keep_programs() -> None:
   """Keeps compiled programs: the next run of the same shapes starts at once.
 

@@ -2,7 +2,8 @@
 
   opp-darts search --config=digits --workdir=runs/digits/search
 
-The same command goes on where the run stopped.
+The same command goes on where the run stopped. With --dry_run it says what it
+would do, and shows the images as the network will see them.
 """
 
 from absl import flags
@@ -10,13 +11,14 @@ from absl import flags
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.launchers import launch
 from opp_darts_jax.running import devices
-from opp_darts_jax.running.search import run_search
+from opp_darts_jax.running.search import dry_run, run_search
 
 _DEFAULT = 'digits'
 _CONFIG = launch.define_config(_DEFAULT)
 _WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'Folder of the run; a run in it is continued.', required=True
+  'workdir', None, 'Folder of the run; a run in it is continued.'
 )
+_DRY_RUN = launch.define_dry_run()
 _DISTRIBUTED = flags.DEFINE_bool(
   'distributed', False, 'Be one of several processes, one a machine.'
 )
@@ -27,7 +29,11 @@ def main() -> None:
   if _DISTRIBUTED.value:
     devices.distribute()
   config = SearchConfig.from_dict(_CONFIG.value.to_dict())
-  run_search(config, _WORKDIR.value)
+  if _DRY_RUN.value:
+    print(dry_run(config, _WORKDIR.value or '.'))
+  else:
+    assert _WORKDIR.value  # Or the flags would not be valid.
+    run_search(config, _WORKDIR.value)
 
 
 if __name__ == '__main__':

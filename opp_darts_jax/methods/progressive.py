@@ -6,6 +6,7 @@ last, and between them always the candidate with the largest operation loss. It
 goes around any method.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -149,8 +150,7 @@ def entering(
   entered: list[str] = []
   for name in ranked:
     entered.append(name)
-    mask = space.mask([*active, *entered])
-    if all(space.reachable(mask_EK) for mask_EK in mask.values()):
+    if _reaches(space, [*active, *entered]):
       break
   return tuple(entered)
 
@@ -171,18 +171,42 @@ def stage_begins(
 def check_length(
   config: SearchConfig, space: Space, schedule: ScheduleConfig
 ) -> None:
-  """Raises `UserError` if the search ends before every operation entered."""
+  """Raises `UserError` if the search may end before every operation entered.
+
+  Where edges differ in what they may have, the first stage takes several: how
+  many depends on the losses, and it is never fewer than reach every node.
+  """
   order = schedule.order
   if order and sorted(order) != sorted(space.names):
     raise UserError(
       f'schedule.order must list each operation of space {space.name!r} '
       f'once ({", ".join(space.names)}); got {", ".join(order)}.'
     )
-  stages = len(space.operations)
-  least = (stages - 1) * schedule.stage_epochs + 1
+  count = len(space.operations)
+  later = count - _first_entries(space, schedule)
+  least = later * schedule.stage_epochs + 1
   if config.epochs < least:
     raise UserError(
-      f'epochs must be at least {least} for the {stages} operations of space '
+      f'epochs must be at least {least} for the {count} operations of space '
       f'{space.name!r} to enter, one every {schedule.stage_epochs} '
       f'epochs (schedule.stage_epochs); got {config.epochs}.'
     )
+
+
+def _first_entries(space: Space, schedule: ScheduleConfig) -> int:
+  """How many operations enter at the first stage, at least."""
+  names = candidates(space, schedule, ())
+  if schedule.selection == 'fixed':
+    return len(entering(space, (), names))
+  sizes = (
+    size
+    for size in range(1, len(names))
+    for chosen in itertools.combinations(names, size)
+    if _reaches(space, chosen)
+  )
+  return next(sizes, len(names))
+
+
+def _reaches(space: Space, active: Sequence[str]) -> bool:
+  """Whether signal gets to every node of every kind of cell."""
+  return all(space.reachable(mask) for mask in space.mask(active).values())

@@ -18,7 +18,7 @@ from opp_darts_jax.config import (
 )
 from opp_darts_jax.data import dataset
 from opp_darts_jax.data.dataset import ImageData
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.errors import UserError, described
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.running import callbacks, training
@@ -82,7 +82,6 @@ def search(
   )
   _check('space', space, Space, str)
   _check('method', method, Method, str)
-  watchers = _watchers(on_epoch)
   if isinstance(space, str):
     config, space = dataclasses.replace(config, space=space), None
   if isinstance(method, str):
@@ -95,7 +94,7 @@ def search(
     data=images,
     space=space,
     method=method,
-    on_epoch=watchers,
+    on_epoch=on_epoch,
     signals=signals,
     quiet=quiet,
   )
@@ -145,7 +144,6 @@ def train(
   )
   _check('space', space, Space, str)
   _check('genotype', genotype, Genotype, str)
-  watchers = _watchers(on_epoch)
   if isinstance(genotype, str):
     config, genotype = dataclasses.replace(config, genotype=genotype), None
   if isinstance(space, str):
@@ -158,7 +156,7 @@ def train(
     data=images,
     genotype=genotype,
     space=space,
-    on_epoch=watchers,
+    on_epoch=on_epoch,
     signals=signals,
     quiet=quiet,
   )
@@ -231,7 +229,7 @@ def _images(
   else:
     raise UserError(
       'Expected data as (images, labels), or what of_arrays gives, got '
-      f'{_described(data)}.'
+      f'{described(data)}.'
     )
   source = dataclasses.replace(config.data, source=images.name)
   return images, dataclasses.replace(config, data=source)
@@ -243,29 +241,7 @@ def _check(what: str, value: Any, *kinds: type) -> None:
     names = ' or '.join(
       _NAMES.get(kind, f'a {kind.__name__}') for kind in kinds
     )
-    raise UserError(f'Expected {what} as {names}, got {_described(value)}.')
-
-
-def _described(value: Any) -> str:
-  """What was given, for a message."""
-  if isinstance(value, (tuple, list)):
-    return f'a {type(value).__name__} of {len(value)}'
-  call = ' (call it to make one)' if callable(value) else ''
-  return f'{type(value).__name__}{call}'
-
-
-def _watchers(on_epoch: Any) -> list[Any]:
-  watchers = [on_epoch] if callable(on_epoch) else on_epoch
-  if not isinstance(watchers, Iterable):
-    watchers = [watchers]
-  watchers = list(watchers)
-  for watcher in watchers:
-    if not callable(watcher):
-      raise UserError(
-        "Expected on_epoch as a function of an epoch's record, or several, "
-        f'got {_described(watcher)}.'
-      )
-  return watchers
+    raise UserError(f'Expected {what} as {names}, got {described(value)}.')
 
 
 def _folder(workdir: Path | None) -> pathlib.Path:

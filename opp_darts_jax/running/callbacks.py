@@ -5,13 +5,14 @@ are the same kind.
 """
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from opp_darts_jax import files
+from opp_darts_jax.errors import UserError, described
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import SearchState
@@ -49,6 +50,24 @@ class EpochRecord(NamedTuple):
 
 # It may end the search after this epoch, by returning True.
 OnEpoch = Callable[[EpochRecord], bool | None]
+
+
+def watchers_of(on_epoch: Any) -> list[Callable[[Any], Any]]:
+  """What a caller gave as `on_epoch`, one function or several, as a list.
+
+  Raises:
+    UserError: if one of them cannot be called.
+  """
+  if callable(on_epoch) or not isinstance(on_epoch, Iterable):
+    on_epoch = [on_epoch]
+  watchers = list(on_epoch)
+  for watcher in watchers:
+    if not callable(watcher):
+      raise UserError(
+        "Expected on_epoch as a function of an epoch's record, or several, "
+        f'got {described(watcher)}.'
+      )
+  return watchers
 
 
 def record_of(

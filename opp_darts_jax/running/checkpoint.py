@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Self
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers as policies
 
 from opp_darts_jax.errors import CheckpointError, WriteError, first_line
 
@@ -33,7 +32,7 @@ class Restored(NamedTuple):
 class Checkpoints:
   """The checkpoints under a run's workdir; a context manager.
 
-  The newest `KEPT` are kept, and the one of the best accuracy.
+  The newest `KEPT` are kept.
 
   Args:
     workdir: of the run; they lie in its folder `checkpoints`.
@@ -45,17 +44,10 @@ class Checkpoints:
   ) -> None:
     self._folder = (workdir / FOLDER).absolute()
     self._say = say
-    best = policies.BestN(
-      get_metric_fn=lambda metrics: metrics['accuracy'],
-      n=1,
-      keep_checkpoints_without_metrics=False,
-    )
-    latest = policies.LatestN(KEPT)
     self._manager = ocp.CheckpointManager(
       self._folder,
       options=ocp.CheckpointManagerOptions(
-        preservation_policy=policies.AnyPreservationPolicy([latest, best]),
-        cleanup_tmp_directories=True,
+        max_to_keep=KEPT, cleanup_tmp_directories=True
       ),
     )
 
@@ -69,20 +61,13 @@ class Checkpoints:
       if error is None:
         raise self._write_error(failure) from failure
 
-  def save(
-    self,
-    step: int,
-    state: Any,
-    progress: Mapping[str, Any],
-    accuracy: float | None = None,
-  ) -> None:
+  def save(self, step: int, state: Any, progress: Mapping[str, Any]) -> None:
     """Saves the state after `step` steps, in the background.
 
     Args:
       step: of the run; nothing is written if this step is there already.
       state: pytrees of arrays by name.
       progress: what JSON can hold.
-      accuracy: by which the best one is kept; None is never the best.
 
     Raises:
       WriteError: if it, or the one before, could not be written.
@@ -97,7 +82,6 @@ class Checkpoints:
     try:
       self._manager.save(
         step,
-        metrics=None if accuracy is None else {'accuracy': accuracy},
         args=ocp.args.Composite(
           state=ocp.args.StandardSave(_without_nothing(state)),
           progress=ocp.args.JsonSave(dict(progress)),

@@ -57,6 +57,15 @@ class Pace:
       self.size = max(1, min(fits, 2 * size))
 
 
+def check_finite(what: str, loss: float) -> None:
+  """Raises `DivergedError` unless a loss is a finite number."""
+  if not math.isfinite(loss):
+    raise DivergedError(
+      f'The {what} must be finite, but is {loss}: training has diverged; lower '
+      'weights.learning_rate.'
+    )
+
+
 def run_epoch(
   dispatch: Callable[[Any, Any, int], tuple[Any, Any]],
   state: Any,
@@ -106,12 +115,7 @@ def run_epoch(
     pending = None
     values = {name: float(v) for name, v in sums._asdict().items()}
     pace.finish(size)
-    if not math.isfinite(values['train_loss']):
-      raise DivergedError(
-        'The training loss must be finite, but is '
-        f'{values["train_loss"]}: training has diverged; lower '
-        'weights.learning_rate.'
-      )
+    check_finite('training loss', values['train_loss'])
     since = (done - 1) % log_steps + 1
     if since == log_steps or done == steps:
       for name, value in values.items():

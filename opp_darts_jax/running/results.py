@@ -17,6 +17,8 @@ from opp_darts_jax.networks.trained import TrainedNetwork, load_network
 from opp_darts_jax.running.metrics import METRICS
 from opp_darts_jax.spaces.space import Space
 
+RESULTS = 'results.json'
+
 
 @dataclasses.dataclass(frozen=True)
 class SearchRun:
@@ -29,6 +31,8 @@ class SearchRun:
     epochs: a record for each, with `train_loss`, `eval_accuracy` and more.
     stages: which operations entered when, and the losses that decided.
     alphas: a record for each epoch: the tables of alphas by kind of cell.
+    results: `eval_accuracy`, what it was `ended_by` and more; {} before it has
+      finished.
   """
 
   workdir: pathlib.Path
@@ -37,6 +41,7 @@ class SearchRun:
   epochs: tuple[Mapping[str, Any], ...] = dataclasses.field(repr=False)
   stages: tuple[Stage, ...] = dataclasses.field(repr=False)
   alphas: tuple[Mapping[str, Any], ...] = dataclasses.field(repr=False)
+  results: Mapping[str, Any] = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,15 +96,28 @@ def load_run(
   genotype = Genotype.from_dict(_json(workdir, 'genotype.json'))
   lines = files.read_lines(workdir / METRICS)
   epochs = tuple(line for line in lines if line.get('kind') == 'epoch')
+  results = _json(workdir, RESULTS) if (workdir / RESULTS).exists() else {}
   if kind is TrainConfig:
-    path = workdir / 'results.json'
-    results = _json(workdir, path.name) if path.exists() else {}
     return TrainRun(workdir, config, genotype, epochs, results, space)
   stages = tuple(
     Stage.from_json(line) for line in lines if line.get('kind') == 'stage'
   )
   alphas = tuple(files.read_lines(workdir / 'alphas.jsonl'))
-  return SearchRun(workdir, config, genotype, epochs, stages, alphas)
+  return SearchRun(workdir, config, genotype, epochs, stages, alphas, results)
+
+
+def finished(workdir: str | pathlib.Path, beside: str) -> dict[str, Any]:
+  """The results of a run that has finished; empty for any other.
+
+  Args:
+    workdir: of the run.
+    beside: the file that it leaves beside them.
+  """
+  workdir = pathlib.Path(workdir)
+  path = workdir / RESULTS
+  if not path.is_file() or not (workdir / beside).is_file():
+    return {}
+  return _json(workdir, path.name)
 
 
 def _json(workdir: pathlib.Path, name: str) -> dict[str, Any]:

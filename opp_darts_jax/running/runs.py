@@ -148,22 +148,19 @@ class Run:
     self._times.write({'epoch': epoch, 'steps': steps, 'seconds': seconds})
     return state, means
 
-  def end_epoch(
-    self, state: Any, epoch: int, known: Mapping[str, Any], accuracy: float
-  ) -> None:
+  def end_epoch(self, state: Any, epoch: int, known: Mapping[str, Any]) -> None:
     """Saves what an epoch has come to.
 
     Args:
       state: after it.
       epoch: its number.
       known: what the next epoch needs beside the state; JSON can hold it.
-      accuracy: the checkpoint of the largest one is kept.
 
     Raises:
       NotFinished: if the run was asked to stop, and this was not the end.
     """
     start = Position(0, self._zeros, {})
-    self._save(state, epoch + 1, start, known, accuracy)
+    self._save(state, epoch + 1, start, known)
     if epoch + 1 < self._config.epochs:
       self.stop_if_asked((epoch + 1) * self._per_epoch)
 
@@ -179,13 +176,9 @@ class Run:
   def _asked(self) -> bool:
     """Whether a signal has come, to any of several processes.
 
-    They agree on it here, as they come here after the same steps. JAX's own
-    service for it wants to be asked after every single step.
+    JAX's own service for it wants to be asked after every single step.
     """
-    asked = self._interruption.requested
-    if jax.process_count() == 1:
-      return asked
-    return bool(multihost_utils.process_allgather(np.array(asked)).any())
+    return any_process(self._interruption.requested)
 
   def _save(
     self,
@@ -193,7 +186,6 @@ class Run:
     epoch: int,
     position: Position,
     known: Mapping[str, Any],
-    accuracy: float | None = None,
   ) -> None:
     self._checkpoints.save(
       epoch * self._per_epoch + position.done,
@@ -205,7 +197,6 @@ class Run:
         'files': {name: lines.size for name, lines in self._files.items()},
         'known': known,
       },
-      accuracy,
     )
 
 
@@ -218,6 +209,7 @@ def open_run(
   zeros: Any,
   signals: bool = True,
   quiet: bool = False,
+  inputs: Mapping[str, Any] | None = None,
 ) -> Iterator[Run]:
   """Opens a workdir for a run, or for what is left of it.
 
@@ -231,17 +223,19 @@ def open_run(
     signals: whether SIGTERM and SIGINT stop the run, instead of what they do
       where it runs: a notebook has handlers of its own.
     quiet: whether nothing is printed.
+    inputs: what it is made of beside its config; others are refused.
 
   Raises:
     UserError: if the workdir or its checkpoints cannot be used.
   """
   with contextlib.ExitStack() as stack:
-    folder = stack.enter_context(open_workdir(workdir, config))
+    folder = stack.enter_context(open_workdir(workdir, config, inputs))
     interruption = Interruption()
     if signals:
       stack.enter_context(interruption)
     # Of several processes all have a part in a checkpoint.
-    checkpoints = stack.enter_context(Checkpoints(pathlib.Path(workdir)))
+    say = (lambda line: None) if quiet else print
+    checkpoints = stack.enter_context(Checkpoints(pathlib.Path(workdir), say))
     yield Run(
       folder,
       config,
@@ -253,6 +247,16 @@ def open_run(
       zeros,
       quiet,
     )
+
+
+def any_process(asked: bool) -> bool:
+  """Whether any of several processes asks for something.
+
+  They agree on it here: all of them come here after the same steps.
+  """
+  if jax.process_count() == 1:
+    return asked
+  return bool(multihost_utils.process_allgather(np.array(asked)).any())
 
 
 def _check_new(folder: pathlib.Path) -> None:

@@ -16,11 +16,19 @@ from opp_darts_jax.methods.catalogue import configured_method
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
-from opp_darts_jax.networks.network import count_weights
-from opp_darts_jax.running import callbacks, console, runs
+from opp_darts_jax.running import (
+  callbacks,
+  inputs,
+  plans,
+  results,
+  runs,
+  workdirs,
+)
 from opp_darts_jax.running.callbacks import OnEpoch
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.live_search import LiveSearch, prepare
+from opp_darts_jax.running.loop import check_finite
+from opp_darts_jax.running.metrics import METRICS
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
@@ -38,9 +46,10 @@ def run_search(
 ) -> Genotype:
   """Searches a cell, writing everything into `workdir`.
 
-  The files: `config.json`, `space.json`, `metrics.jsonl`, `alphas.jsonl`,
-  `genotype.json`, TensorBoard events, and checkpoints, from which the same call
-  goes on after an interruption.
+  The files: `config.json`, `inputs.json`, `space.json`, `metrics.jsonl`,
+  `alphas.jsonl`, `genotype.json`, at the end `results.json`, TensorBoard
+  events, and checkpoints, from which the same call goes on after an
+  interruption. Once it has finished, the same call writes nothing.
 
   Args:
     config: what to do.
@@ -58,8 +67,63 @@ def run_search(
 
   Raises:
     UserError: if the config does not fit the images, the space or the method,
-      or the workdir holds a run of another config.
+      or the workdir holds a run of another config or of other inputs.
   """
+  watchers = callbacks.watchers_of(on_epoch)
+  config, space, method, devices = _checked(config, space, method)
+  workdirs.check(workdir, config)
+  images = dataset.load(config.data) if data is None else data
+  made_of = inputs.of_search(images, space, method)
+  workdirs.check(workdir, config, made_of)
+  found = results.finished(workdir, 'genotype.json')
+  if found:
+    plans.say_finished(workdir, found, quiet)
+    return Genotype.from_dict(found['genotype'])
+  search = prepare(config, space, method, images, devices)
+
+  def begin(known: Mapping[str, Any]) -> SearchState:
+    nonlocal search
+    search = search.resized(**known.get('size', {}))
+    return search.begin()
+
+  with runs.open_run(
+    workdir,
+    config,
+    search.per_epoch,
+    begin,
+    devices.copy(Metrics.zeros()),
+    signals,
+    quiet,
+    made_of,
+  ) as run:
+    search.run = run
+    files.write_json(run.folder / 'space.json', space.describe())
+    run.screen.say(plans.of_search(search, workdir))
+    return _run_epochs(search, [*callbacks.built_in(run, space), *watchers])
+
+
+def dry_run(config: SearchConfig, folder: str | pathlib.Path) -> str:
+  """What the config would search, without searching it.
+
+  Args:
+    config: of the search.
+    folder: gets a `contact_sheet.png`.
+
+  Raises:
+    UserError: if the config does not fit the images, the space or the method.
+  """
+  config, space, method, devices = _checked(config, None, None)
+  images = dataset.load(config.data)
+  search = prepare(config, space, method, images, devices)
+  return '\n'.join(
+    [plans.of_search(search), plans.contact_sheet(config, images, folder)]
+  )
+
+
+def _checked(
+  config: SearchConfig, space: Space | None, method: Method | None
+) -> tuple[SearchConfig, Space, Method, Devices]:
+  """What a search is of, and the config that says so."""
   if space is not None:
     config = dataclasses.replace(config, space=space.name)
     space = space.with_nodes(config.nodes)
@@ -72,24 +136,7 @@ def run_search(
   method.check(config, space)
   devices = Devices()
   devices.check(config.batch_size, config.accumulate)
-  images = dataset.load(config.data) if data is None else data
-  search = prepare(config, space, method, images, devices)
-  zeros = devices.copy(Metrics.zeros())
-
-  def begin(known: Mapping[str, Any]) -> SearchState:
-    nonlocal search
-    search = search.resized(**known.get('size', {}))
-    return search.begin()
-
-  with runs.open_run(
-    workdir, config, search.per_epoch, begin, zeros, signals, quiet
-  ) as run:
-    search.run = run
-    files.write_json(run.folder / 'space.json', space.describe())
-    own = [on_epoch] if callable(on_epoch) else list(on_epoch)
-    watchers = [*callbacks.built_in(run, space), *own]
-    run.screen.say(_plan(search, images, workdir))
-    return _run_epochs(search, watchers)
+  return config, space, method, devices
 
 
 def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
@@ -106,7 +153,8 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
       if isinstance(change.search, LiveSearch):
         search = change.search
       if change.stop:
-        return _end(search, state, epoch)
+        run.writer.write('stop', epoch * search.per_epoch, epoch)
+        return _end(search, state, 'the method')
       if change.stage is not None:
         stages.append(change.stage)
         callbacks.record_stage(stages, epoch * search.per_epoch, run)
@@ -121,22 +169,41 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     )
     # All are called, whichever asks for the end.
     answers = [watcher(record) for watcher in watchers]
-    if True in answers:
+    if runs.any_process(True in answers):
       known['stopped'] = epoch
       run.writer.write('stop', record.step, epoch)
-    run.end_epoch(state, epoch, known, means['eval_accuracy'])
-  return method.derive(method, search, state)
+    run.end_epoch(state, epoch, known)
+  ended = 'a watcher' if 'stopped' in known else 'all epochs'
+  return _end(search, state, ended)
 
 
-def _end(search: LiveSearch, state: SearchState, epoch: int) -> Genotype:
-  """What a search has found that its method ends before an epoch.
+def _end(search: LiveSearch, state: SearchState, ended: str) -> Genotype:
+  """Writes down what a search has found.
 
-  Nothing is saved: the same call again asks the method again.
+  Args:
+    search: it.
+    state: at its end.
+    ended: by what: 'all epochs', 'a watcher' or 'the method'.
   """
+  folder = search.run.folder
   found = search.method.derive(search.method, search, state)
-  step, fields = epoch * search.per_epoch, found.to_dict()
-  search.run.writer.write('stop', step, epoch, genotype=fields)
-  files.write_json(search.run.folder / 'genotype.json', fields)
+  files.write_json(folder / 'genotype.json', found.to_dict())
+  epochs = [
+    r for r in files.read_lines(folder / METRICS) if r['kind'] == 'epoch'
+  ]
+  last = epochs[-1] if epochs else {}
+  skips = {f'skip_{kind}': found.num_skips(kind) for kind in found.kinds}
+  files.write_json(
+    folder / 'results.json',
+    {
+      'ended_by': ended,
+      'epochs': len(epochs),
+      'eval_accuracy': last.get('eval_accuracy'),
+      'eval_loss': last.get('eval_loss'),
+      **skips,
+      'genotype': found.to_dict(),
+    },
+  )
   return found
 
 
@@ -164,34 +231,9 @@ def _run_epoch(
 
   state, means = search.run.steps(dispatch, state, epoch, rate, known)
   found = search.programs.evaluate(state, search.data)
+  check_finite('loss on D_val', float(found.loss))
   return state, {
     **means,
     'eval_loss': float(found.loss),
     'eval_accuracy': float(found.accuracy),
   }
-
-
-def _plan(
-  search: LiveSearch, images: ImageData, workdir: str | pathlib.Path
-) -> str:
-  """What the run will do, in a few lines."""
-  config, space, run = search.config, search.space, search.run
-  # The state has the weights of all operations, whichever have entered.
-  weights = count_weights({'params': run.state.weights})
-  halves = len(search.data.train_rows), len(search.data.val_rows)
-  height, width, channels = images.image_shape
-  lines = [
-    f'Search in {workdir}'
-    + (f', going on after step {run.step}' if run.step else ''),
-    f'  device    {console.device()}',
-    f'  data      {images.name}: {halves[0]} images for weights, {halves[1]} '
-    f'for alphas, {height}x{width}x{channels}, {images.num_classes} classes',
-    f'  space     {config.space}: {", ".join(space.names)}',
-    f'  supernet  {config.layers} cells, {space.graph.nodes} nodes, '
-    f'{config.channels} channels: {weights:,} weights when complete',
-    f'  method    {search.method.name}',
-    f'  stages    {search.method.summary}',
-    f'  steps     {config.epochs} epochs of {search.per_epoch} steps, batch '
-    f'{config.batch_size}, {config.order} order alpha steps',
-  ]
-  return '\n'.join(lines)

@@ -8,6 +8,7 @@ from typing import Any
 
 from opp_darts_jax import files
 from opp_darts_jax.config import TrainConfig
+from opp_darts_jax.running.results import RESULTS
 from opp_darts_jax.running.workdirs import open_workdir
 
 _AVERAGED = ('test_accuracy', 'test_top5_accuracy', 'test_loss')
@@ -35,8 +36,9 @@ def run_seeds(
       one = dataclasses.replace(config, seed=seed, seeds=())
       found[seed] = run(one, pathlib.Path(workdir) / f'seed{seed}')
     results = _summarise(found)
-    files.write_json(folder / 'genotype.json', results['genotype'])
-    files.write_json(folder / 'results.json', results)
+    if not (folder / RESULTS).exists():
+      files.write_json(folder / 'genotype.json', results['genotype'])
+      files.write_json(folder / RESULTS, results)
   return results
 
 

@@ -21,6 +21,7 @@ from opp_darts_jax.errors import NotFinished, UserError
 from opp_darts_jax.files import write_json
 from opp_darts_jax.running import sweep_table
 from opp_darts_jax.running.interruption import SIGNALS
+from opp_darts_jax.running.results import RESULTS
 
 _PAUSE = 0.1  # Seconds between two looks at the processes.
 # What a part that was asked to stop ends with: it has saved, had not begun yet,
@@ -87,9 +88,7 @@ class Part(NamedTuple):
   @property
   def finished(self) -> bool:
     """Whether its folder has all that it makes."""
-    if self.folder.name == 'train':
-      return (self.folder / 'results.json').is_file()
-    return sweep_table.last_epoch(self.folder) is not None
+    return (self.folder / RESULTS).is_file()
 
 
 class Run(NamedTuple):

@@ -5,34 +5,10 @@ import pathlib
 import statistics
 from typing import Any
 
-from opp_darts_jax.files import read_lines
-from opp_darts_jax.running.metrics import METRICS
+from opp_darts_jax.running.results import RESULTS
 
 _SKIP = 'skip_'
 _NUMBERS = ('test_mean', 'test_std', 'test_best', 'eval_accuracy')
-
-
-def last_epoch(folder: pathlib.Path) -> dict[str, Any] | None:
-  """The numbers of the last epoch of a search; None if it is not finished.
-
-  A search has finished with all its epochs, or where its method or a watcher
-  ended it.
-  """
-  try:
-    epochs = json.loads((folder / 'config.json').read_text())['epochs']
-    genotype = json.loads((folder / 'genotype.json').read_text())
-  except (OSError, ValueError):  # Missing, or not to be read.
-    return None
-  last, found, ended = None, None, False
-  for line in read_lines(folder / METRICS):
-    if line.get('kind') == 'epoch':
-      last, ended = line, line['epoch'] == epochs - 1
-    elif line.get('kind') == 'stop':
-      ended = True
-    found = line.get('genotype', found)
-  # A search that was cut off within its last epoch has the genotype of the one
-  # before.
-  return last if ended and found == genotype else None
 
 
 def result(
@@ -46,16 +22,15 @@ def result(
     search: workdir of its search.
     train: workdir of the training of what was found, if there was one.
   """
-  epoch = last_epoch(search)
-  assert epoch is not None
-  tested = json.loads((train / 'results.json').read_text()) if train else {}
+  found = json.loads((search / RESULTS).read_text())
+  tested = json.loads((train / RESULTS).read_text()) if train else {}
   return {
     'config': config,
     'seed': seed,
     'workdir': str(train or search),
     'test_accuracy': tested.get('test_accuracy'),
-    'eval_accuracy': epoch['eval_accuracy'],
-    **{name: epoch[name] for name in _skips(epoch)},
+    'eval_accuracy': found['eval_accuracy'],
+    **{name: found[name] for name in _skips(found)},
   }
 
 

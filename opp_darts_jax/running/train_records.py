@@ -6,11 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from opp_darts_jax.config import TrainConfig
-from opp_darts_jax.data.dataset import ImageData
-from opp_darts_jax.data.stream import Streamed
-from opp_darts_jax.genotypes.genotype import Genotype
-from opp_darts_jax.running import console
 from opp_darts_jax.running.evaluation import Evaluation
 from opp_darts_jax.running.runs import Run
 
@@ -65,34 +60,4 @@ def record_epoch(
   run.screen.progress(
     f'epoch {epoch}: loss {means["train_loss"]:.4f}, accuracy '
     f'{means["train_accuracy"]:.4f}; test {loss:.4f}, {accuracy:.4f}'
-  )
-
-
-def plan(
-  config: TrainConfig,
-  images: ImageData | Streamed,
-  genotype: Genotype,
-  num_weights: int,
-  per_epoch: int,
-  workdir: str | pathlib.Path,
-  run: Run,
-) -> str:
-  """What the run will do, in a few lines."""
-  height, width, channels = images.image_shape
-  return '\n'.join(
-    [
-      f'Training in {workdir}'
-      + (f', going on after step {run.step}' if run.step else ''),
-      f'  device    {console.device()}',
-      f'  data      {images.name}: {images.num_train} images to train, '
-      f'{images.num_test} to test, '
-      f'{height}x{width}x{channels}, {images.num_classes} classes',
-      '  genotype',
-      console.genotype_lines(genotype),
-      f'  network   {config.layers} cells, {config.channels} channels, '
-      f'{"with" if config.auxiliary else "no"} auxiliary head: '
-      f'{num_weights:,} weights',
-      f'  steps     {config.epochs} epochs of {per_epoch} steps, batch '
-      f'{config.batch_size}',
-    ]
   )

@@ -20,9 +20,19 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.genotypes.published import load_genotype
 from opp_darts_jax.networks import summary, trained
 from opp_darts_jax.networks.network import Network, count_weights
-from opp_darts_jax.running import console, runs, seeds, train_records
+from opp_darts_jax.running import (
+  callbacks,
+  inputs,
+  plans,
+  results,
+  runs,
+  seeds,
+  train_records,
+  workdirs,
+)
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.feeds import InMemory, Step, Streaming
+from opp_darts_jax.running.loop import check_finite
 from opp_darts_jax.running.runs import Run
 from opp_darts_jax.running.train_programs import (
   TrainMetrics,
@@ -48,10 +58,13 @@ def run_training(
 ) -> dict[str, Any]:
   """Trains and tests the network, writing everything into `workdir`.
 
-  The files: `config.json`, `genotype.json`, `metrics.jsonl`, `results.json`,
-  `network.npz` (see trained.py), TensorBoard events, and checkpoints, from
-  which the same call goes on after an interruption. With several seeds each has
-  a folder of its own in it, and `results.json` sums them up.
+  The files: `config.json`, `inputs.json`, `genotype.json`, `metrics.jsonl`,
+  `network.npz` (see trained.py), `results.json`, TensorBoard events, and
+  checkpoints, from which the same call goes on after an interruption. Once it
+  has finished, the same call writes nothing. With several seeds each has a
+  folder of its own in it, and `results.json` sums them up.
+
+  The network is that of the last epoch: no test image has a say in it.
 
   Args:
     config: what to do.
@@ -69,13 +82,13 @@ def run_training(
 
   Raises:
     UserError: if the config does not fit the images or the genotype, or the
-      workdir holds a run of another config.
+      workdir holds a run of another config or of other inputs.
   """
   if genotype is not None:
     config = dataclasses.replace(config, genotype=genotype.to_json())
   if space is not None:
     config = dataclasses.replace(config, space=space.name)
-  watchers = [on_epoch] if callable(on_epoch) else list(on_epoch)
+  watchers = callbacks.watchers_of(on_epoch)
   if config.seeds:
     run_one = functools.partial(
       run_training,
@@ -86,37 +99,48 @@ def run_training(
       quiet=quiet,
     )
     return seeds.run_seeds(run_one, config, workdir)
-  training = _prepare(config, data, space or get_space(config.space))
-  zeros = training.devices.copy(TrainMetrics.zeros())
+  space = space or get_space(config.space)
+  genotype = named_genotype(config, space)
+  devices = Devices()
+  devices.check(config.batch_size, config.accumulate)
+  workdirs.check(workdir, config)
+  images = load_images(config) if data is None else data
+  made_of = inputs.of_training(images, genotype)
+  workdirs.check(workdir, config, made_of)
+  found = results.finished(workdir, 'network.npz')
+  if found:
+    plans.say_finished(workdir, found, quiet)
+    return found
+  training = _prepare(config, images, genotype, space, devices)
   with runs.open_run(
     workdir,
     config,
     training.per_epoch,
     lambda known: training.first,
-    zeros,
+    devices.copy(TrainMetrics.zeros()),
     signals,
     quiet,
+    made_of,
   ) as run:
-    genotype = training.model.genotype
     files.write_json(run.folder / 'genotype.json', genotype.to_dict())
     run.screen.say(
-      train_records.plan(
+      plans.of_training(
         config,
-        training.images,
+        images,
         genotype,
         training.num_weights,
         training.per_epoch,
         workdir,
-        run,
+        run.step,
       )
     )
-    state, results = _run_epochs(training, run, watchers)
+    state, found = _run_epochs(training, run, watchers)
     path = run.folder / 'network.npz'
     trained.save_network(
-      path, training.model, state.variables, training.images, config.space
+      path, training.model, state.variables, images, config.space
     )
-    files.write_json(run.folder / 'results.json', results)
-  return results
+    files.write_json(run.folder / 'results.json', found)
+  return found
 
 
 class _Training(NamedTuple):
@@ -138,12 +162,12 @@ class _Training(NamedTuple):
 
 
 def _prepare(
-  config: TrainConfig, data: ImageData | None, space: Space
+  config: TrainConfig,
+  images: ImageData | Streamed,
+  genotype: Genotype,
+  space: Space,
+  devices: Devices,
 ) -> _Training:
-  devices = Devices()
-  devices.check(config.batch_size, config.accumulate)
-  genotype = named_genotype(config, space)
-  images = load_images(config) if data is None else data
   per_epoch = count_batches(
     config.batch_size, images.num_train, f'training images of {images.name}'
   )
@@ -168,7 +192,7 @@ def _run_epochs(
   """All epochs that are left; returns the state, and what the test gave."""
   config, images = training.config, training.images
   state = run.state
-  results = run.known.get('results', {})
+  found = run.known.get('results', {})
   feed = (
     InMemory(images, training.programs, training.devices)
     if isinstance(images, ImageData)
@@ -188,23 +212,24 @@ def _run_epochs(
     def dispatch(state, sums, count, step=step):
       return feed.train(state, sums, count, step)
 
-    known = {'results': results}
+    known = {'results': found}
     state, means = run.steps(dispatch, state, epoch, rate, known)
     tested = train_records.describe(feed.test(state), images.class_names)
     train_records.record_epoch(epoch, int(state.step), means, tested, run)
     record = TrainRecord(epoch, config.epochs, means | tested, run.folder)
     for watcher in watchers:
       watcher(record)
-    results = {
+    check_finite('test loss', tested['test_loss'])
+    found = {
       **tested,
       **means,
+      'weights_of': 'the last epoch',
       'epochs': epoch + 1,
       'num_weights': training.num_weights,
       'genotype': training.model.genotype.to_dict(),
     }
-    accuracy = tested['test_accuracy']
-    run.end_epoch(state, epoch, {'results': results}, accuracy)
-  return state, results
+    run.end_epoch(state, epoch, {'results': found})
+  return state, found
 
 
 def load_images(config: TrainConfig) -> ImageData | Streamed:
@@ -214,8 +239,12 @@ def load_images(config: TrainConfig) -> ImageData | Streamed:
   return dataset.load(config.data)
 
 
-def summarise(config: TrainConfig) -> str:
+def dry_run(config: TrainConfig, folder: str | pathlib.Path) -> str:
   """What the config would train, part by part, without training it.
+
+  Args:
+    config: of the training.
+    folder: gets a `contact_sheet.png`.
 
   Raises:
     UserError: if the config does not fit the images or the genotype.
@@ -224,11 +253,15 @@ def summarise(config: TrainConfig) -> str:
   genotype = named_genotype(config, space)
   images = load_images(config)
   model = make_network(config, genotype, space, images.num_classes)
+  per_epoch = count_batches(
+    config.batch_size, images.num_train, f'training images of {images.name}'
+  )
+  parts = summary.describe(model, images.image_shape)
+  weights = sum(part.weights for part in parts)
   return '\n'.join(
     [
-      f'{images.name}: {images.num_train} images to train, '
-      f'{images.num_test} to test, {images.num_classes} classes',
-      console.genotype_lines(genotype),
+      plans.of_training(config, images, genotype, weights, per_epoch),
+      plans.contact_sheet(config, images, folder),
       summary.table(model, images.image_shape),
     ]
   )

@@ -4,7 +4,7 @@ import contextlib
 import json
 import pathlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import filelock
@@ -20,19 +20,26 @@ from opp_darts_jax.errors import (
   first_line,
 )
 
+CONFIG = 'config.json'
+INPUTS = 'inputs.json'
+_SHOWN = 60  # characters of a value in a message
+
 
 @contextlib.contextmanager
 def open_workdir(
-  workdir: str | pathlib.Path, config: Any
+  workdir: str | pathlib.Path,
+  config: Any,
+  inputs: Mapping[str, Any] | None = None,
 ) -> Iterator[pathlib.Path]:
-  """Makes the folder, with a `config.json`, and holds it for this process.
+  """Makes the folder, with what the run is, and holds it for this process.
 
   Of several processes the first one alone writes into it; the others get a
   folder that is thrown away.
 
   Args:
     workdir: the folder; parents are made too.
-    config: the run's dataclass.
+    config: the run's dataclass, for `config.json`.
+    inputs: what else the run is made of, for `inputs.json` (see inputs.py).
 
   Yields:
     The folder's path.
@@ -40,7 +47,7 @@ def open_workdir(
   Raises:
     WorkdirError: if it is no folder, or cannot be written.
     WorkdirInUseError: if another process holds it.
-    OtherRunError: if it holds the run of another config.
+    OtherRunError: if it holds the run of another config or of other inputs.
   """
   if jax.process_index() > 0:
     with tempfile.TemporaryDirectory() as folder:
@@ -59,34 +66,102 @@ def open_workdir(
   except OSError as error:
     raise _unusable(workdir, error) from error
   try:
-    _check_config(workdir, config)
+    check(workdir, config, inputs)
+    try:
+      for path, fields in (
+        (workdir / CONFIG, as_json(config)),
+        (workdir / INPUTS, inputs),
+      ):
+        if fields is not None and not path.exists():
+          files.write_json(path, fields)
+    except OSError as error:
+      raise _unusable(workdir, error) from error
     yield workdir
   finally:
     lock.release()
 
 
-def _check_config(workdir: pathlib.Path, config: Any) -> None:
-  """Writes `config.json`, or compares the one that is there."""
-  path = workdir / 'config.json'
+def check(
+  workdir: str | pathlib.Path,
+  config: Any,
+  inputs: Mapping[str, Any] | None = None,
+) -> None:
+  """Compares what a folder holds with a run, and writes nothing.
+
+  Args:
+    workdir: the folder, which may be missing.
+    config: of the run.
+    inputs: of the run; None compares the configs alone.
+
+  Raises:
+    WorkdirError: if what it holds cannot be read.
+    OtherRunError: if it is the run of another config or of other inputs.
+  """
+  workdir = pathlib.Path(workdir)
+  found = _read(workdir, CONFIG)
+  if found is not None:
+    _compare_configs(workdir, found, config)
+  if inputs is not None:
+    found = _read(workdir, INPUTS)
+    if found is None and 'genotype' in inputs:
+      # Earlier releases wrote down the genotype of a training alone.
+      found = {'genotype': _read(workdir, 'genotype.json')}
+    _compare_inputs(workdir, found or {}, inputs)
+
+
+def _compare_configs(
+  workdir: pathlib.Path, found: dict[str, Any], config: Any
+) -> None:
   fields = as_json(config)
-  try:
-    if not path.exists():
-      files.write_json(path, fields)
-      return
-    found = json.loads(path.read_text())
-    if not isinstance(found, dict):
-      raise ValueError(f'{path.name} holds no fields')
-  except (OSError, ValueError) as error:  # Not JSON, or not even text.
-    raise _unusable(workdir, error) from error
-  defaults = as_json(type(config)())
-  found = first_house.as_of_now(found, defaults)
-  changed = sorted(_flatten(found) ^ _flatten(fields))
+  own, other = (
+    'training' if 'genotype' in each else 'search' for each in (fields, found)
+  )
+  if own != other:
+    raise OtherRunError(
+      f'The workdir {workdir} holds a {other}, not a {own}; choose another '
+      '--workdir.'
+    )
+  found = first_house.as_of_now(found, as_json(type(config)()))
+  before, now = _leaves(found), _leaves(fields)
+  changed = [
+    name for name in sorted(before | now) if _differ(name, before, now)
+  ]
   if changed:
-    names = ', '.join(sorted({name for name, _ in changed}))
     raise OtherRunError(
       f'The workdir {workdir} holds a run of another config, which differs in '
-      f'{names}; choose another --workdir or give the same config.'
+      f'{", ".join(changed)}; choose another --workdir or give the same config.'
     )
+
+
+def _compare_inputs(
+  workdir: pathlib.Path, found: Mapping[str, Any], given: Mapping[str, Any]
+) -> None:
+  """Of what both releases, that which wrote and this one, write down."""
+  before, now = _leaves(found), _leaves(given)
+  both = [name for name in before if name in now]
+  changed = [name for name in both if _differ(name, before, now)]
+  if changed:
+    first, *more = changed
+    also = f' (also {", ".join(more)})' if more else ''
+    raise OtherRunError(
+      f'The workdir {workdir} holds a run of other inputs: its {first} was '
+      f'{_shown(before[first])} and is {_shown(now[first])} now{also}; give '
+      'the same, or choose another --workdir.'
+    )
+
+
+def _read(workdir: pathlib.Path, name: str) -> dict[str, Any] | None:
+  """The object in a file of the folder; None if there is none."""
+  path = workdir / name
+  try:
+    if not path.exists():
+      return None
+    found = json.loads(path.read_text(encoding='utf-8'))
+    if not isinstance(found, dict):
+      raise ValueError(f'{name} holds no fields')
+  except (OSError, ValueError) as error:  # Not JSON, or not even text.
+    raise _unusable(workdir, error) from error
+  return found
 
 
 def _unusable(workdir: pathlib.Path, error: Exception) -> WorkdirError:
@@ -96,11 +171,25 @@ def _unusable(workdir: pathlib.Path, error: Exception) -> WorkdirError:
   )
 
 
-def _flatten(tree: Any, prefix: str = '') -> set[tuple[str, str]]:
-  if not isinstance(tree, dict):
-    return {(prefix, json.dumps(tree))}
+def _leaves(tree: Any, name: str = '') -> dict[str, Any]:
+  """Name of each leaf -> its value; a list is one."""
+  if not isinstance(tree, Mapping):
+    return {name: tree}
   return {
-    pair
-    for name, value in tree.items()
-    for pair in _flatten(value, f'{prefix}.{name}' if prefix else name)
+    at: leaf
+    for key, value in tree.items()
+    for at, leaf in _leaves(value, f'{name}.{key}' if name else key).items()
   }
+
+
+def _differ(
+  name: str, before: Mapping[str, Any], now: Mapping[str, Any]
+) -> bool:
+  """Whether a leaf is another: 1 and True are, and what is not there."""
+  pair = [json.dumps(leaves.get(name, {})) for leaves in (before, now)]
+  return pair[0] != pair[1]
+
+
+def _shown(value: Any) -> str:
+  text = json.dumps(value, ensure_ascii=False)
+  return text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'

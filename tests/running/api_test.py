@@ -307,7 +307,7 @@ ONE = np.zeros((4, 8, 8), np.uint8)
     ),
     ((), {'method': 'pc_darts(partial=3)'}, 'channels must be a multiple of 3'),
   ],
-  ids=lambda value: str(value)[:40],
+  ids=lambda value: str(value).split(' at 0x')[0][:40],
 )
 def test_wrong_arguments_of_a_search(tmp_path, given, fields, sentence):
   if not given or isinstance(given[0], np.ndarray):

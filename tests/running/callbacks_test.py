@@ -29,7 +29,6 @@ from opp_darts_jax.running import callbacks, checkpoint, runs
 from opp_darts_jax.running.callbacks import EpochRecord
 from opp_darts_jax.running.results import load_run
 from opp_darts_jax.running.search import run_search
-from opp_darts_jax.running.sweep_table import last_epoch
 from opp_darts_jax.spaces.robust import S3
 
 SEARCH_SAVING = dataclasses.replace(SEARCH, save_steps=1)
@@ -275,8 +274,11 @@ def test_true_ends_the_search_after_the_epoch(tmp_path, epoch):
   assert run.genotype == genotype == last.records[-1].genotype
   (*_, stop) = files.read_lines(tmp_path / 'metrics.jsonl')
   assert stop == {'kind': 'stop', 'epoch': epoch, 'step': 3 * (epoch + 1)}
-  # A sweep takes it as finished, with the numbers of its last epoch.
-  assert last_epoch(tmp_path) == run.epochs[-1]
+  # It is finished, with the numbers of its last epoch.
+  assert run.results['ended_by'] == 'a watcher'
+  assert run.results['epochs'] == epoch + 1
+  for name in ('eval_accuracy', 'eval_loss', 'skip_normal', 'genotype'):
+    assert run.results[name] == run.epochs[-1][name]
   before = contents(tmp_path)
   again = Watcher()
   assert search(tmp_path, again) == genotype
@@ -314,8 +316,8 @@ def test_a_resumed_epoch_is_not_begun_twice(tmp_path, monkeypatch):
   events, found = [], []
   save = checkpoint.Checkpoints.save
 
-  def save_and_die(self, step, state, progress, accuracy=None):
-    save(self, step, state, progress, accuracy)
+  def save_and_die(self, step, state, progress):
+    save(self, step, state, progress)
     if progress['epoch'] == 1 and progress['done']:
       raise KillError
 
@@ -354,11 +356,12 @@ def test_a_method_ends_the_search(tmp_path):
   assert run.genotype == genotype
   (*_, stop) = files.read_lines(tmp_path / 'metrics.jsonl')
   assert (stop['kind'], stop['epoch'], stop['step']) == ('stop', 2, 6)
-  assert last_epoch(tmp_path) == run.epochs[-1]
+  assert run.results['ended_by'] == 'the method'
+  assert run.results['eval_loss'] == run.epochs[-1]['eval_loss']
   before = contents(tmp_path)
   again = Watcher()
   assert search(tmp_path, again, method=method) == genotype
-  assert events == [0, 1, 2, 2]  # It is asked again, and says the same.
+  assert events == [0, 1, 2]
   assert again.epochs == []
   assert contents(tmp_path) == before
 
@@ -366,5 +369,7 @@ def test_a_method_ends_the_search(tmp_path):
 def test_a_method_may_end_it_before_anything(tmp_path):
   method = counting([], [], stop_at=0)
   genotype = search(tmp_path, method=method)
-  assert load_run(tmp_path).genotype == genotype
+  run = load_run(tmp_path)
+  assert run.genotype == genotype
+  assert (run.results['epochs'], run.results['eval_loss']) == (0, None)
   assert search(tmp_path, method=method) == genotype

@@ -44,12 +44,9 @@ if 'config.genotype' in flags:
   accuracy = {'test_accuracy': (5 + seed) / 10}
   (folder / 'results.json').write_text(json.dumps(accuracy))
 else:
-  genotype = {'normal': seed}
-  epoch = {'kind': 'epoch', 'epoch': 1, 'genotype': genotype}
-  epoch |= {'eval_accuracy': seed / 4, 'skip_normal': seed, 'skip_reduce': 0}
-  (folder / 'config.json').write_text('{"epochs": 2}')
-  (folder / 'genotype.json').write_text(json.dumps(genotype))
-  (folder / 'metrics.jsonl').write_text(json.dumps(epoch) + '\\n')
+  found = {'eval_accuracy': seed / 4, 'skip_normal': seed, 'skip_reduce': 0}
+  (folder / 'genotype.json').write_text(json.dumps({'normal': seed}))
+  (folder / 'results.json').write_text(json.dumps(found))
 """
 
 
@@ -126,52 +123,6 @@ def test_plan(make, tmp_path):
 def test_wrong_input(make, changes, sentence):
   with pytest.raises(UserError, match=sentence):
     make(**changes)
-
-
-def test_search_is_finished_with_the_genotype_of_its_last_epoch(tmp_path):
-  assert sweep_table.last_epoch(tmp_path) is None
-  (tmp_path / 'config.json').write_text('{"epochs": 2}')
-  (tmp_path / 'genotype.json').write_text('{"normal": 0}')
-  lines = [{'kind': 'epoch', 'epoch': 0, 'genotype': {'normal': 0}}]
-
-  def write():
-    text = ''.join(json.dumps(line) + '\n' for line in lines)
-    (tmp_path / 'metrics.jsonl').write_text(text)
-
-  write()
-  assert sweep_table.last_epoch(tmp_path) is None
-  lines.append({'kind': 'train', 'epoch': 1})
-  lines.append({'kind': 'epoch', 'epoch': 1, 'genotype': {'normal': 1}})
-  write()
-  assert sweep_table.last_epoch(tmp_path) is None
-  (tmp_path / 'genotype.json').write_text('{"normal": 1}')
-  assert sweep_table.last_epoch(tmp_path) == lines[-1]
-
-
-@pytest.mark.parametrize('at', [1, 2])
-@pytest.mark.parametrize('changed', [False, True])
-def test_search_that_was_ended_early_is_finished(tmp_path, at, changed):
-  (tmp_path / 'config.json').write_text('{"epochs": 9}')
-  lines = [
-    {'kind': 'epoch', 'epoch': n, 'genotype': {'normal': n}} for n in range(at)
-  ]
-  stop = {'kind': 'stop', 'epoch': at}
-  last = at - 1
-  if changed:  # By its method, which then derived anew.
-    stop['genotype'], last = {'normal': 7}, 7
-
-  def write(lines, genotype):
-    text = ''.join(json.dumps(line) + '\n' for line in lines)
-    (tmp_path / 'metrics.jsonl').write_text(text)
-    (tmp_path / 'genotype.json').write_text(json.dumps({'normal': genotype}))
-
-  write(lines, at - 1)
-  assert sweep_table.last_epoch(tmp_path) is None
-  write([*lines, stop], last)
-  assert sweep_table.last_epoch(tmp_path) == lines[-1]
-  # Before an epoch there are no numbers.
-  write([stop], last)
-  assert sweep_table.last_epoch(tmp_path) is None
 
 
 def test_table_of_spaces_with_other_kinds_of_cells():

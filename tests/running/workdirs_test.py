@@ -48,7 +48,9 @@ def test_a_run_of_another_config_is_refused_and_left_alone(tmp_path):
     OtherRunError, match=r'another config, .* in data\.std, seed; choose'
   ):
     open_workdir(tmp_path, other)
-  with pytest.raises(OtherRunError, match='differs in .*alphas.*auxiliary'):
+  with pytest.raises(
+    OtherRunError, match='holds a search, not a training; choose'
+  ):
     open_workdir(tmp_path, TrainConfig())
   assert (tmp_path / 'config.json').read_text() == text
 

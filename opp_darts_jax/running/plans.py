@@ -1,0 +1,127 @@
+"""What runs say before they begin: what they are given, and what they will do.
+
+The same lines are what `--dry_run` prints.
+"""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from opp_darts_jax.config import TrainConfig
+from opp_darts_jax.data.contact_sheet import write_contact_sheet
+from opp_darts_jax.data.dataset import ImageData
+from opp_darts_jax.data.stream import Streamed
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.networks.network import count_weights
+from opp_darts_jax.running import console
+from opp_darts_jax.running.live_search import LiveSearch
+
+CONTACT_SHEET = 'contact_sheet.png'
+
+
+def of_search(
+  search: LiveSearch, workdir: str | pathlib.Path | None = None
+) -> str:
+  """What a search will do, in a few lines.
+
+  Args:
+    search: it, begun or not.
+    workdir: of its run; None if there is none.
+  """
+  config, space = search.config, search.space
+  # The state has the weights of all operations, whichever have entered.
+  weights = jax.eval_shape(search.programs.init, search.key).weights
+  halves = len(search.data.train_rows), len(search.data.val_rows)
+  step = search.run.step if search.run else 0
+  lines = [
+    _title('Search', workdir, step),
+    *_data(
+      search.images, f'{halves[0]} images for weights, {halves[1]} for alphas'
+    ),
+    f'  space     {config.space}: {", ".join(space.names)}',
+    f'  supernet  {config.layers} cells, {space.graph.nodes} nodes, '
+    f'{config.channels} channels: {count_weights({"params": weights}):,} '
+    'weights when complete',
+    f'  method    {search.method.name}',
+    f'  stages    {search.method.summary}',
+    f'  steps     {config.epochs} epochs of {search.per_epoch} steps, batch '
+    f'{config.batch_size}, {config.order} order alpha steps',
+  ]
+  return '\n'.join(lines)
+
+
+def of_training(
+  config: TrainConfig,
+  images: ImageData | Streamed,
+  genotype: Genotype,
+  num_weights: int,
+  per_epoch: int,
+  workdir: str | pathlib.Path | None = None,
+  step: int = 0,
+) -> str:
+  """What a training will do, in a few lines.
+
+  Args:
+    config: of it.
+    images: to train and test on.
+    genotype: of the network.
+    num_weights: of the network.
+    per_epoch: steps of an epoch.
+    workdir: of its run; None if there is none.
+    step: to begin with.
+  """
+  heads = 'with' if config.auxiliary else 'no'
+  lines = [
+    _title('Training', workdir, step),
+    *_data(
+      images, f'{images.num_train} images to train, {images.num_test} to test'
+    ),
+    '  genotype',
+    console.genotype_lines(genotype),
+    f'  network   {config.layers} cells, {config.channels} channels, {heads} '
+    f'auxiliary head: {num_weights:,} weights',
+    f'  steps     {config.epochs} epochs of {per_epoch} steps, batch '
+    f'{config.batch_size}',
+  ]
+  return '\n'.join(lines)
+
+
+def contact_sheet(
+  config: Any, images: ImageData | Streamed, folder: str | pathlib.Path
+) -> str:
+  """Writes images as the network will see them; a line that says where."""
+  path = pathlib.Path(folder) / CONTACT_SHEET
+  path.parent.mkdir(parents=True, exist_ok=True)
+  write_contact_sheet(images, config.data, path, config.seed)
+  return f'  sheet     {path}: images as the network will see them'
+
+
+def say_finished(
+  workdir: str | pathlib.Path, results: Mapping[str, Any], quiet: bool
+) -> None:
+  """Tells that nothing is left to do, and what came of it."""
+  if quiet or jax.process_index() > 0:
+    return
+  names = ('test_accuracy', 'eval_accuracy')
+  found = [f'{n} {results[n]:.4f}' for n in names if results.get(n) is not None]
+  print(
+    f'The run in {workdir} has finished: {", ".join(found) or "no epochs"}.'
+  )
+
+
+def _title(what: str, workdir: str | pathlib.Path | None, step: int) -> str:
+  where = f' in {workdir}' if workdir is not None else ''
+  return f'{what}{where}{f", going on after step {step}" if step else ""}'
+
+
+def _data(images: ImageData | Streamed, parts: str) -> list[str]:
+  """The lines of device and images, and of what was done to these."""
+  height, width, channels = images.image_shape
+  return [
+    f'  device    {console.device()}',
+    f'  data      {images.name}: {parts}, {height}x{width}x{channels}, '
+    f'{images.num_classes} classes',
+    *(f'            {note}' for note in images.notes),
+  ]
