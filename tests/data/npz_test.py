@@ -47,10 +47,10 @@ GOOD = {
   [
     ({'labels': np.arange(9)}, 'one label per image .* 10 images and 9 labels'),
     ({'labels': np.zeros(10, int)}, 'at least 2 classes .* got 1: 0'),
-    ({'labels': np.eye(10)}, r'labels to be \(n,\) .* \(10, 10\) float64'),
+    ({'labels': np.eye(10)}, r'labels to be \(n,\) .* \(10, 10\) int64'),
     ({'labels': np.array([{}] * 10)}, 'plain arrays, got .*own.npz'),
     ({'images': np.zeros((10, 48), np.uint8)}, r'\(n, H, W, C\), got \(10, 48'),
-    ({'images': np.zeros((10, 3, 8, 8), np.uint8)}, 'got 3 high and 8 wide'),
+    ({'images': np.zeros((10, 6, 8, 3), np.uint8)}, 'got 6 high and 8 wide'),
     ({'images': np.full((10, 4, 4), 7.0)}, r'float64 to lie in 0\.\.1, got 7'),
     ({'images': np.full((10, 4, 4), np.nan)}, r'in 0\.\.1, got nan'),
     ({'images': np.full((10, 4, 4), -1)}, r'int64 to lie in 0\.\.255, got -1'),

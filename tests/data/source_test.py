@@ -122,7 +122,7 @@ GIVEN_TESTS = {'tfds': 6, 'read': 6, 'SHADES': 6}  # images; others cut theirs
 def test_every_source_reads_as_the_record_says(fields, kind):
   config = DataConfig(**fields)
   source, place = find_source(config.source)
-  name, train, test, class_names = source.read(place, config)
+  name, train, test, class_names, _ = source.read(place, config)
   assert name
   assert (test is None) == (kind not in GIVEN_TESTS)
   for split in (train, test or train):
