@@ -131,17 +131,23 @@ def _labels(key: str, given: Any) -> np.ndarray:
     labels = labels[:, 0]  # as Keras gives them
   if labels.dtype.kind == 'O':  # as pandas gives text
     labels = _plain(labels)
-  strange = labels[:1]
-  if labels.dtype.kind == 'f':
-    strange = labels[~(np.isfinite(labels) & (labels == np.rint(labels)))]
-    labels = labels if len(strange) else labels.astype(np.int64)
+  if labels.dtype.kind == 'f' and not _odd(labels):
+    labels = labels.astype(np.int64)
   if labels.ndim != 1 or labels.dtype.kind not in 'iubUST':
-    such = f', such as {strange[0]!r}' if labels.ndim == 1 else ''
     raise DataError(
       f'Expected {key} to be (n,) integers or text, got {labels.shape} '
-      f'{labels.dtype}{such}.'
+      f'{labels.dtype}{_odd(labels)}.'
     )
   return labels if labels.dtype.kind in 'iub' else _text(key, labels)
+
+
+def _odd(labels: np.ndarray) -> str:
+  """Returns ', such as nan', of a label that is neither whole nor text."""
+  for label in labels.ravel().tolist():
+    whole = isinstance(label, float) and label.is_integer()
+    if not whole and not isinstance(label, (int, str)):
+      return f', such as {label!r}'
+  return ''
 
 
 def _plain(labels: np.ndarray) -> np.ndarray:

@@ -169,7 +169,7 @@ def of_source(source: Source, config: DataConfig) -> ImageData:
     mean=per_channel('mean', config.mean, mean),
     std=per_channel('std', config.std, std),
     notes=(
-      *source.notes, *said,
+      *source.notes, *said, *_on_range(train.images),
       *notes.on_classes(class_names, train.labels, 'training'),
       *notes.on_classes(class_names, test.labels, 'test'),
     ),
@@ -206,7 +206,6 @@ def _checked(
       f'class names, got {labels.min()}..{labels.max()}.'
     )
   _check_channels_last(what, images.shape)
-  said = _on_range(what, images)
   stored = images.shape[1:3]
   images = decode.resize(images, size)
   _, height, width, _ = images.shape
@@ -216,9 +215,8 @@ def _checked(
       f'got {height} high and {width} wide; set --config.data.image_size=N to '
       'resize them.'
     )
-  if stored != (height, width):
-    resized = Counter({stored: len(images)})
-    said += notes.on_resized(resized, (height, width))
+  resized = {stored: len(images)} if stored != (height, width) else {}
+  said = notes.on_resized(Counter(resized), (height, width))
   return Split(np.ascontiguousarray(images), labels.astype(np.int32)), said
 
 
@@ -233,10 +231,13 @@ def _check_channels_last(what: str, shape: tuple[int, ...]) -> None:
     )
 
 
-def _on_range(what: str, images: np.ndarray) -> tuple[str, ...]:
-  """Says so if the pixels are all black but for rounding."""
+def _on_range(images: np.ndarray) -> tuple[str, ...]:
+  """Says so if images are all black but for rounding."""
   top = images.max()
   if top > 1:
     return ()
-  found = 'in 0..1 of 0..255: were floats cast?' if top else 'all 0'
-  return (f'pixels of {what} are {found}',)
+  return (
+    'pixels are in 0..1 of 0..255: were floats cast?'
+    if top
+    else 'pixels are all 0',
+  )

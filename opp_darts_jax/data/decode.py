@@ -18,11 +18,6 @@ CENTRE = 0.875  # of the shorter side is seen when testing, as on ImageNet
 LEAST_AREA = 0.08  # of the image is left by a random crop
 WIDEST_ASPECT = 4 / 3  # of a random crop, width to height; its inverse is least
 
-# What PIL raises on a file that is damaged, or no image.
-DAMAGED = (
-  OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError,
-)  # fmt: skip
-
 MADE_COLOUR = 'in grey made colour'
 
 # Top, left, height and width in pixels and parts of them; arrays when traced.
@@ -165,7 +160,7 @@ def opened(image: Encoded) -> Iterator[Image.Image]:
       yield file
   except DataError:  # A sentence already, and a kind of ValueError.
     raise
-  except DAMAGED as error:
+  except Exception as error:  # Damage raises whatever a parser stumbles on.
     raise DataError(
       f'Expected an image that can be read, got {image.what}: '
       f'{first_line(error)}.'

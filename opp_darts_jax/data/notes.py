@@ -43,7 +43,8 @@ def on_pictures(pictures: Iterable[Picture]) -> tuple[str, ...]:
       target = shape
   return (
     *(
-      f'{counted(count, "image")} {change}' for change, count in changes.items()
+      f'{counted(count, "image")} {change}'
+      for change, count in sorted(changes.items())
     ),
     *on_resized(sizes, target),
   )

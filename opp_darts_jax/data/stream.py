@@ -202,7 +202,22 @@ def open_stream(config: DataConfig, seed: int) -> Streamed:
     seed,
     config.workers,
     config.source,
-    (*stored.notes, *said),
+    (*stored.notes, *said, *_on_classes(stored, train, test)),
+  )
+
+
+def _on_classes(
+  stored: EncodedSource, train: np.ndarray, test: np.ndarray
+) -> tuple[str, ...]:
+  """Says which classes have no images, where labels are known unread."""
+  labels = stored.train.labels
+  if not labels.any():
+    return ()
+  tested = labels if stored.test is None else stored.test.labels
+  names = stored.class_names
+  return (
+    *notes.on_classes(names, labels[train], 'training'),
+    *notes.on_classes(names, tested[test], 'test'),
   )
 
 

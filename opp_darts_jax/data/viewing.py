@@ -1,7 +1,6 @@
 """Images as a viewer shows them: upright, the first frame, on a background."""
 
 import contextlib
-import struct
 from typing import NamedTuple
 
 from PIL import ExifTags, Image, ImageColor, ImageOps
@@ -14,12 +13,6 @@ LAID = 'with transparency laid on {}'
 
 # Other formats that have frames use them for layers, sizes or previews.
 _ANIMATED = ('AVIF', 'GIF', 'PNG', 'TIFF', 'WEBP')
-
-# What PIL raises on EXIF that makes no sense, as many cameras write it.
-_ODD_EXIF = (
-  OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError,
-  RuntimeError, struct.error,
-)  # fmt: skip
 
 
 class View(NamedTuple):
@@ -66,15 +59,14 @@ def _turn(file: Image.Image) -> bool:
   """Turns an image upright in place, and says whether it had to."""
   if file.format != 'TIFF':  # which PIL turns as it loads it
     file.load()
-  try:
+  orientation = None
+  with contextlib.suppress(Exception):  # Odd EXIF raises whatever you like.
     orientation = file.getexif().get(ExifTags.Base.Orientation)
-  except _ODD_EXIF:
-    orientation = None
   file.load()
   if orientation not in range(2, 9):
     return False
-  # The pixels are turned by the time that PIL writes the other tags again.
-  with contextlib.suppress(*_ODD_EXIF):
+  # The pixels are turned by the time that PIL writes odd tags again, and fails.
+  with contextlib.suppress(Exception):
     ImageOps.exif_transpose(file, in_place=True)
   return True
 

@@ -91,3 +91,18 @@ def test_npz_that_cannot_be_read(npz, tmp_path):
     load(tmp_path / 'array.npz')
   with pytest.raises(UserError, match='images and labels.*got pictures'):
     load(npz(pictures=np.zeros(3)))
+
+
+def test_npz_with_labels_in_bytes_and_channels_first(npz):
+  labels = np.array(['café'.encode(), b'dog'] * 5)
+  own = load(npz(images=GOOD['images'], labels=labels))
+  assert own.class_names == ('café', 'dog')
+  with pytest.raises(UserError, match=r"labels .* UTF-8, got b'caf\\xe9'"):
+    load(npz(images=GOOD['images'], labels=np.array([b'caf\xe9', b'dog'] * 5)))
+  planes = np.zeros((10, 3, 16, 16), np.uint8)
+  path = npz(images=planes, labels=GOOD['labels'])
+  for size in (0, 32):
+    with pytest.raises(
+      UserError, match=r'\(10, 3, 16, 16\), in which channels'
+    ):
+      load(path, image_size=size)
