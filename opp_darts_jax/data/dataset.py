@@ -111,7 +111,7 @@ def of_arrays(
 
   Args:
     images: (n, H, W) or (n, H, W, C), integers 0..255 or floats 0..1.
-    labels: (n,), integers or text.
+    labels: (n,), integers, floats that are whole, or text; bytes are UTF-8.
     config: its source and data_dir mean nothing here.
     test: images and labels to test on; without them a share of the others.
     class_names: label k, an integer, is class_names[k]; without them the labels

@@ -11,8 +11,8 @@ from PIL import Image, ImageFile
 
 from opp_darts_jax.errors import DataError, first_line
 
-# What archives and network drives put beside files.
-_CLUTTER = ('__MACOSX', '@eaDir')
+# What systems, archives and network drives put beside files.
+_CLUTTER = ('Thumbs.db', 'desktop.ini', '__MACOSX', '@eaDir')
 
 
 class Found(NamedTuple):
@@ -88,10 +88,9 @@ def formats() -> Formats:
 def find_images(folder: pathlib.Path) -> Found:
   """The images in a folder and its sub-folders.
 
-  A file is an image if its suffix says so (in any case), or else its content;
-  the content of others is not looked at, which would take long. Links are
-  followed, but not to a folder that was seen already, nor to one that holds
-  this folder.
+  A file is an image if its suffix says so, in any case, or else its first bytes
+  do; to look at those of all files would take long. Links are followed, but not
+  to a folder that was seen already, nor to one that holds this folder.
 
   Raises:
     DataError: if a folder cannot be listed.

@@ -112,6 +112,7 @@ def test_files_that_are_no_images_are_counted_by_suffix(tmp_path):
   (tmp_path / 'dog' / 'README').write_text('no image')
   (tmp_path / 'dog' / 'arrays.h5').write_bytes(b'\x89HDF\r\n\x1a\n')
   (tmp_path / 'dog' / '.DS_Store').write_bytes(b'hidden')
+  (tmp_path / 'dog' / 'Thumbs.db').write_bytes(b'clutter')
   os.mkfifo(tmp_path / 'dog' / 'pipe')
   (tmp_path / '__MACOSX' / 'cat').mkdir(parents=True)
   save(tmp_path / 'stray.png', colour(0))

@@ -1,5 +1,7 @@
 """Tests of data sets in .npz files."""
 
+import os
+
 import numpy as np
 import pytest
 from data_sets import assert_same, load
@@ -91,6 +93,12 @@ def test_npz_that_cannot_be_read(npz, tmp_path):
     load(tmp_path / 'array.npz')
   with pytest.raises(UserError, match='images and labels.*got pictures'):
     load(npz(pictures=np.zeros(3)))
+
+
+def test_npz_of_a_name_that_is_not_utf_8(tmp_path):
+  path = tmp_path / os.fsdecode(b'\xe9.npz')
+  np.savez(path, **GOOD)
+  assert load(path).name == r'\xe9'
 
 
 def test_npz_with_labels_in_bytes_and_channels_first(npz):
