@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from PIL import ImageColor
+
 from opp_darts_jax.errors import UserError, check_choice
 
 SELECTIONS = ('largest', 'smallest', 'random', 'fixed')
@@ -26,18 +28,27 @@ def at_least(config: Any, name: str, least: int, prefix: str = '') -> None:
   require(value, prefix + name, lambda v: v >= least, f'at least {least}')
 
 
+def _is_colour(text: str) -> bool:
+  try:
+    return len(ImageColor.getrgb(text)) == 3
+  except ValueError:
+    return False
+
+
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
   """Where images come from and how they are augmented.
 
   Attributes:
-    source: 'digits', a folder of class folders, an .npz file, or the name of
-      a tfds data set such as 'cifar10'; 'folder:PATH', 'npz:PATH' and
-      'tfds:NAME' settle what a word means. Or your own, as 'MODULE:NAME' or
-      'FILE.py:NAME': a function from a place ('') and this config to a Source,
-      or a DataSource.
+    source: 'digits', a folder of class folders (its layouts stand in
+      docs/images.md), an .npz file, or the name of a tfds data set such as
+      'cifar10'; 'folder:PATH', 'npz:PATH' and 'tfds:NAME' settle what a word
+      means. Or your own, as 'MODULE:NAME' or 'FILE.py:NAME': a function from a
+      place ('') and this config to a Source, or a DataSource.
     data_dir: where tfds keeps its data sets; '' is tfds's own default.
     image_size: resize images to this square size, in pixels; 0 keeps them.
+    background: colour that transparent images are laid on: 'white', '#808080'
+      or another name that CSS or Pillow has.
     test_fraction: share tested on where the source has no test split.
     split_seed: decides every split of the images.
     max_train: use at most this many training images; 0 uses all.
@@ -66,6 +77,7 @@ class DataConfig:
   source: str = 'digits'
   data_dir: str = ''
   image_size: int = 0
+  background: str = 'white'
   test_fraction: float = 0.2
   split_seed: int = 0
   max_train: int = 0
@@ -87,6 +99,10 @@ class DataConfig:
     for name in ('cutout', 'workers'):
       at_least(self, name, 0, 'data.')
     check_choice('data.crop', self.crop, CROPS)
+    require(
+      self.background, 'data.background', _is_colour,
+      "an opaque colour such as 'white', '#808080' or 'rgb(128, 128, 128)'",
+    )  # fmt: skip
     require(self.jitter, 'data.jitter', lambda v: 0 <= v <= 1, 'in [0, 1]')
     if self.stream and not self.image_size:
       raise UserError(

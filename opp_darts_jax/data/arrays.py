@@ -1,5 +1,6 @@
 """Arrays in memory as a source: images and labels as numpy takes them."""
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,8 @@ def source_of(
   Args:
     images: (n, H, W) or (n, H, W, C), integers 0..255 or floats 0..1, in
       whatever numpy makes an array of; they are copied.
-    labels: likewise (n,) or (n, 1), integers or text.
+    labels: likewise (n,) or (n, 1), integers, floats that are whole, or text;
+      text is compared in Unicode NFC, and bytes are UTF-8.
     test: images and labels to test on, likewise; of the classes in `labels`.
     class_names: label k is class_names[k], of integers; without them the values
       that occur in `labels` are the classes, in order.
@@ -105,6 +107,12 @@ def _images(key: str, given: Any) -> np.ndarray:
       f'Expected {key} to be integers 0..255 or floats 0..1, got '
       f'{images.dtype}.'
     )
+  if images.shape[-1] == 4:
+    raise DataError(
+      f'Expected {key} to have 1 or 3 channels, or other bands, got '
+      f'{images.shape}, where a fourth channel is mostly alpha: give '
+      'images[..., :3], or a data source of your own if it is a band.'
+    )
   # Written so that NaN fails as well.
   if images.size and not (images.min() >= 0 and images.max() <= top):
     raise DataError(
@@ -117,13 +125,50 @@ def _images(key: str, given: Any) -> np.ndarray:
 
 
 def _labels(key: str, given: Any) -> np.ndarray:
-  """Returns labels (n,), integers or text."""
+  """Returns labels (n,), integers or text in Unicode NFC."""
   labels = as_array(key, given)
   if labels.ndim == 2 and labels.shape[1] == 1:
     labels = labels[:, 0]  # as Keras gives them
-  if labels.ndim != 1 or labels.dtype.kind not in 'iubUS':
+  if labels.dtype.kind == 'O':  # as pandas gives text
+    labels = _plain(labels)
+  if labels.dtype.kind == 'f' and not _odd(labels):
+    labels = labels.astype(np.int64)
+  if labels.ndim != 1 or labels.dtype.kind not in 'iubUST':
     raise DataError(
       f'Expected {key} to be (n,) integers or text, got {labels.shape} '
-      f'{labels.dtype}.'
+      f'{labels.dtype}{_odd(labels)}.'
     )
-  return labels.astype(str) if labels.dtype.kind == 'S' else labels
+  return labels if labels.dtype.kind in 'iub' else _text(key, labels)
+
+
+def _odd(labels: np.ndarray) -> str:
+  """Returns ', such as nan', of a label that is neither whole nor text."""
+  for label in labels.ravel().tolist():
+    whole = isinstance(label, float) and label.is_integer()
+    if not whole and not isinstance(label, (int, str)):
+      return f', such as {label!r}'
+  return ''
+
+
+def _plain(labels: np.ndarray) -> np.ndarray:
+  """Objects as integers or text, if they are that alone."""
+  kinds: tuple[Any, ...] = (str, bytes, (int, np.integer))
+  for kind in kinds:
+    if all(isinstance(label, kind) for label in labels.flat):
+      return np.array(labels.tolist())
+  return labels
+
+
+def _text(key: str, labels: np.ndarray) -> np.ndarray:
+  """Text of any kind in Unicode NFC; a word may be stored in several forms."""
+  words, index = np.unique(labels, return_inverse=True)
+  try:
+    texts = [
+      word.decode() if isinstance(word, bytes) else str(word)
+      for word in words.tolist()
+    ]
+  except UnicodeDecodeError as error:
+    raise DataError(
+      f'Expected {key} that are bytes to be UTF-8, got {error.object!r}.'
+    ) from error
+  return np.array([unicodedata.normalize('NFC', text) for text in texts])[index]

@@ -5,13 +5,16 @@ Whatever they come from, they are square uint8 images of one size, labels from
 """
 
 import dataclasses
+import functools
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from opp_darts_jax.config import DataConfig
-from opp_darts_jax.data import decode
+from opp_darts_jax.data import decode, identity, notes
 from opp_darts_jax.data.arrays import as_array, source_of
 from opp_darts_jax.data.catalogue import find_source
 from opp_darts_jax.data.channels import mean_and_std, per_channel
@@ -33,6 +36,8 @@ class ImageData:
     class_names: label k is class_names[k].
     mean: per channel, in units of pixel / 255.
     std: per channel, in units of pixel / 255.
+    notes: what was left out or changed on the way in, a short clause each:
+      '24 files skipped: .txt 20, .webm 4'.
   """
 
   name: str
@@ -41,6 +46,7 @@ class ImageData:
   class_names: tuple[str, ...]
   mean: tuple[float, ...]
   std: tuple[float, ...]
+  notes: tuple[str, ...] = ()
 
   @property
   def image_shape(self) -> tuple[int, ...]:
@@ -61,6 +67,15 @@ class ImageData:
   def num_classes(self) -> int:
     """How many logits a network needs."""
     return len(self.class_names)
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """16 hexadecimal digits, of the pixels, labels and class names."""
+    return identity.of_splits(self.class_names, self.train, self.test)
+
+  def identity(self) -> dict[str, Any]:
+    """What the data set is by content, as JSON has it: see identity.py."""
+    return identity.identity(self)
 
 
 def load(config: DataConfig) -> ImageData:
@@ -96,7 +111,7 @@ def of_arrays(
 
   Args:
     images: (n, H, W) or (n, H, W, C), integers 0..255 or floats 0..1.
-    labels: (n,), integers or text.
+    labels: (n,), integers, floats that are whole, or text; bytes are UTF-8.
     config: its source and data_dir mean nothing here.
     test: images and labels to test on; without them a share of the others.
     class_names: label k, an integer, is class_names[k]; without them the labels
@@ -131,16 +146,16 @@ def of_source(source: Source, config: DataConfig) -> ImageData:
   Raises:
     UserError: if it does not hold at least two classes of square images.
   """
-  name, train, test, class_names = source
+  name, class_names, size = source.name, source.class_names, config.image_size
   check_classes(name, class_names)
-  classes, size = len(class_names), config.image_size
-  train = _checked(train, f'{name!r} (train)', classes, size)
-  if test is None:
+  train, said = _checked(source.train, f'{name!r} (train)', class_names, size)
+  if source.test is None:
     fraction = 1 - config.test_fraction
     kept, held = halves(train.labels, fraction, config.split_seed)
     train, test = train.take(kept), train.take(held)
   else:
-    test = _checked(test, f'{name!r} (test)', classes, size)
+    test, more = _checked(source.test, f'{name!r} (test)', class_names, size)
+    said += more
     if train.images.shape[1:] != test.images.shape[1:]:
       raise DataError(
         f'Expected test images of {name!r} to have the shape of its training '
@@ -153,11 +168,19 @@ def of_source(source: Source, config: DataConfig) -> ImageData:
     name, train, test, tuple(class_names),
     mean=per_channel('mean', config.mean, mean),
     std=per_channel('std', config.std, std),
+    notes=(
+      *source.notes, *said, *_on_range(train.images),
+      *notes.on_classes(class_names, train.labels, 'training'),
+      *notes.on_classes(class_names, test.labels, 'test'),
+    ),
   )  # fmt: skip
 
 
-def _checked(split: Split, what: str, classes: int, size: int) -> Split:
+def _checked(
+  split: Split, what: str, class_names: Sequence[str], size: int
+) -> tuple[Split, tuple[str, ...]]:
   """Returns the split at the size asked for, once it is known to be usable."""
+  classes = len(class_names)
   images = as_array(f'the images of {what}', split.images)
   labels = as_array(f'the labels of {what}', split.labels)
   if images.ndim != 4 or images.dtype != np.uint8:
@@ -182,6 +205,8 @@ def _checked(split: Split, what: str, classes: int, size: int) -> Split:
       f'Expected labels in 0..{classes - 1} in {what}, as there are {classes} '
       f'class names, got {labels.min()}..{labels.max()}.'
     )
+  _check_channels_last(what, images.shape)
+  stored = images.shape[1:3]
   images = decode.resize(images, size)
   _, height, width, _ = images.shape
   if height != width or height < MIN_IMAGE_SIZE:
@@ -190,4 +215,29 @@ def _checked(split: Split, what: str, classes: int, size: int) -> Split:
       f'got {height} high and {width} wide; set --config.data.image_size=N to '
       'resize them.'
     )
-  return Split(np.ascontiguousarray(images), labels.astype(np.int32))
+  resized = {stored: len(images)} if stored != (height, width) else {}
+  said = notes.on_resized(Counter(resized), (height, width))
+  return Split(np.ascontiguousarray(images), labels.astype(np.int32)), said
+
+
+def _check_channels_last(what: str, shape: tuple[int, ...]) -> None:
+  """Raises `DataError` on images that look like (n, C, H, W)."""
+  _, first, second, last = shape
+  few = first in (1, 3) and last > 3
+  if few or first != second == last > 3:
+    raise DataError(
+      f'Expected images (n, H, W, C) in {what}, got {shape}, in which channels '
+      'seem to come first; images.transpose(0, 2, 3, 1) makes them come last.'
+    )
+
+
+def _on_range(images: np.ndarray) -> tuple[str, ...]:
+  """Says so if images are all black but for rounding."""
+  top = images.max()
+  if top > 1:
+    return ()
+  return (
+    'pixels are in 0..1 of 0..255: were floats cast?'
+    if top
+    else 'pixels are all 0',
+  )

@@ -5,17 +5,20 @@ import dataclasses
 import functools
 import io
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
 
+from opp_darts_jax.data import viewing
 from opp_darts_jax.errors import DataError, first_line
 
 CENTRE = 0.875  # of the shorter side is seen when testing, as on ImageNet
 LEAST_AREA = 0.08  # of the image is left by a random crop
 WIDEST_ASPECT = 4 / 3  # of a random crop, width to height; its inverse is least
+
+MADE_COLOUR = 'in grey made colour'
 
 # Top, left, height and width in pixels and parts of them; arrays when traced.
 Box = tuple[Any, Any, Any, Any]
@@ -37,7 +40,12 @@ class Encoded(NamedTuple):
 
 
 class Encodings(Protocol):
-  """A split of images as they are stored, read one by one."""
+  """A split of images as they are stored, read one by one.
+
+  It may have a method `marks()` that gives bytes, which change if the images
+  do, without reading one: they go into the fingerprint of a stream. Without it
+  the labels do alone.
+  """
 
   @property
   def labels(self) -> np.ndarray:
@@ -48,34 +56,52 @@ class Encodings(Protocol):
   def __getitem__(self, row: int) -> Encoded: ...
 
 
+class Picture(NamedTuple):
+  """One image, decoded.
+
+  Attributes:
+    pixels: uint8 (H, W, C).
+    stored: height and width as seen, before it was resized.
+    changes: what was done to it, each as in '3 images {change}'.
+  """
+
+  pixels: np.ndarray
+  stored: tuple[int, int]
+  changes: tuple[str, ...]
+
+
 def decode(
   image: Encoded,
-  channels: int,
   size: int,
+  background: str,
+  channels: int = 0,
   box: Callable[[int, int], Box] | None = None,
-) -> np.ndarray:
-  """Returns one image as uint8 (H, W, channels).
+) -> Picture:
+  """Returns one image as a viewer shows it.
 
   Args:
     image: as it is stored.
-    channels: 1 for grey, 3 for red, green and blue.
     size: of the result in pixels, 0 to keep the image's own.
+    background: the colour that shows through where it is transparent.
+    channels: of the result: 1 for grey, 3 for red, green and blue, 0 for what
+      the image has.
     box: gives the part to keep, of an image of this height and width; without
       it an image that is not square is squeezed into one.
 
   Raises:
-    DataError: if the image cannot be decoded.
+    DataError: if the image cannot be decoded, or has more than 8 bits.
   """
-  mode = 'L' if channels == 1 else 'RGB'
   with opened(image) as file:
-    check_mode(image.what, file.mode)
-    converted = file if file.mode == mode else file.convert(mode)
+    viewing.check_mode(image.what, file.mode)
+    seen, changes = viewing.view(file, background)
+    if channels == 1 and seen.mode != 'L':
+      seen = seen.convert('L')
+    width, height = seen.size
     pixels = np.asarray(
-      _cut(converted, size, box(file.height, file.width))
-      if box
-      else _shrink(converted, size)
+      _cut(seen, size, box(height, width)) if box else _shrink(seen, size)
     )
-  return pixels.reshape(*pixels.shape[:2], channels)
+  pixels = pixels.reshape(*pixels.shape[:2], -1)
+  return _widened(Picture(pixels, (height, width), changes), channels)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,9 +111,10 @@ class Part:
   Attributes:
     images: of the split.
     rows: int (n,), those of the part.
-    channels: 1 or 3.
+    channels: 1 or 3; 0 for what each image has.
     size: of decoded images, in pixels.
     resized_crop: whether images are cut instead of squeezed into a square.
+    background: the colour that shows through where they are transparent.
   """
 
   images: Encodings
@@ -95,32 +122,36 @@ class Part:
   channels: int
   size: int
   resized_crop: bool
+  background: str
 
   def __len__(self) -> int:
     return len(self.rows)
 
   def cut_at_random(self, row: int, rng: np.random.Generator) -> Example:
     """A training image, uint8 (H, W, C), and its label."""
-    return self._decoded(row, functools.partial(random_box, rng.random(4)))
+    image = self.images[row]
+    picture = self._decoded(image, functools.partial(random_box, rng.random(4)))
+    return picture.pixels, np.int32(image.label)
 
   def cut_centre(self, row: int) -> Example:
     """A test image, uint8 (H, W, C), and its label."""
-    return self._decoded(row, centre_box)
-
-  def _decoded(self, row: int, box: Callable[..., Box]) -> Example:
     image = self.images[row]
-    return (
-      decode(
-        image, self.channels, self.size, box if self.resized_crop else None
-      ),
-      np.int32(image.label),
-    )
+    return self._decoded(image, centre_box).pixels, np.int32(image.label)
+
+  def centre(self, row: int) -> Picture:
+    """A test image, and what was done to it."""
+    return self._decoded(self.images[row], centre_box)
+
+  def _decoded(self, image: Encoded, box: Callable[..., Box]) -> Picture:
+    return decode(
+      image, self.size, self.background, self.channels,
+      box if self.resized_crop else None,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
 def opened(image: Encoded) -> Iterator[Image.Image]:
   """Opens an image; what PIL raises on a damaged one becomes a `DataError`."""
-  damaged = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
   stored = image.file
   try:
     with Image.open(
@@ -129,7 +160,7 @@ def opened(image: Encoded) -> Iterator[Image.Image]:
       yield file
   except DataError:  # A sentence already, and a kind of ValueError.
     raise
-  except damaged as error:
+  except Exception as error:  # Damage raises whatever a parser stumbles on.
     raise DataError(
       f'Expected an image that can be read, got {image.what}: '
       f'{first_line(error)}.'
@@ -196,12 +227,33 @@ def _cut(image: Image.Image, size: int, box: Box) -> Image.Image:
   return image.resize((size, size), Image.Resampling.BILINEAR, corners)
 
 
-def check_mode(what: str, mode: str) -> None:
-  """Raises `DataError` on more than 8 bits, which conversion would clip."""
-  if mode.startswith(('I', 'F')):
-    raise DataError(
-      f'Expected images of 8 bits per channel, got {what} in mode {mode}.'
-    )
+def gather(pictures: Iterable[tuple[str, Picture]]) -> list[Picture]:
+  """The pictures, each with as many channels as the one that has most.
+
+  Args:
+    pictures: each with what to call it in a message.
+
+  Raises:
+    DataError: naming the first two that differ in size, as soon as the second
+      one is there.
+  """
+  gathered: list[Picture] = []
+  first = ''
+  for what, picture in pictures:
+    first = first or what
+    gathered.append(picture)
+    check_one_size(first, gathered[0].pixels.shape, what, picture.pixels.shape)
+  channels = max((each.pixels.shape[-1] for each in gathered), default=0)
+  return [_widened(picture, channels) for picture in gathered]
+
+
+def _widened(picture: Picture, channels: int) -> Picture:
+  """The picture in colour, where that is asked of a grey one."""
+  pixels, stored, changes = picture
+  if pixels.shape[-1] >= channels:
+    return picture
+  repeated = np.broadcast_to(pixels, (*pixels.shape[:2], channels))
+  return Picture(repeated, stored, (*changes, MADE_COLOUR))
 
 
 def check_one_size(

@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 
 from opp_darts_jax.config import DataConfig
+from opp_darts_jax.data import walk
 from opp_darts_jax.data.arrays import source_of
 from opp_darts_jax.data.source import DataSource, Source
 from opp_darts_jax.errors import DataError, first_line
@@ -42,7 +43,7 @@ def read(path: str, config: DataConfig) -> Source:
     arrays[keys[0]],
     arrays[keys[1]],
     test,
-    name=file.stem,
+    name=walk.printable(file.stem),
     called=keys,
     where=f' in {str(file)!r}',
   )

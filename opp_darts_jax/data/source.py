@@ -17,12 +17,14 @@ class Source(NamedTuple):
     train: images to train on; all of one size, labels from 0.
     test: images to test on, if there are any of their own.
     class_names: label k is class_names[k].
+    notes: what was left out or changed on the way in, a short clause each.
   """
 
   name: str
   train: Split
   test: Split | None
   class_names: tuple[str, ...]
+  notes: tuple[str, ...] = ()
 
 
 class EncodedSource(NamedTuple):
@@ -34,6 +36,7 @@ class EncodedSource(NamedTuple):
     test: images to test on, if there are any of their own.
     class_names: label k is class_names[k].
     channels: 1 for grey, 3 for colour; 0 where only the images tell.
+    notes: what was left out, a short clause each.
   """
 
   name: str
@@ -41,13 +44,15 @@ class EncodedSource(NamedTuple):
   test: Encodings | None
   class_names: tuple[str, ...]
   channels: int
+  notes: tuple[str, ...] = ()
 
 
 class DataSource(NamedTuple):
   """Images of one kind: what a config's `data.source` names.
 
   Both functions take the place to read from, '' where the name says it all,
-  and the config, of which `image_size` and `data_dir` are theirs to heed.
+  and the config, of which `image_size`, `background` and `data_dir` are theirs
+  to heed.
   Splits, limits and the numbers that normalise a pixel are not.
 
   Attributes:
@@ -63,12 +68,26 @@ class DataSource(NamedTuple):
 
 
 def check_classes(name: str, class_names: Sequence[str]) -> None:
-  """Raises `DataError` unless a data set has classes to tell apart."""
+  """Raises `DataError` unless a data set has classes to tell apart, as text."""
+  for each in class_names:
+    if not isinstance(each, str) or not _is_unicode(each):
+      raise DataError(
+        f'Expected class names of data set {name!r} as text in UTF-8, got '
+        f'{each!r}.'
+      )
   if len(class_names) < 2:
     raise DataError(
       f'Expected at least 2 classes in data set {name!r}, got '
       f'{len(class_names)}: {", ".join(class_names) or "none"}.'
     )
+
+
+def _is_unicode(text: str) -> bool:
+  try:
+    text.encode()
+  except UnicodeEncodeError:  # bytes of a file name that are not UTF-8
+    return False
+  return True
 
 
 def check_given(given: object, expected: type, source: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from opp_darts_jax.config import DataConfig
-from opp_darts_jax.data import folder, workers
+from opp_darts_jax.data import decode, identity, notes, workers
 from opp_darts_jax.data.catalogue import find_source
 from opp_darts_jax.data.channels import mean_and_std, per_channel
 from opp_darts_jax.data.decode import Encodings, Part
@@ -41,6 +41,7 @@ class Streamed:
     seed: decides the order of training images and what is cut from them.
     workers: processes that decode; 0 decodes in threads.
     source: what the config calls it.
+    notes: what was left out or changed on the way in, a short clause each.
   """
 
   name: str
@@ -53,6 +54,7 @@ class Streamed:
   seed: int
   workers: int
   source: str
+  notes: tuple[str, ...] = ()
 
   @property
   def num_train(self) -> int:
@@ -68,6 +70,25 @@ class Streamed:
   def num_classes(self) -> int:
     """How many logits a network needs."""
     return len(self.class_names)
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """16 hexadecimal digits, of what is stored, by its listing.
+
+    That is names, labels and sizes of all files of a folder; name, version and
+    split sizes of a tfds data set. Pixels that change in a file of the same
+    name and size change no digit. For a folder it asks each file's size, once.
+
+    Raises:
+      DataError: if a file is gone.
+    """
+    return identity.of_listings(
+      self.class_names, self.train.images, self.test.images
+    )
+
+  def identity(self) -> dict[str, Any]:
+    """What the data set is by content, as JSON has it: see identity.py."""
+    return identity.identity(self)
 
   def train_batches(
     self, batch_size: int, start: int, own: Sequence[int] | None = None
@@ -133,8 +154,9 @@ def open_stream(config: DataConfig, seed: int) -> Streamed:
     seed: decides the order of training images and what is cut from them.
 
   Returns:
-    The data set. Its mean and deviation, where the config gives none, are those
-    of up to 1,024 training images, cut as for a test.
+    The data set. Its number of channels, its notes on images and, where the
+    config gives none, its mean and deviation are those of up to 1,024 training
+    images, cut as for a test.
 
   Raises:
     UserError: if the source is missing, unreadable or of another kind.
@@ -152,32 +174,50 @@ def open_stream(config: DataConfig, seed: int) -> Streamed:
   train, test = _rows(stored, config)
   rng = np.random.default_rng(config.split_seed)
   sample = rng.permutation(train)[:_MEASURED]
+  part = functools.partial(
+    Part,
+    size=config.image_size,
+    resized_crop=config.crop == 'resized',
+    background=config.background,
+  )
+  looked_at = part(stored.train, sample, stored.channels)
   with futures.ThreadPoolExecutor() as pool:
-    channels = stored.channels or folder.count_channels(
-      [stored.train[row] for row in sample], pool, config.image_size
+    pictures = decode.gather(
+      zip(map(str, sample), pool.map(looked_at.centre, sample))
     )
-    part = functools.partial(
-      Part,
-      channels=channels,
-      size=config.image_size,
-      resized_crop=config.crop == 'resized',
-    )
-    train_part = part(stored.train, train)
-    mean, std = config.mean, config.std
-    if not (mean and std):
-      images = [image for image, _ in pool.map(train_part.cut_centre, sample)]
-      mean, std = mean_and_std(np.stack(images))
+  images = np.stack([picture.pixels for picture in pictures])
+  mean, std = mean_and_std(images)
+  said = notes.on_pictures(pictures)
+  if len(sample) < len(train):
+    said = tuple(f'of {len(sample):,} images looked at, {on}' for on in said)
+  channels = images.shape[-1]
   return Streamed(
     stored.name,
     stored.class_names,
     (config.image_size, config.image_size, channels),
     per_channel('mean', config.mean, mean),
     per_channel('std', config.std, std),
-    train_part,
-    part(stored.train if stored.test is None else stored.test, test),
+    part(stored.train, train, channels),
+    part(stored.train if stored.test is None else stored.test, test, channels),
     seed,
     config.workers,
     config.source,
+    (*stored.notes, *said, *_on_classes(stored, train, test)),
+  )
+
+
+def _on_classes(
+  stored: EncodedSource, train: np.ndarray, test: np.ndarray
+) -> tuple[str, ...]:
+  """Says which classes have no images, where labels are known unread."""
+  labels = stored.train.labels
+  if not labels.any():
+    return ()
+  tested = labels if stored.test is None else stored.test.labels
+  names = stored.class_names
+  return (
+    *notes.on_classes(names, labels[train], 'training'),
+    *notes.on_classes(names, tested[test], 'test'),
   )
 
 

@@ -4,14 +4,14 @@ import contextlib
 import dataclasses
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from opp_darts_jax.config import DataConfig
-from opp_darts_jax.data import decode
-from opp_darts_jax.data.decode import Encoded
+from opp_darts_jax.data import decode, notes
+from opp_darts_jax.data.decode import Encoded, Picture
 from opp_darts_jax.data.source import DataSource, EncodedSource, Source
 from opp_darts_jax.data.split import Split
 from opp_darts_jax.errors import DataError, first_line
@@ -27,11 +27,13 @@ class Records:
     source: a random-access TFDS data source that leaves its images encoded.
     what: to call it in a message.
     keys: of the image and the label in a record.
+    version: names the data set and its version.
   """
 
   source: Any
   what: str
   keys: tuple[str, str]
+  version: str
 
   @property
   def labels(self) -> np.ndarray:
@@ -44,6 +46,11 @@ class Records:
   def __getitem__(self, row: int) -> Encoded:
     with self._damage_told():
       return self._encoded(row, self.source[int(row)])
+
+  def marks(self) -> Iterator[bytes]:
+    """The data set's name and version, and the split's name."""
+    yield self.version.encode()
+    yield self.what.encode()
 
   def many(self, rows: range) -> list[Encoded]:
     """Several images, in less time than one by one."""
@@ -73,12 +80,15 @@ def read(name: str, config: DataConfig) -> Source:
     DataError: if TFDS or the data set is missing, or does not suit.
   """
   stored = listing(name, config)
-
-  def split(records: Any) -> Split:
-    return _split(records, stored.channels, config.image_size)
-
-  test = None if stored.test is None else split(stored.test)
-  return Source(name, split(stored.train), test, stored.class_names)
+  train, train_labels = _decoded(stored.train, stored.channels, config)
+  test, test_labels = _decoded(stored.test or (), stored.channels, config)
+  return Source(
+    name,
+    _split(train, train_labels),
+    _split(test, test_labels) if test else None,
+    stored.class_names,
+    notes.on_pictures([*train, *test]),
+  )
 
 
 def listing(name: str, config: DataConfig) -> EncodedSource:
@@ -122,6 +132,7 @@ def listing(name: str, config: DataConfig) -> EncodedSource:
         builder.as_data_source(key, decoders=skip),
         f'{name} ({key})',
         (image_key, label_key),
+        info.full_name,
       )
       for key in ('train', 'test', 'validation')
       if key in info.splits
@@ -174,27 +185,29 @@ def _builder(tfds: Any, name: str, data_dir: str) -> Any:
   return builder
 
 
-def _split(records: Records, channels: int, size: int) -> Split:
-  """Reads and decodes a split.
-
-  Args:
-    records: of the split.
-    channels: 1 or 3.
-    size: in pixels, 0 to keep the images' own.
-  """
-  images: list[np.ndarray] = []
+def _decoded(
+  records: Any, channels: int, config: DataConfig
+) -> tuple[list[Picture], list[int]]:
+  """Reads and decodes the `Records` of a split: the images and their labels."""
   labels: list[int] = []
+
   # In one thread: Python's lock, not the decoding, is the limit here.
-  for start in range(0, len(records), _READ_AT_ONCE):
-    end = min(start + _READ_AT_ONCE, len(records))
-    for one in records.many(range(start, end)):
-      image = decode.decode(one, channels, size)
-      images.append(image)
-      labels.append(one.label)
-      decode.check_one_size(
-        f'image 0 of {records.what}', images[0].shape, one.what, image.shape
-      )
-  return Split(np.asarray(images), np.asarray(labels))
+  def decoded() -> Iterator[tuple[str, Picture]]:
+    for start in range(0, len(records), _READ_AT_ONCE):
+      end = min(start + _READ_AT_ONCE, len(records))
+      for one in records.many(range(start, end)):
+        labels.append(one.label)
+        yield (
+          one.what,
+          decode.decode(one, config.image_size, config.background, channels),
+        )
+
+  return decode.gather(decoded()), labels
+
+
+def _split(pictures: Iterable[Picture], labels: Iterable[int]) -> Split:
+  pixels = [picture.pixels for picture in pictures]
+  return Split(np.asarray(pixels), np.asarray(labels))
 
 
 SOURCE = DataSource('tfds', read, listing)

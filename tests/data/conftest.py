@@ -4,8 +4,15 @@ import io
 
 import numpy as np
 import pytest
-from data_sets import colour, save
+from data_sets import colour, exif_of, save
+from hypothesis import settings
 from PIL import Image
+
+# The same examples in every run, however slow the machine.
+settings.register_profile(
+  'tests', derandomize=True, deadline=None, max_examples=60
+)
+settings.load_profile('tests')
 
 
 @pytest.fixture
@@ -33,7 +40,7 @@ def prepare(tmp_path):
   """Returns a function that makes a tiny TFDS data set, without TensorFlow."""
   tfds = pytest.importorskip('tensorflow_datasets')
 
-  def make(splits, file_format='array_record', shape=(4, 4, 3)):
+  def make(splits, file_format='array_record', shape=(4, 4, 3), orientation=1):
     features = tfds.features.FeaturesDict(
       {
         'image': tfds.features.Image(shape=shape, encoding_format='png'),
@@ -49,7 +56,8 @@ def prepare(tmp_path):
     def examples(images, labels):
       for i, (image, label) in enumerate(zip(images, labels)):
         buffer = io.BytesIO()
-        Image.fromarray(image.squeeze()).save(buffer, 'PNG')
+        picture = Image.fromarray(image.squeeze())
+        picture.save(buffer, 'PNG', exif=exif_of(orientation))
         buffer.seek(0)
         yield i, {'image': buffer, 'label': int(label)}
 

@@ -1,5 +1,7 @@
 """Tests of data sets in .npz files."""
 
+import os
+
 import numpy as np
 import pytest
 from data_sets import assert_same, load
@@ -47,10 +49,10 @@ GOOD = {
   [
     ({'labels': np.arange(9)}, 'one label per image .* 10 images and 9 labels'),
     ({'labels': np.zeros(10, int)}, 'at least 2 classes .* got 1: 0'),
-    ({'labels': np.eye(10)}, r'labels to be \(n,\) .* \(10, 10\) float64'),
+    ({'labels': np.eye(10)}, r'labels to be \(n,\) .* \(10, 10\) int64'),
     ({'labels': np.array([{}] * 10)}, 'plain arrays, got .*own.npz'),
     ({'images': np.zeros((10, 48), np.uint8)}, r'\(n, H, W, C\), got \(10, 48'),
-    ({'images': np.zeros((10, 3, 8, 8), np.uint8)}, 'got 3 high and 8 wide'),
+    ({'images': np.zeros((10, 6, 8, 3), np.uint8)}, 'got 6 high and 8 wide'),
     ({'images': np.full((10, 4, 4), 7.0)}, r'float64 to lie in 0\.\.1, got 7'),
     ({'images': np.full((10, 4, 4), np.nan)}, r'in 0\.\.1, got nan'),
     ({'images': np.full((10, 4, 4), -1)}, r'int64 to lie in 0\.\.255, got -1'),
@@ -91,3 +93,24 @@ def test_npz_that_cannot_be_read(npz, tmp_path):
     load(tmp_path / 'array.npz')
   with pytest.raises(UserError, match='images and labels.*got pictures'):
     load(npz(pictures=np.zeros(3)))
+
+
+def test_npz_of_a_name_that_is_not_utf_8(tmp_path):
+  path = tmp_path / os.fsdecode(b'\xe9.npz')
+  np.savez(path, **GOOD)
+  assert load(path).name == r'\xe9'
+
+
+def test_npz_with_labels_in_bytes_and_channels_first(npz):
+  labels = np.array(['café'.encode(), b'dog'] * 5)
+  own = load(npz(images=GOOD['images'], labels=labels))
+  assert own.class_names == ('café', 'dog')
+  with pytest.raises(UserError, match=r"labels .* UTF-8, got b'caf\\xe9'"):
+    load(npz(images=GOOD['images'], labels=np.array([b'caf\xe9', b'dog'] * 5)))
+  planes = np.zeros((10, 3, 16, 16), np.uint8)
+  path = npz(images=planes, labels=GOOD['labels'])
+  for size in (0, 32):
+    with pytest.raises(
+      UserError, match=r'\(10, 3, 16, 16\), in which channels'
+    ):
+      load(path, image_size=size)

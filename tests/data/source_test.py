@@ -85,6 +85,14 @@ OWN = """
     return changed(train=Split(shades(20).images, ['dark', 'light'] * 10))
 
 
+  def numbered(place, config):
+    return changed(class_names=(0, 1))
+
+
+  def telling(place, config):
+    return changed(notes=('7 shades left out',))
+
+
   def from_one(place, config):
     return changed(test=Split(shades(6).images, shades(6).labels + 1))
 """
@@ -122,7 +130,7 @@ GIVEN_TESTS = {'tfds': 6, 'read': 6, 'SHADES': 6}  # images; others cut theirs
 def test_every_source_reads_as_the_record_says(fields, kind):
   config = DataConfig(**fields)
   source, place = find_source(config.source)
-  name, train, test, class_names = source.read(place, config)
+  name, train, test, class_names, _ = source.read(place, config)
   assert name
   assert (test is None) == (kind not in GIVEN_TESTS)
   for split in (train, test or train):
@@ -167,6 +175,15 @@ def test_every_source_makes_a_data_set_as_the_config_says(fields, kind):
   other = load(**fields, split_seed=1, max_train=2 * classes)
   one = load(**fields, max_train=2 * classes)
   assert other.train.images.tobytes() != one.train.images.tobytes()
+
+
+def test_what_an_own_source_says_is_passed_on(own):
+  assert load(f'{own}:telling').notes == ('7 shades left out',)
+  assert load(f'{own}:read').notes == ()
+  config = DataConfig(source=f'{own}:SHADES', stream=True, image_size=6)
+  opened = stream.open_stream(config, seed=0)
+  assert opened.notes == ()
+  assert opened.fingerprint == stream.open_stream(config, seed=1).fingerprint
 
 
 @pytest.mark.parametrize('kind', ['folder', 'tfds', 'SHADES'])
@@ -216,6 +233,7 @@ def test_workers_decode_images_of_a_type_that_only_a_users_file_has(own):
     ),
     ('ragged', r"images of 'odd' \(train\) to be an array, got list: "),
     ('texts', r"integer labels \(n,\) in 'odd' \(train\), got \(20,\) <U5"),
+    ('numbered', "class names of data set 'odd' as text in UTF-8, got 0"),
     ('from_one', r"labels in 0\.\.1 in 'odd' \(test\), .* got 1\.\.2"),
   ],
 )

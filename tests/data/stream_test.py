@@ -79,6 +79,16 @@ def test_what_a_stream_says_of_itself(folder):
   np.testing.assert_allclose(stream.std, whole.std, rtol=1e-12)
 
 
+def test_what_few_images_tell_is_said_of_them(folder, monkeypatch):
+  assert opened(folder).notes == (
+    '22 images resized from 22 sizes to 16x16',
+  )  # fmt: skip
+  monkeypatch.setattr(stream, '_MEASURED', 4)
+  assert opened(folder).notes == (
+    'of 4 images looked at, 4 images resized from 4 sizes to 16x16',
+  )
+
+
 @pytest.mark.parametrize('crop', ['pad', 'resized'])
 def test_a_stream_goes_on_after_any_batch_to_the_bit(folder, crop):
   whole = taken(opened(folder, crop=crop), 4, 0, 12)  # 5 batches an epoch

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from data_sets import assert_same, by_content, load, pictures
+from data_sets import assert_same, by_content, load, pictures, turned
 
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import stream, tfds
@@ -43,6 +43,26 @@ def test_tfds_mixed_sizes_are_named(prepare):
     load(**config)
   resized = load(**config, image_size=4, test_fraction=0.5)
   assert resized.image_shape == (4, 4, 3)
+
+
+def test_tfds_images_are_turned_upright_and_laid_on_the_background(prepare):
+  images, labels = pictures(10, 0, (4, 4, 4))
+  images[..., 3] = np.array([255, 0])[np.arange(10) % 2, None, None]
+  stored = np.stack([turned(image, 6) for image in images])
+  fields = prepare({'train': (stored, labels)}, shape=(4, 4, 4), orientation=6)
+  fields |= {'background': 'black', 'test_fraction': 0.5}
+  pets = load(**fields)
+  want = (images[..., :3] * (images[..., 3:] == 255), labels)
+  ours = by_content(pets.train) + by_content(pets.test)
+  assert sorted(ours) == by_content(want)
+  assert pets.notes == (
+    '10 images turned upright (EXIF orientation)',
+    '5 images with transparency laid on black',
+  )
+  config = DataConfig(stream=True, image_size=4, **fields)
+  opened = stream.open_stream(config, seed=0)
+  assert set(by_content(next(opened.train_batches(5, 0)))) <= set(ours)
+  assert opened.notes[0] == '5 images turned upright (EXIF orientation)'
 
 
 def test_tfds_stream_gives_what_load_does(prepare):
