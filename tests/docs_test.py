@@ -9,7 +9,7 @@ import sys
 from typing import NamedTuple
 
 import pytest
-from launched import ROOT
+from launched import QUICK, ROOT
 
 import opp_darts_jax
 from opp_darts_jax import errors
@@ -94,12 +94,13 @@ def test_examples(name, own, tmp_path, monkeypatch, quick_compilation):
 
 
 def run_command(words, folder):
-  environment = os.environ | {
-    'JAX_PLATFORMS': 'cpu',
-    'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
-    'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
-    'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path]),
-  }
+  environment = (
+    os.environ
+    | QUICK
+    | {
+      'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path]),
+    }
+  )
   done = subprocess.run(
     [sys.executable, '-m', 'opp_darts_jax', *words],
     cwd=folder,

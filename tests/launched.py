@@ -10,6 +10,12 @@ from typing import Any
 ROOT = pathlib.Path(__file__).parents[1]
 DATA = ('--config.data.max_train=96', '--config.data.max_test=40')
 
+QUICK = {
+  'JAX_PLATFORMS': 'cpu',
+  'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
+  'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
+}
+
 
 def command(launcher: str, *flags: str) -> list[str]:
   """The command line of a launcher."""
@@ -17,11 +23,11 @@ def command(launcher: str, *flags: str) -> list[str]:
 
 
 def start(line: Sequence[str], **kwargs: Any) -> subprocess.Popen[str]:
-  """Starts a command on CPU."""
+  """Starts a command on CPU, where compiling takes most of the time."""
   return subprocess.Popen(
     line,
     cwd=ROOT,
-    env=os.environ | {'JAX_PLATFORMS': 'cpu'},
+    env=os.environ | QUICK,
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,

@@ -1,6 +1,7 @@
 """Real runs: stopped, short of disk, diverging, or in several processes."""
 
 import json
+import re
 import resource
 import signal
 import socket
@@ -13,7 +14,7 @@ from launched import DATA, command, start
 
 SEARCH = (
   *DATA,
-  '--config.space=s3',
+  '--config.space=s2',
   '--config.layers=2',
   '--config.nodes=1',
   '--config.channels=2',
@@ -22,13 +23,6 @@ SEARCH = (
   '--config.log_steps=2',
   '--config.schedule.stage_epochs=2',
 )
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _quick_compilation():
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setenv('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
-    yield
 
 
 def search(workdir, *flags, **kwargs):
@@ -50,7 +44,7 @@ def finished(tmp_path_factory):
 
 def wait_for_epochs(workdir, count, run):
   lines = workdir / 'metrics.jsonl'
-  until = time.monotonic() + 120
+  until = time.monotonic() + 600
   while time.monotonic() < until and run.poll() is None:
     if lines.exists() and lines.read_text().count('"kind": "epoch"') >= count:
       break
@@ -84,10 +78,12 @@ def test_checkpoints_that_cannot_be_written(finished, tmp_path):
   workdir = tmp_path / 'run'
   code, _, wrong = search(workdir, preexec_fn=limit)
   assert code == 8, wrong
-  # Beside the sentence, threads of the storage may tell of their own trouble.
-  (sentence,) = [s for s in wrong.splitlines() if s.startswith('error: ')]
-  assert sentence.startswith('error: A checkpoint could not be written to')
-  assert sentence.endswith('make room and give the same command again.')
+  # Threads of the storage may tell of their own trouble, in the same line.
+  assert re.search(
+    r'error: A checkpoint could not be written to \S+: .*; make room and give '
+    r'the same command again\.\n',
+    wrong,
+  ), wrong
   code, _, wrong = search(workdir)
   assert code == 0, wrong
   assert outcome(workdir) == outcome(finished)

@@ -165,5 +165,7 @@ def _about_memory(error: Exception) -> str:
 
 def _stop(sentence: str, code: int = UserError.exit_code) -> NoReturn:
   kind = 'stopped' if code == NotFinished.exit_code else 'error'
-  print(f'{kind}: {" ".join(sentence.split())}', file=sys.stderr, flush=True)
+  # In one piece: other threads may have something to say, too.
+  sys.stderr.write(f'{kind}: {" ".join(sentence.split())}\n')
+  sys.stderr.flush()
   sys.exit(code)

@@ -93,7 +93,6 @@ def contact_sheet(
 ) -> str:
   """Writes images as the network will see them; a line that says where."""
   path = pathlib.Path(folder) / CONTACT_SHEET
-  path.parent.mkdir(parents=True, exist_ok=True)
   write_contact_sheet(images, config.data, path, config.seed)
   return f'  sheet     {path}: images as the network will see them'
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from launched import DATA, launch
+from PIL import Image
 
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import dataset
@@ -146,22 +147,34 @@ def test_seeds_average_and_smoothing(searched, tmp_path):
   assert rates[-1] == pytest.approx(0.97 * rates[0])
 
 
-def test_dry_run_writes_nothing(tmp_path):
-  done = launch(
-    'train',
-    '--dry_run',
-    '--config.genotype=DARTS_V2',
-    *TRAIN,
-    f'--workdir={tmp_path}/none',
-  )
+@pytest.mark.parametrize(
+  ('launcher', 'flags', 'sentences'),
+  [
+    (
+      'search',
+      SEARCH,
+      ('96 images', 'weights when complete', '4 epochs of 3 steps'),
+    ),
+    (
+      'train',
+      (*TRAIN, '--config.genotype=DARTS_V2'),
+      ('mult-adds', '96 images to train, 40 to test', '2 epochs of 3 steps'),
+    ),
+  ],
+)
+def test_dry_run_says_what_would_be_done(tmp_path, launcher, flags, sentences):
+  folder = tmp_path / 'none'
+  done = launch(launcher, '--dry_run', *flags, f'--workdir={folder}')
   assert done.returncode == 0, done.stderr
-  assert 'mult-adds' in done.stdout
-  assert not (tmp_path / 'none').exists()
+  for sentence in (*sentences, f'sheet     {folder}/contact_sheet.png'):
+    assert sentence in done.stdout
+  # A run may begin there.
+  assert [path.name for path in folder.iterdir()] == ['contact_sheet.png']
+  with Image.open(folder / 'contact_sheet.png') as sheet:
+    assert min(sheet.size) > 64
 
 
-def test_another_space_from_search_to_report(tmp_path, monkeypatch):
-  # Most of the time goes to optimising programs that run once.
-  monkeypatch.setenv('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
+def test_another_space_from_search_to_report(tmp_path):
   search, train = tmp_path / 'search', tmp_path / 'train'
   done = launch(
     'search',
@@ -223,17 +236,6 @@ def test_a_network_without_an_auxiliary_head(tmp_path):
 @pytest.mark.parametrize(
   ('flag', 'sentence', 'code'),
   [
-    (
-      '--config.space=no.py:SPACE',
-      'Could not import no.py, which the search space is to come from',
-      2,
-    ),
-    (
-      '--config.method=pc_darts(partial=3)',
-      'channels must be a multiple of 3, of which pc_darts',
-      2,
-    ),
-    ('--config.space=s9', "Unknown search space 's9'; valid are: darts, s1", 2),
     ('--config.batch_size=5000', 'batch_size must be at most', 2),
     ('--config.foo=1', 'The config has no field', 2),
     ('--config=nope.py', "Unknown config 'nope.py'", 2),

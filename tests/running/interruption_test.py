@@ -17,7 +17,7 @@ def test_the_first_signal_is_noted_and_handlers_come_back(number):
   with Interruption() as interruption:
     assert not interruption.requested
     signal.raise_signal(number)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not interruption.requested and time.monotonic() < until:
       time.sleep(0.01)
     assert interruption.requested
@@ -66,5 +66,5 @@ def test_the_second_signal_ends_even_what_python_cannot_interrupt(number, code):
     assert run.poll() is None
     begin = time.monotonic()
     run.send_signal(getattr(signal, number))
-    assert run.wait(timeout=20) == code
-    assert time.monotonic() - begin < 10
+    assert run.wait(timeout=80) == code
+    assert time.monotonic() - begin < 60
