@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: search test lint
+.PHONY: search test lint sanitize
 
 search: $(VENV)/installed
 	$(BIN)/opp-darts search --config=digits --workdir=runs/digits/search
@@ -18,6 +18,10 @@ lint: $(VENV)/installed_test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The C++ kernels under AddressSanitizer, UBSan and ThreadSanitizer.
+sanitize: $(VENV)/installed
+	$(BIN)/python tests/operations/cpu/sanitize/run.py
 
 $(VENV)/installed: requirements.txt setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -1,6 +1,7 @@
 """A discrete cell: which operations lead from which node to which."""
 
 import dataclasses
+import numbers
 from typing import Any, NamedTuple
 
 from opp_darts_jax import errors
@@ -42,7 +43,7 @@ class Cell:
       raise errors.UserError(
         f'Expected a name as the kind of a cell, got {self.kind!r}.'
       )
-    if not _is_number(self.inputs) or self.inputs < 1:
+    if (whole(self.inputs) or 0) < 1:
       raise errors.UserError(
         f'Expected the {self.kind} cell to have at least 1 input, got '
         f'{self.inputs!r}.'
@@ -55,12 +56,15 @@ class Cell:
       )
     edges = tuple(_checked_edge(self, edge) for edge in self.edges)
     object.__setattr__(self, 'edges', edges)
-    known = all(_is_number(n) and n >= self.inputs for n in self.output)
-    if not known or not self.output or len(set(self.output)) < len(self.output):
+    output = tuple(map(whole, self.output))
+    known = all(n is not None and n >= self.inputs for n in output)
+    if not known or not output or len(set(output)) < len(output):
       raise errors.UserError(
         f'Expected the output of the {self.kind} cell to name different nodes '
         f'from {self.inputs} on, got {list(self.output)}.'
       )
+    object.__setattr__(self, 'inputs', whole(self.inputs))
+    object.__setattr__(self, 'output', output)
 
   @property
   def nodes(self) -> int:
@@ -73,20 +77,24 @@ class Cell:
     return tuple(edge for edge in self.edges if edge.node == node)
 
 
-def _is_number(value: object) -> bool:
-  return isinstance(value, int) and not isinstance(value, bool)
+def whole(value: object) -> int | None:
+  """The whole number that a value is, NumPy's too; None if it is none."""
+  if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+    return int(value)
+  return None
 
 
 def _checked_edge(cell: Cell, edge: Any) -> Edge:
   """The edge; raises `UserError` unless it is one of the cell."""
-  match edge:
-    case (str(), int(), int()) if isinstance(edge, tuple):
-      edge = Edge(*edge)
-    case _:
-      raise errors.UserError(
-        f'Expected (operation, source, node) as an edge of the {cell.kind} '
-        f'cell, got {edge!r}.'
-      )
+  right = isinstance(edge, tuple) and len(edge) == 3
+  name, source, node = edge if right else ('', None, None)
+  source, node = whole(source), whole(node)
+  if not isinstance(name, str) or source is None or node is None:
+    raise errors.UserError(
+      f'Expected (operation, source, node) as an edge of the {cell.kind} '
+      f'cell, got {edge!r}.'
+    )
+  edge = Edge(name, source, node)
   if edge.node < cell.inputs:
     raise errors.UserError(
       f'Expected edges of the {cell.kind} cell to lead to nodes from '

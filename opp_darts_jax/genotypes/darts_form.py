@@ -4,11 +4,11 @@ Such a genotype travels as the `Genotype(...)` text, too, that the PyTorch code
 of DARTS prints and reads.
 """
 
-import ast
+import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 from opp_darts_jax import errors
+from opp_darts_jax.genotypes import literals
 from opp_darts_jax.genotypes import pairs as pairs_lib
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.genotypes.pairs import pairs
@@ -20,6 +20,11 @@ __all__ = [
   'pairs',
   'to_text',
 ]
+
+TEXT_FORM = (
+  'Genotype(normal=[(operation, source), ...], normal_concat=[...], '
+  'reduce=[...], reduce_concat=[...])'
+)
 
 
 def darts_genotype(
@@ -74,18 +79,27 @@ def to_text(genotype: Genotype) -> str:
 def from_text(text: str) -> Genotype:
   """Reads the PyTorch text, bare or assigned as in `DARTS = Genotype(...)`.
 
-  The text is parsed, never evaluated.
+  The text is parsed, never evaluated. Arguments may go without their names,
+  `genotypes.Genotype(...)` and numbers as NumPy prints them are read too, and
+  what else a file has besides one genotype is passed over.
 
   Raises:
-    UserError: if the text is anything but such a genotype of literals.
+    UserError: if the text is anything but one such genotype of literals; it
+      names the place where reading stopped.
   """
+  text = textwrap.dedent(text.replace('\r\n', '\n')).lstrip(' \t')
   try:
-    fields = _text_fields(text)
-  except (SyntaxError, TypeError, ValueError, RecursionError) as error:
+    calls = literals.read_calls(text, 'Genotype')
+    if len(calls) != 1:
+      names = ', '.join(name or 'one without a name' for name, _ in calls)
+      raise errors.UserError(
+        f'Expected the text of one genotype, {TEXT_FORM}, got {len(calls)}'
+        + (f': {names}.' if calls else '.')
+      )
+    fields = literals.arguments(text, calls[0][1], pairs_lib.FIELDS)
+  except literals.UnreadableError as error:
     raise errors.UserError(
-      'Expected the text Genotype(normal=[(operation, source), ...], '
-      'normal_concat=[...], reduce=[...], reduce_concat=[...]), '
-      f'got {text[:100]!r}.'
+      f'Expected the text {TEXT_FORM}; reading stopped in {error}.'
     ) from error
   return Genotype.from_dict(fields)
 
@@ -93,25 +107,3 @@ def from_text(text: str) -> Genotype:
 def _concat_text(concat: tuple[int, ...]) -> str:
   span = range(concat[0], concat[-1] + 1)
   return str(span if tuple(span) == concat else list(concat))
-
-
-def _text_fields(text: str) -> dict[str, Any]:
-  """The keyword arguments in `[name =] Genotype(...)`; TypeError otherwise."""
-  match ast.parse(text.strip()).body:
-    case [
-      ast.Expr(value=ast.Call(ast.Name('Genotype'), [], keywords))
-      | ast.Assign(value=ast.Call(ast.Name('Genotype'), [], keywords))
-    ]:
-      return {str(k.arg): _literal(k.value) for k in keywords}
-    case _:
-      raise TypeError('not a genotype')
-
-
-def _literal(value: ast.expr) -> Any:
-  """A literal or a call of `range` with literals."""
-  match value:
-    case ast.Call(func=ast.Name(id='range'), args=args, keywords=[]):
-      # A mistyped range of billions shall not fill the memory.
-      return range(*map(ast.literal_eval, args))[:100]
-    case _:
-      return ast.literal_eval(value)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from opp_darts_jax import errors
-from opp_darts_jax.genotypes.cell import Cell, Edge
+from opp_darts_jax.genotypes.cell import Cell, Edge, whole
 
 KINDS = ('normal', 'reduce')
 FIELDS = ('normal', 'normal_concat', 'reduce', 'reduce_concat')
@@ -73,15 +73,15 @@ def _cell(kind: str, entries: tuple[Any, ...], concat: tuple[Any, ...]) -> Cell:
   for index, entry in enumerate(entries):
     node = 2 + index // 2
     match entry:
-      case (str(operation), int(source)):
-        edges.append(Edge(operation, source, node))
+      case (str(operation), source) if whole(source) is not None:
+        edges.append(Edge(operation, int(source), node))
       case _:
         raise errors.UserError(
           f'Expected an (operation, source) pair at node {node} of the {kind} '
           f'cell, got {entry!r}.'
         )
   last = 1 + len(entries) // 2
-  in_range = all(isinstance(n, int) and 2 <= n <= last for n in concat)
+  in_range = all(whole(n) in range(2, last + 1) for n in concat)
   if not concat or not in_range or len(set(concat)) != len(concat):
     raise errors.UserError(
       f'Expected {kind}_concat to name different nodes from 2 to {last}, got '

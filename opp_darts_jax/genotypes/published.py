@@ -1,15 +1,23 @@
 """The published cells, and the genotype that a user means by a word."""
 
+import codecs
 import pathlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from opp_darts_jax import errors
-from opp_darts_jax.genotypes.darts_form import darts_genotype, from_text
+from opp_darts_jax.genotypes.darts_form import (
+  TEXT_FORM,
+  darts_genotype,
+  from_text,
+)
 from opp_darts_jax.genotypes.genotype import Genotype
 
 # Reads a text of its form; None if the text does not look like it.
 Parser = Callable[[str], Genotype | None]
 
+_CALL = re.compile(r'\bGenotype\s*\(')
+_LARGEST = 1 << 20  # Bytes; a genotype has some hundreds.
 _SHORT = {
   'max': 'max_pool_3x3',
   'avg': 'avg_pool_3x3',
@@ -90,30 +98,71 @@ def load_genotype(spec: str, parsers: Sequence[Parser] = ()) -> Genotype:
   Raises:
     UserError: if it is none of these, or its text is broken.
   """
-  if spec in GENOTYPES:
-    return GENOTYPES[spec]
   found = _parse(spec, parsers)
   if found:
     return found
   try:
-    text = pathlib.Path(spec).expanduser().read_text(encoding='utf-8')
-  except (OSError, ValueError, RuntimeError) as error:
-    names = ', '.join(GENOTYPES)
-    raise errors.UserError(
-      f'{spec[:100]!r} is neither a readable file nor a published '
-      f'genotype; published are: {names}.'
-    ) from error
-  try:
-    # What is neither is refused in the words for JSON, the project's own form.
-    return _parse(text, parsers) or Genotype.from_json(text)
+    text = _read(pathlib.Path(spec).expanduser()) if spec.strip() else ''
+    found = _parse(text, parsers)
   except errors.UserError as error:
     raise errors.UserError(f'In {spec}: {error}') from error
+  except (OSError, ValueError, RuntimeError) as error:
+    raise errors.UserError(
+      f'{spec[:100]!r} is neither a readable file nor the text of a genotype '
+      f'nor a published one; {_valid()}.'
+    ) from error
+  if not found:
+    start = text.strip()[:60]
+    got = f'text that begins {start!r}' if start else 'none'
+    where = f'In {spec}: expected' if spec.strip() else 'Expected'
+    raise errors.UserError(f'{where} a genotype, got {got}; {_valid()}.')
+  return found
 
 
 def _parse(text: str, parsers: Sequence[Parser]) -> Genotype | None:
   """The genotype that a text says; None if it does not look like one."""
-  if text.lstrip().startswith('{'):
+  text = text.strip()
+  if text in GENOTYPES:
+    return GENOTYPES[text]
+  if text.startswith('{'):
     return Genotype.from_json(text)
-  if 'Genotype(' in text:
+  if _CALL.search(text):
     return from_text(text)
   return next(filter(None, (parse(text) for parse in parsers)), None)
+
+
+def _valid() -> str:
+  return (
+    "valid are JSON (a run's genotype.json), the text "
+    f"{TEXT_FORM}, the text that the field has for cells of the config's "
+    f'space, the path of a file with any of them, and {", ".join(GENOTYPES)}'
+  )
+
+
+def _read(path: pathlib.Path) -> str:
+  """The text of a file, in UTF-8 or, as Windows writes it, UTF-16.
+
+  Raises:
+    UserError: if it is a folder, too large for a genotype, or no text.
+    OSError: if it cannot be read.
+  """
+  if path.is_dir():
+    raise errors.UserError(
+      'Expected the file of a genotype, such as the genotype.json of a run, '
+      'got a folder.'
+    )
+  with open(path, 'rb') as file:
+    content = file.read(_LARGEST + 1)
+  if len(content) > _LARGEST:
+    raise errors.UserError(
+      f'Expected a genotype, got a file of more than {_LARGEST >> 20} MB; '
+      f'{_valid()}.'
+    )
+  wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+  try:
+    return content.decode('utf-16' if wide else 'utf-8-sig')
+  except UnicodeDecodeError as error:
+    raise errors.UserError(
+      f'Expected the text of a genotype, got a file that is no text in UTF-8 '
+      f'(byte {error.start}); {_valid()}.'
+    ) from error

@@ -1,5 +1,6 @@
 """A network before it is trained: its parts, weights and multiply-adds."""
 
+import collections
 import functools
 import math
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 
 from opp_darts_jax.networks.cell import EdgeOperation
 from opp_darts_jax.networks.network import AUXILIARY, Network, count_weights
+from opp_darts_jax.operations.operation import Operation
 
 
 class Part(NamedTuple):
@@ -22,6 +24,8 @@ class Part(NamedTuple):
     shape: of what it gives for one image.
     weights: how many there are.
     multiply_adds: of its convolutions and linear layers, for one image.
+    uncounted: the operations in it that have weights and do not say how many
+      they take.
   """
 
   name: str
@@ -29,13 +33,21 @@ class Part(NamedTuple):
   shape: tuple[int, ...]
   weights: int
   multiply_adds: int
+  uncounted: tuple[str, ...] = ()
 
 
 class Totals(NamedTuple):
-  """Of a network, the auxiliary head, which only training has, left out."""
+  """Of a network, the auxiliary head, which only training has, left out.
+
+  Attributes:
+    weights: how many there are.
+    multiply_adds: of one image, those of `uncounted` left out.
+    uncounted: the operations that do not say how many they take.
+  """
 
   weights: int
   multiply_adds: int
+  uncounted: tuple[str, ...] = ()
 
 
 def describe(network: Network, image_shape: Sequence[int]) -> list[Part]:
@@ -43,10 +55,12 @@ def describe(network: Network, image_shape: Sequence[int]) -> list[Part]:
 
   Nothing is computed. A convolution multiplies each of its weights once for
   every pixel that it gives; norms, pools, sums and biases do not count. An
-  operation says itself what it takes.
+  operation says itself what it takes; one with weights that does not is
+  `uncounted`.
   """
   shapes: dict[str, tuple[int, ...]] = {}
   multiply_adds: dict[str, int] = {}
+  uncounted: dict[str, list[str]] = collections.defaultdict(list)
 
   def watch(call, args, kwargs, context):
     output = call(*args, **kwargs)
@@ -54,6 +68,8 @@ def describe(network: Network, image_shape: Sequence[int]) -> list[Part]:
     if context.method_name == '__call__' and path:
       # A part is done after what is inside of it.
       number = _multiply_adds(context.module, args, output)
+      if _is_uncounted(context.module):
+        uncounted[path[0]].append(context.module.operation.name)
       multiply_adds[path[0]] = multiply_adds.get(path[0], 0) + number
       if len(path) == 1:
         shapes[path[0]] = tuple(output.shape[1:])
@@ -72,6 +88,7 @@ def describe(network: Network, image_shape: Sequence[int]) -> list[Part]:
       shape,
       count_weights({'params': params.get(name, {})}),
       multiply_adds[name] if name != AUXILIARY else 0,
+      tuple(dict.fromkeys(uncounted[name])),
     )
     for name, shape in shapes.items()
   ]
@@ -82,7 +99,9 @@ def totals(parts: Sequence[Part]) -> Totals:
   """Weights and multiply-adds of a network that has been trained."""
   own = [part for part in parts if part.name != AUXILIARY]
   return Totals(
-    sum(part.weights for part in own), sum(part.multiply_adds for part in own)
+    sum(part.weights for part in own),
+    sum(part.multiply_adds for part in own),
+    tuple(dict.fromkeys(name for part in own for name in part.uncounted)),
   )
 
 
@@ -94,8 +113,8 @@ def table(network: Network, image_shape: Sequence[int]) -> str:
   ]
   for part in parts:
     shape = 'x'.join(map(str, part.shape))
-    head = part.name == AUXILIARY
-    million = '-' if head else f'{part.multiply_adds / 1e6:.2f}'
+    known = part.name != AUXILIARY and not part.uncounted
+    million = f'{part.multiply_adds / 1e6:.2f}' if known else '-'
     lines.append(
       f'{part.name:<15}{part.kind:<11}{shape:<17}{part.weights:>12,}'
       f'{million:>13}'
@@ -104,12 +123,26 @@ def table(network: Network, image_shape: Sequence[int]) -> str:
   lines.append(
     f'{"network":<43}{own.weights:>12,}{own.multiply_adds / 1e6:>13.2f}'
   )
+  if own.uncounted:
+    lines.append(
+      f'Not among the multiply-adds are those of {", ".join(own.uncounted)}: '
+      'their records do not say them (multiply_adds).'
+    )
   trained = sum(part.weights for part in parts)
   lines.append(
     f'Training keeps {3 * 4 * trained / 1e6:.1f} MB of weights, gradients and '
     'momentum, besides what the cells compute.'
   )
   return '\n'.join(lines)
+
+
+def _is_uncounted(module: nn.Module) -> bool:
+  """Whether it is an operation with weights that does not count them."""
+  if not isinstance(module, EdgeOperation):
+    return False
+  default = Operation._field_defaults['multiply_adds']
+  own = jax.tree.leaves(module.variables.get('params', {}).get('weights', {}))
+  return module.operation.multiply_adds is default and bool(own)
 
 
 def _multiply_adds(module: nn.Module, args: Any, output: Any) -> int:

@@ -66,7 +66,8 @@ class Graph:
     The two are corners of one 2x2 convolution, which is as fast, as it needs
     no shifted copy of the images.
     """
-    first, second = (self.arrays[f'{name}.conv_{i}.weight'] for i in (1, 2))
+    names = (f'{name}.conv_{i}.weight' for i in (1, 2))
+    first, second = map(self.arrays.pop, names)  # In one, below.
     last, leading = [(0, 0)] * 2 + [(0, 1)] * 2, [(0, 0)] * 2 + [(1, 0)] * 2
     kernel = np.concatenate([np.pad(first, last), np.pad(second, leading)])
     self.arrays[f'{name}.conv.weight'] = kernel

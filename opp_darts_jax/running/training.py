@@ -42,6 +42,7 @@ from opp_darts_jax.running.train_programs import (
 )
 from opp_darts_jax.running.train_records import OnEpoch, TrainRecord
 from opp_darts_jax.spaces.catalogue import get_space
+from opp_darts_jax.spaces.members import check_genotype
 from opp_darts_jax.spaces.space import Space
 
 
@@ -277,6 +278,7 @@ def make_network(
   config: TrainConfig, genotype: Genotype, space: Space, classes: int
 ) -> Network:
   """The network that the config describes."""
+  check_genotype(space, genotype)
   return Network(
     genotype,
     config.layers,

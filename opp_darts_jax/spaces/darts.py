@@ -15,5 +15,9 @@ DARTS = Space(
     'dil_conv_3x3',
     'dil_conv_5x5',
   ),
+  further=named('sep_conv_7x7', 'conv_7x1_1x7'),
 )
-"""Eight operations on every edge, cells of four nodes."""
+"""Eight operations on every edge, cells of four nodes.
+
+Two further ones are of NASNet and AmoebaNet.
+"""

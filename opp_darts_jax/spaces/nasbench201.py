@@ -235,27 +235,27 @@ def from_text(text: str) -> Genotype | None:
   """The inverse of `to_text`; None for what does not look like such a text.
 
   Raises:
-    UserError: if it does, and has other edges or operations.
+    UserError: if it does, and has other edges or operations; it says where
+      reading stopped.
   """
-  text = text.strip()
+  text = rest = ''.join(text.split()).strip('\'"')
   if not text.startswith('|') or '~' not in text:
     return None
-  found = [
-    [Edge(name, int(source), node) for name, source in edges]
-    for node, edges in enumerate(
-      (re.findall(r'([^|~]+)~(\d+)', part) for part in text.split('+')),
-      start=1,
-    )
-  ]
-  edges = tuple(edge for node in found for edge in node)
-  shape = [(edge.source, edge.node) for edge in edges]
-  unknown = [e.operation for e in edges if e.operation not in NASBENCH201.names]
-  if shape != list(GRAPH.edges) or unknown:
+  edges: list[Edge] = []
+  for source, node in GRAPH.edges:
+    between = r'\|\+\|' if edges and source == 0 else r'\|'
+    found = re.match(rf'{between}([^|~]+)~{source}(?=\|)', rest)
+    if not found or found[1] not in NASBENCH201.names:
+      break
+    edges.append(Edge(found[1], source, node))
+    rest = rest[found.end() :]
+  if rest != '|' or len(edges) < GRAPH.num_edges:
     raise UserError(
       'Expected |OP~0|+|OP~0|OP~1|+|OP~0|OP~1|OP~2| with operations of '
-      f'{", ".join(NASBENCH201.names)}, got {text[:200]!r}.'
+      f'{", ".join(NASBENCH201.names)}; reading stopped after '
+      f'{len(edges)} edges, at {rest[:60]!r}.'
     )
-  return Genotype((Cell(KIND, GRAPH.inputs, edges, GRAPH.output),))
+  return Genotype((Cell(KIND, GRAPH.inputs, tuple(edges), GRAPH.output),))
 
 
 NASBENCH201 = Space(

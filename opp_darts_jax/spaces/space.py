@@ -55,6 +55,8 @@ class Space:
       stand for.
     to_text: the text of a genotype in the form that the field has for it.
     from_text: the inverse; None for a text of another form.
+    further: operations that a network of the space may have though no search of
+      it chooses them: those of cells published for it.
 
   Raises:
     UserError: on an operation that is unknown, given twice, or listed for an
@@ -73,6 +75,7 @@ class Space:
   )
   to_text: Callable[[Genotype], str] = darts_form.to_text
   from_text: Callable[[str], Genotype | None] | None = None
+  further: tuple[Operation, ...] = ()
 
   def __post_init__(self) -> None:
     try:
@@ -131,13 +134,18 @@ class Space:
     """Of the operations, in column order."""
     return tuple(operation.name for operation in self.operations)
 
+  @property
+  def _own_form(self) -> bool:
+    """Whether the graph is not just that of so many inputs and nodes."""
+    return self.graph != CellGraph(self.graph.inputs, self.graph.nodes)
+
   def operation(self, name: str) -> Operation:
     """The operation of that name, of the space or else of the catalogue.
 
     Raises:
       UserError: if neither has one.
     """
-    own = dict(zip(self.names, self.operations))
+    own = {o.name: o for o in (*self.further, *self.operations)}
     known = {**OPERATIONS, **own}
     errors.check_choice(f'operation of space {self.name!r}', name, known)
     return known[name]
@@ -156,10 +164,11 @@ class Space:
     return self.skeleton.export
 
   def check(self, genotype: Genotype) -> None:
-    """Raises `UserError` unless a genotype's cells are of this space.
+    """Raises `UserError` unless networks can be made of a genotype's cells.
 
-    They have its kinds and inputs, and known operations; their nodes may be
-    more or fewer.
+    They have its kinds and inputs, and known operations. Their nodes may be
+    more or fewer, unless the graph has a form of its own: then every edge is
+    one of the graph's, and the output is the graph's.
     """
     if set(genotype.kinds) != set(self.kinds):
       raise errors.UserError(
@@ -171,6 +180,16 @@ class Space:
         raise errors.UserError(
           f'Expected cells of {self.graph.inputs} inputs, as space '
           f'{self.name!r} has, got a {cell.kind} cell of {cell.inputs}.'
+        )
+      if not self._own_form:
+        continue
+      for edge in cell.edges:
+        self.graph.edge_index(edge.source, edge.node)
+      if cell.output != self.graph.output:
+        raise errors.UserError(
+          f'Expected the output of the {cell.kind} cell to be of the nodes '
+          f'{list(self.graph.output)}, as in space {self.name!r}, got '
+          f'{list(cell.output)}.'
         )
     for name in genotype.operations:
       self.operation(name)
@@ -185,7 +204,7 @@ class Space:
     own = self.graph
     if nodes in (0, own.nodes):
       return self
-    if self.candidates or own != CellGraph(own.inputs, own.nodes):
+    if self.candidates or self._own_form:
       raise errors.UserError(
         f'Expected nodes={own.nodes}, which the cells of space {self.name!r} '
         f'are made for, got nodes={nodes}.'

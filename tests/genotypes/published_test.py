@@ -71,7 +71,7 @@ def test_further_parsers(tmp_path):
   with pytest.raises(errors.UserError, match='In .*txt: Expected two stars'):
     published.load_genotype(str(path), parsers)
   path.write_text('x')
-  with pytest.raises(errors.UserError, match='Expected a genotype as JSON'):
+  with pytest.raises(errors.UserError, match='txt: expected a genotype, got t'):
     published.load_genotype(str(path), parsers)
 
 
@@ -81,8 +81,8 @@ def test_further_parsers(tmp_path):
 def test_load_genotype_lists_the_published(spec):
   with pytest.raises(
     errors.UserError,
-    match='nor a published genotype; published are: NASNet, AmoebaNet, '
-    'DARTS_V1, DARTS_V2, OPP_DARTS, OPP_DARTS_REPOSITORY',
+    match=r'; valid are JSON \(.*, the text Genotype\(.*, and NASNet, '
+    'AmoebaNet, DARTS_V1, DARTS_V2, OPP_DARTS, OPP_DARTS_REPOSITORY',
   ):
     published.load_genotype(spec)
 
@@ -91,7 +91,11 @@ def test_load_genotype_lists_the_published(spec):
   ('text', 'message'),
   [
     ('{"normal": [', 'Expected a genotype as JSON, but it does not parse'),
-    ('', 'Expected a genotype as JSON'),
+    ('', 'expected a genotype, got none; valid are JSON'),
+    (
+      ' hello: world',
+      "expected a .*, got text that begins 'hello: world'; val",
+    ),
     ('{}', r'Expected a genotype with the fields normal, .* got \[\]'),
     ('Genotype(', 'Expected the text Genotype'),
   ],
@@ -103,3 +107,36 @@ def test_broken_file_is_named(tmp_path, text, message):
     errors.UserError, match=f'In {re.escape(str(path))}: {message}'
   ):
     published.load_genotype(str(path))
+
+
+@pytest.mark.parametrize(
+  'content',
+  [
+    TINY_TEXT.encode('utf-8-sig'),
+    TINY.to_json().encode('utf-8-sig'),
+    TINY_TEXT.replace(', ', ',\r\n').encode('utf-16'),
+  ],
+)
+def test_files_as_windows_writes_them(tmp_path, content):
+  path = tmp_path / 'genotype.txt'
+  path.write_bytes(content)
+  assert published.load_genotype(str(path)) == TINY
+
+
+def test_a_file_with_a_published_name(tmp_path):
+  path = tmp_path / 'genotype.txt'
+  path.write_text('DARTS_V2\n')
+  found = published.load_genotype(str(path))
+  assert found == published.GENOTYPES['DARTS_V2']
+
+
+def test_files_that_are_no_text(tmp_path):
+  path = tmp_path / 'genotype.txt'
+  path.write_bytes(b'\x80\x02abc')
+  for place, got in (
+    (path, r'no text in UTF-8 \(byte 0\); valid are JSON'),
+    (tmp_path, 'genotype.json of a run, got a folder'),
+    ('/dev/zero', 'a file of more than 1 MB; valid are'),
+  ):
+    with pytest.raises(errors.UserError, match=f'^In {place}: .*{got}'):
+      published.load_genotype(str(place))

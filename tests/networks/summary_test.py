@@ -1,11 +1,16 @@
 """Tests of weights and multiply-adds against published and plain counts."""
 
+import dataclasses
+
+import jax.numpy as jnp
 import pytest
 
 from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.genotypes.published import GENOTYPES
 from opp_darts_jax.networks import summary
 from opp_darts_jax.networks.network import Network
+from opp_darts_jax.operations.operation import Operation
+from opp_darts_jax.spaces.darts import DARTS
 
 
 def counted(name, imagenet):
@@ -65,6 +70,27 @@ def test_table_ends_in_totals():
     f'{own.weights:,}',
     f'{own.multiply_adds / 1e6:.2f}',
   ]
+
+
+def test_an_operation_that_does_not_count_is_named():
+  def init(key, copies, channels, stride):
+    return {'scale': jnp.ones((*copies, channels))}
+
+  def apply(params, x, norm, stride, key):
+    return x[:, ::stride, ::stride] * params['scale']
+
+  operations = (*DARTS.operations, Operation('own', init, apply))
+  space = dataclasses.replace(DARTS, name='mine', operations=operations)
+  edges = (('own', 0), ('skip_connect', 1)), (2,)
+  model = Network(darts_genotype(*edges, *edges), 3, 4, 5, space=space)
+  parts = summary.describe(model, (8, 8, 3))
+  assert [part.uncounted for part in parts if part.kind] == [('own',)] * 3
+  assert summary.totals(parts).uncounted == ('own',)
+  text = summary.table(model, (8, 8, 3))
+  assert text.count(' -\n') == 3
+  assert 'Not among the multiply-adds are those of own: their' in text
+  counted = Network(GENOTYPES['DARTS_V1'], 3, 4, 10, True)
+  assert 'Not among' not in summary.table(counted, (32, 32, 3))
 
 
 @pytest.mark.parametrize('name', GENOTYPES)

@@ -13,6 +13,7 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.spaces.catalogue import SPACES
+from opp_darts_jax.spaces.members import check_genotype
 from opp_darts_jax.spaces.space import Space
 from opp_darts_jax.supernet.supernet import Supernet
 
@@ -58,7 +59,7 @@ def test_signal_reaches_every_node_of_the_whole_space_and_no_empty_one(space):
 def test_what_it_derives_is_its_own_and_goes_through_json(space):
   for seed in range(5):
     genotype = space.derive(space, random_weights(space, seed))
-    space.check(genotype)
+    check_genotype(space, genotype)
     assert genotype.kinds == space.kinds
     assert Genotype.from_json(genotype.to_json()) == genotype
     listed = space.mask()

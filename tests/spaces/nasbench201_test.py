@@ -69,12 +69,29 @@ def test_text():
     BEST.replace('nor_conv_1x1', 'sep_conv_3x3'),
     BEST + '+|none~0|',
     BEST.replace('|skip_connect~0', ''),
+    BEST.replace('|+|', '|junk+|', 1),
+    BEST + 'junk',
     '|~|',
   ],
 )
 def test_text_of_another_cell_is_refused(text):
   with pytest.raises(UserError, match=r'Expected \|OP~0\|\+\|OP~0\|OP~1\|'):
     SPACE.from_text(text)
+
+
+def test_what_does_not_fit_is_quoted():
+  text = BEST.replace('nor_conv_3x3~1|+', 'sep_conv_3x3~1|+')
+  sentence = (
+    'operations of none, .*; reading stopped after 2 edges, at '
+    r"'\|sep_conv_3x3~1\|\+\|skip"
+  )
+  with pytest.raises(UserError, match=sentence):
+    SPACE.from_text(text)
+
+
+def test_quotes_and_lines_are_passed_over():
+  wrapped = BEST.replace('+', '+\r\n  ')
+  assert SPACE.from_text(f"'{wrapped}'") == SPACE.from_text(BEST)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Cell
 from opp_darts_jax.networks.cell import edge_stride
 from opp_darts_jax.networks.export.torch_weights import network_to_torch
-from opp_darts_jax.networks.network import Network
+from opp_darts_jax.networks.network import AUXILIARY, Network
 from opp_darts_jax.networks.trained import TrainedNetwork
 from opp_darts_jax.operations import plain
 from opp_darts_jax.operations.onnx_graph import Graph
@@ -76,6 +76,7 @@ def _model(network: TrainedNetwork) -> Any:
   _add_network(graph, network, skeleton, operations)
   nodes = list(graph.nodes.values())
   read = {name for node in nodes for name in node.input}
+  _check_read(graph, read)
   weights = [
     onnx.numpy_helper.from_array(array.astype(np.float32), name)
     for name, array in graph.arrays.items()
@@ -93,6 +94,24 @@ def _model(network: TrainedNetwork) -> Any:
   class_names = json.dumps(network.class_names, ensure_ascii=False)
   helper.set_model_props(model, {'class_names': class_names})
   return model
+
+
+def _check_read(graph: Graph, read: set[str]) -> None:
+  """Raises `UserError` unless nodes read every weight, and nothing else."""
+  own = (n for n in graph.arrays if not n.startswith(f'{AUXILIARY}.'))
+  unread = [name for name in own if name not in read]
+  unknown = read - {'images', *graph.arrays, *graph.nodes}
+  if unread or unknown:
+    fault = (
+      f'no node reads the weight {unread[0]}'
+      if unread
+      else f'there is no {min(unknown)}, which a node reads'
+    )
+    raise UserError(
+      f'The network cannot be exported to ONNX: {fault}; what an operation, or '
+      'the skeleton of the space, says of itself (onnx, torch, export) does '
+      'not fit its weights.'
+    )
 
 
 def _operations(model: Network) -> dict[str, Nodes]:
@@ -167,9 +186,15 @@ def _add_nodes(
       if to != node:
         continue
       stride = edge_stride(cell, source, part)
-      output = operations[operation](
-        graph, f'{edges}.{i}', states[source], stride
-      )
+      try:
+        output = operations[operation](
+          graph, f'{edges}.{i}', states[source], stride
+        )
+      except KeyError as error:
+        raise UserError(
+          f'The operation {operation!r} cannot be exported to ONNX: it reads '
+          f'{error} there, which is no weight that it has in PyTorch.'
+        ) from error
       total = (
         graph.add(f'{name}.{i}', 'Add', total, output) if total else output
       )

@@ -4,7 +4,9 @@ Names are those of the public code of DARTS, and of the networks that come with
 NAS-Bench-201. `num_batches_tracked`, which nothing reads, is ignored.
 """
 
+import collections
 import functools
+import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,12 +17,16 @@ import numpy as np
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.networks.export.network_entries import network_entries
+from opp_darts_jax.networks.export.state_dicts import (
+  as_array,
+  plain_state_dict,
+)
 from opp_darts_jax.networks.export.supernet_entries import supernet_entries
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.operations.entries import Entry
 from opp_darts_jax.supernet.supernet import Supernet
 
-StateDict = Mapping[str, np.ndarray]
+StateDict = Mapping[str, Any]
 
 # As many names of each kind are listed where a state dict does not fit.
 _LISTED = 8
@@ -32,8 +38,9 @@ def supernet_from_torch(
   """Variables of a supernet from a state dict of the search's `Network`.
 
   Args:
-    state_dict: name -> array. Running averages may be left out; initial ones
-      take their place.
+    state_dict: name -> tensor, see `state_dicts.plain_state_dict`. The running
+      averages may be left out; initial ones take their place, as a search
+      begins with them too.
     model: the supernet.
     order: the operations in it, as `_ops.E._ops.K` counts them on every edge
       that may have them; by default all of the space, in its order. Weights of
@@ -56,6 +63,7 @@ def supernet_from_torch(
     return model.init(key, images, weights, mask, train=False, key=key)
 
   entries = list(supernet_entries(model, order))
+  state_dict = plain_state_dict(state_dict)
   return _load(entries, _shapes(init, state_dict), state_dict, 'supernet')
 
 
@@ -82,7 +90,8 @@ def network_from_torch(
   `TinyNetwork` of NAS-Bench-201.
 
   Args:
-    state_dict: name -> array. Running averages may be left out.
+    state_dict: name -> tensor, see `state_dicts.plain_state_dict`: on any
+      device, of any type of numbers, or a checkpoint with one such dict.
     network: of the same genotype, with an auxiliary head if and only if the
       state dict has one.
 
@@ -99,23 +108,46 @@ def network_from_torch(
     return network.init(keys, images, train=False)
 
   entries = list(network_entries(network))
-  return _load(entries, _shapes(init, state_dict), state_dict, 'network')
+  state_dict = plain_state_dict(state_dict)
+  variables = _load(entries, _shapes(init, state_dict), state_dict, 'network')
+  absent = [e.name for e in entries if e.name not in state_dict]
+  if absent:
+    raise UserError(
+      f'The state dict lacks running averages of the norms, {absent[0]} '
+      f'({len(absent)} such in all), without which the network gives other '
+      'logits; model.state_dict() has them, dict(model.named_parameters()) has '
+      'not.'
+    )
+  return variables
 
 
 def network_to_torch(variables: Any, network: Network) -> dict[str, np.ndarray]:
   """The inverse of `network_from_torch`.
 
   Raises:
-    UserError: if the network has no names in PyTorch.
+    UserError: if the network, or any weight of it, has no name in PyTorch.
   """
-  return dump(network_entries(network), variables)
+  entries = list(network_entries(network))
+  # What lies where: of the leaves, those that no entry is of are left out.
+  named = {(entry.path, entry.index) for entry in entries}
+  sizes = collections.Counter(path for path, _ in named)
+  for keys, leaf in jax.tree_util.tree_leaves_with_path(variables):
+    path = tuple(key.key for key in keys)
+    depth = max((len(index) for p, index in named if p == path), default=0)
+    if sizes[path] != math.prod(leaf.shape[:depth]):
+      raise UserError(
+        f'The weight {"/".join(path)} of the network has no name in PyTorch: '
+        'the operation, or the skeleton of the space, does not say all that it '
+        'has there (torch, export).'
+      )
+  return dump(entries, variables)
 
 
 def dump(entries: Iterable[Entry], variables: Any) -> dict[str, np.ndarray]:
   """The tensors of our variables, for the collections that they have."""
   variables = jax.device_get(variables)
   return {
-    e.name: e.layout.to_torch(_leaf(variables, e.path)[e.index])
+    e.name: e.layout.to_torch(_leaf(variables, e))
     for e in entries
     if e.path[0] in variables
   }
@@ -149,8 +181,8 @@ def load(
       if entry.path[0] == 'params':
         missing.append(entry.name)
       continue
-    part = _leaf(variables, entry.path)[entry.index]
-    tensor = np.asarray(state_dict[entry.name])
+    part = _leaf(variables, entry)
+    tensor = as_array(entry.name, state_dict[entry.name])
     expected = entry.layout.to_torch(part).shape
     if tensor.shape == expected:
       part[...] = entry.layout.from_torch(tensor)
@@ -193,5 +225,14 @@ def _shapes(init: Any, state_dict: StateDict) -> Any:
   return jax.eval_shape(init, images)
 
 
-def _leaf(tree: Any, path: Sequence[str]) -> Any:
-  return functools.reduce(operator.getitem, path, tree)
+def _leaf(variables: Any, entry: Entry) -> Any:
+  """The part of the variables that an entry is of."""
+  try:
+    leaf = functools.reduce(operator.getitem, entry.path, variables)
+    return leaf[entry.index]
+  except (KeyError, IndexError) as error:
+    raise UserError(
+      f'{entry.name} is to be the weight {"/".join(entry.path)}, which is not '
+      'there: the operation, or the skeleton of the space, says more than it '
+      'has in PyTorch (torch, export).'
+    ) from error

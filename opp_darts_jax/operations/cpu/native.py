@@ -2,10 +2,10 @@
 
 They are built when a program for CPU first asks for them, for the machine at
 hand, and kept beside the compilation cache: the next process loads them. The
-compiler is asked each time whether what was built still fits.
+compiler is asked each time whether what was built still fits. Where they cannot
+be built or loaded, one warning says why, and XLA's operations serve.
 """
 
-import contextlib
 import ctypes
 import functools
 import hashlib
@@ -15,6 +15,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import threading
 from concurrent import futures
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ from absl import logging
 SOURCES = pathlib.Path(__file__).with_name('kernels')
 DTYPES = {'float32': 'F32', 'float64': 'F64'}  # XLA's names.
 _FLAGS = ('-O3', '-march=native', '-std=c++17', '-fPIC')
+_TIMEOUT = 1200  # Seconds, of one file; a compiler that hangs is given up.
+_LOCK = threading.RLock()
 
 
 class Library(NamedTuple):
@@ -77,16 +80,22 @@ def chosen(*arrays: jax.Array) -> bool:
   return jax.default_backend() == 'cpu' and supports(*arrays)
 
 
-@functools.cache
 def available(name: str, dtype: str) -> bool:
   """Whether a library can be called on arrays of a type; builds it, once.
 
-  They serve a single device: XLA cannot divide their work among several.
+  They serve a single device: XLA cannot divide their work among several. Of
+  several threads that ask one builds, the others wait.
 
   Args:
     name: of `LIBRARIES`.
     dtype: of `DTYPES`.
   """
+  with _LOCK:
+    return _available(name, dtype)
+
+
+@functools.cache
+def _available(name: str, dtype: str) -> bool:
   if jax.device_count() > 1:
     return False
   if compiler() is None:
@@ -94,21 +103,32 @@ def available(name: str, dtype: str) -> bool:
     return False
   try:
     library = ctypes.cdll.LoadLibrary(str(_build(name, dtype)))
-  except (OSError, subprocess.CalledProcessError) as error:
-    reason = getattr(error, 'stderr', b'').decode(errors='replace')
-    logging.warning('The C++ kernels were not built: %s %s', error, reason)
+    targets = {t: getattr(library, t) for t in LIBRARIES[name].targets}
+  except (OSError, AttributeError, subprocess.SubprocessError) as error:
+    said = getattr(error, 'stderr', None) or b''
+    logging.warning(
+      'The C++ kernels cannot be used, slower operations take their place: %s. '
+      '%s is where they are kept ($XDG_CACHE_HOME moves it), %s builds them. '
+      '%s',
+      error,
+      cache_dir(),
+      shlex.join(compiler() or ['$CXX']),
+      said.decode(errors='replace'),
+    )
     return False
-  for target in LIBRARIES[name].targets:
-    capsule = jax.ffi.pycapsule(getattr(library, target))
+  for target, function in targets.items():
+    capsule = jax.ffi.pycapsule(function)
     jax.ffi.register_ffi_target(f'{target}_{dtype}', capsule, platform='cpu')
   return True
 
 
 def compiler() -> list[str] | None:
   """The C++ compiler's command: `$CXX` or the system's, if there is one."""
-  command = shlex.split(os.environ.get('CXX', '')) or [
-    'c++' if shutil.which('c++') else 'g++'
-  ]
+  try:
+    command = shlex.split(os.environ.get('CXX', ''))
+  except ValueError:  # A quotation mark without another.
+    return None
+  command = command or ['c++' if shutil.which('c++') else 'g++']
   return command if shutil.which(command[0]) else None
 
 
@@ -150,9 +170,11 @@ def call(
 def _build(name: str, dtype: str) -> pathlib.Path:
   """The path of a library, compiled unless an earlier process has.
 
+  Its name has digests of what it is made of, and of what is in it.
+
   Raises:
     OSError: if there is no compiler, or the cache cannot be written.
-    subprocess.CalledProcessError: if the compiler fails.
+    subprocess.SubprocessError: if the compiler fails or hangs.
   """
   command = compiler() or ['c++']
   flags = [*_FLAGS, f'-DOPP_DARTS_TYPE={DTYPES[dtype]}']
@@ -162,12 +184,16 @@ def _build(name: str, dtype: str) -> pathlib.Path:
   key = hashlib.sha256(macros + f'{_FLAGS} {jaxlib.__version__}'.encode())
   for file in (*sorted(SOURCES.glob('*.h')), *units):
     key.update(file.read_bytes())
-  path = cache_dir() / f'{name}-{dtype}-{key.hexdigest()[:16]}.so'
-  if path.exists():
-    return path
-  path.parent.mkdir(parents=True, exist_ok=True)
+  stem = f'{name}-{dtype}-{key.hexdigest()[:16]}'
+  for path in sorted(cache_dir().glob(f'{stem}-*.so')):
+    # To load one that was cut off would kill the process.
+    if path.name == f'{stem}-{_digest(path)}.so':
+      return path
+  cache_dir().mkdir(parents=True, exist_ok=True)
   compile_one = [*command, *flags, '-isystem', jax.ffi.include_dir(), '-c']
-  with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+  with tempfile.TemporaryDirectory(
+    dir=cache_dir(), ignore_cleanup_errors=True
+  ) as folder:
     objects = [pathlib.Path(folder, f'{unit.stem}.o') for unit in units]
     with futures.ThreadPoolExecutor() as pool:
       jobs = [
@@ -176,13 +202,18 @@ def _build(name: str, dtype: str) -> pathlib.Path:
       ]
     for job in jobs:
       job.result()
-    built = pathlib.Path(folder) / path.name
+    built = pathlib.Path(folder) / f'{stem}.so'
     _run([*command, '-shared', *objects, '-o', built])
-    # Whole or not at all; whoever else built it meanwhile may use it already.
-    with contextlib.suppress(FileExistsError):
-      os.link(built, path)
+    path = cache_dir() / f'{stem}-{_digest(built)}.so'
+    os.replace(built, path)  # Whole or not at all.
   return path
 
 
+def _digest(path: pathlib.Path) -> str:
+  return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
 def _run(command: list[Any]) -> bytes:
-  return subprocess.run(command, check=True, capture_output=True).stdout
+  return subprocess.run(
+    command, check=True, capture_output=True, timeout=_TIMEOUT
+  ).stdout

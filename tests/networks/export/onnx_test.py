@@ -22,6 +22,7 @@ from opp_darts_jax.networks.trained import TrainedNetwork
 from opp_darts_jax.operations.catalogue import OPERATIONS
 from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.operations.operation import Operation, no_weights
+from opp_darts_jax.operations.torch_names import TorchNames, TorchWeight
 from opp_darts_jax.spaces.darts import DARTS
 from opp_darts_jax.spaces.nasbench201 import NASBENCH201
 
@@ -257,3 +258,55 @@ def test_what_is_unknown_to_onnx_is_refused(tmp_path):
   space = dataclasses.replace(DARTS, name='other', skeleton=skeleton)
   with pytest.raises(UserError, match="'other' cannot be exported to ONNX"):
     export_onnx(trained(SMALL, space=space), tmp_path / 'network.onnx')
+
+
+@pytest.mark.parametrize(
+  ('reads', 'sentence'),
+  [
+    ((), 'no node reads the weight cells.0._ops.0.own; what an operation'),
+    (('own', 'other'), 'no cells.0._ops.0.other, which a node reads'),
+  ],
+)
+def test_a_weight_that_no_node_reads_is_never_left_out(
+  tmp_path, reads, sentence
+):
+  def init(key, copies, channels, stride):
+    return {'scale': jnp.ones((*copies, channels))}
+
+  def apply(params, x, norm, stride, key):
+    return x[:, ::stride, ::stride] * params['scale']
+
+  def nodes(graph, name, x, stride):
+    return graph.add(name, 'Sum', x, *(f'{name}.{leaf}' for leaf in reads))
+
+  own = Operation(
+    'own',
+    init,
+    apply,
+    torch=lambda stride: TorchNames((TorchWeight('own', 'scale'),)),
+    onnx=nodes,
+  )
+  space = dataclasses.replace(DARTS, operations=(*DARTS.operations, own))
+  edges = (('own', 0), ('skip_connect', 1)), (2,)
+  network = trained(darts_genotype(*edges, *edges), space=space)
+  with pytest.raises(UserError, match=sentence):
+    export_onnx(network, tmp_path / 'network.onnx')
+
+
+def test_a_convolution_without_its_weight_is_named(tmp_path):
+  def nodes(graph, name, x, stride):
+    return graph.conv(x, f'{name}.op')
+
+  own = Operation(
+    'own',
+    no_weights,
+    lambda params, x, norm, stride, key: x[:, ::stride, ::stride],
+    torch=lambda stride: TorchNames(),
+    onnx=nodes,
+  )
+  space = dataclasses.replace(DARTS, operations=(*DARTS.operations, own))
+  edges = (('own', 0), ('skip_connect', 1)), (2,)
+  network = trained(darts_genotype(*edges, *edges), space=space)
+  sentence = "'own' cannot be .*: it reads 'cells.0._ops.0.op.weight' there"
+  with pytest.raises(UserError, match=sentence):
+    export_onnx(network, tmp_path / 'network.onnx')

@@ -3,6 +3,7 @@
 That the names are those of the PyTorch code is tested in golden_test.py.
 """
 
+import collections
 import dataclasses
 import functools
 
@@ -18,6 +19,7 @@ from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.networks.export import torch_weights
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.operations.operation import Operation, no_weights
+from opp_darts_jax.operations.torch_names import TorchNames, TorchWeight
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.darts import DARTS
 from opp_darts_jax.spaces.nasbench201 import NASBENCH201
@@ -139,18 +141,120 @@ def test_layouts():
   assert stem[4, 0, 1, 2] == kernel[1, 2, 0, 4]
 
 
-def test_running_averages_may_be_absent():
-  model, variables = network()
-  state_dict = torch_weights.network_to_torch(
+def test_a_supernet_may_lack_running_averages():
+  model, variables = supernet()
+  state_dict = torch_weights.supernet_to_torch(
     {'params': variables['params']}, model
   )
   assert not [name for name in state_dict if 'running' in name]
   state_dict['stem.1.num_batches_tracked'] = np.array(7)
-  back = torch_weights.network_from_torch(state_dict, model)
+  back = torch_weights.supernet_from_torch(state_dict, model)
   assert_equal(back['params'], variables['params'])
   statistics = back['batch_stats']['stem']['norm']['norm']
   np.testing.assert_array_equal(statistics['mean'], np.zeros(6))
   np.testing.assert_array_equal(statistics['var'], np.ones(6))
+
+
+def test_a_network_needs_its_running_averages():
+  model, variables = network()
+  params = {'params': variables['params']}
+  state_dict = torch_weights.network_to_torch(params, model)
+  sentence = r'averages of the norms, stem.1.running_mean \(\d\d+ such in all\)'
+  with pytest.raises(UserError, match=rf'{sentence}.*state_dict\(\) has them'):
+    torch_weights.network_from_torch(state_dict, model)
+  state_dict = torch_weights.network_to_torch(variables, model)
+  del state_dict['cells.1.preprocess1.op.2.running_var']
+  with pytest.raises(UserError, match=r'op.2.running_var \(1 such in all\)'):
+    torch_weights.network_from_torch(state_dict, model)
+
+
+class Tensor:
+  """What is asked of PyTorch's, here of one that NumPy cannot take as it is."""
+
+  def __init__(self, array, place='cuda'):
+    self.array, self.place, self.shape = array, place, array.shape
+
+  def detach(self):
+    return Tensor(self.array, self.place)
+
+  def cpu(self):
+    return Tensor(self.array, 'cpu')
+
+  def is_complex(self):
+    return False
+
+  def double(self):
+    return Tensor(self.array.astype(np.float64), self.place)
+
+  def numpy(self):
+    assert self.place == 'cpu'
+    return self.array
+
+  def __array__(self, *args, **kwargs):
+    raise TypeError('call detach() and cpu()')
+
+
+def prefixed(state_dict, prefix):
+  return {f'{prefix}{name}': value for name, value in state_dict.items()}
+
+
+@pytest.mark.parametrize(
+  'kept',
+  [
+    lambda d: {name: Tensor(array) for name, array in d.items()},
+    lambda d: {n: a.astype(jnp.bfloat16) for n, a in d.items()},
+    lambda d: {n: jnp.asarray(a, jnp.float16) for n, a in d.items()},
+    lambda d: prefixed(d, 'module.'),
+    lambda d: prefixed(d, 'module._orig_mod.'),
+    lambda d: {'state_dict': prefixed(d, 'module.'), 'epoch': 3},
+    lambda d: collections.OrderedDict(model=d, optimizer={'state': {}}),
+  ],
+)
+def test_state_dicts_as_people_keep_them(kept):
+  model, variables = network()
+  # Numbers that every type holds.
+  variables = jax.tree.map(lambda x: jnp.round(4 * x) / 4, variables)
+  state_dict = torch_weights.network_to_torch(variables, model)
+  back = torch_weights.network_from_torch(kept(state_dict), model)
+  assert_equal(back, variables)
+
+
+@pytest.mark.parametrize(
+  ('kept', 'got'),
+  [
+    (lambda d: list(d), r'Expected a state dict .* got list\.$'),
+    (lambda d: {'net': d, 'ema': d}, 'several in one checkpoint: net, ema;'),
+    (lambda d: {'state_dict': {}, 'epoch': 1}, 'missing: stem.0.weight'),
+    (
+      lambda d: d | {'stem.1.bias': np.array(['a'] * 6)},
+      'array of numbers as stem.1.bias, got ndarray: its type is <U1',
+    ),
+    (lambda d: d | {'stem.1.bias': 1j * np.ones(6)}, 'its type is complex128'),
+    (lambda d: d | {'stem.1.bias': [[1], [2, 3]]}, 'stem.1.bias, got list: '),
+  ],
+)
+def test_state_dicts_that_are_none(kept, got):
+  model, variables = network()
+  state_dict = torch_weights.network_to_torch(variables, model)
+  with pytest.raises(UserError, match=got):
+    torch_weights.network_from_torch(kept(state_dict), model)
+
+
+@pytest.mark.parametrize('kind', ['parameter', 'bfloat16', 'module'])
+def test_tensors_of_pytorch(kind):
+  torch = pytest.importorskip('torch')
+  model, variables = network()
+  variables = jax.tree.map(lambda x: jnp.round(4 * x) / 4, variables)
+  state_dict = torch_weights.network_to_torch(variables, model)
+  tensors = {n: torch.tensor(a.copy()) for n, a in state_dict.items()}
+  if kind == 'parameter':
+    tensors = {n: torch.nn.Parameter(t) for n, t in tensors.items()}
+  elif kind == 'bfloat16':
+    tensors = {n: t.bfloat16() for n, t in tensors.items()}
+  else:
+    tensors = {'state_dict': prefixed(tensors, 'module.'), 'epoch': 1}
+  back = torch_weights.network_from_torch(tensors, model)
+  assert_equal(back, variables)
 
 
 def test_what_does_not_fit_is_listed():
@@ -158,12 +262,12 @@ def test_what_does_not_fit_is_listed():
   state_dict = torch_weights.network_to_torch(variables, model)
   del state_dict['stem.0.weight']
   state_dict['stem.1.bias'] = np.zeros(7)
-  state_dict['module.stem.1.bias'] = np.zeros(6)
+  state_dict['stem.2.bias'] = np.zeros(6)
   with pytest.raises(UserError) as error:
     torch_weights.network_from_torch(state_dict, model)
   assert str(error.value) == (
     'The state dict does not fit the network; missing: stem.0.weight; '
-    'unexpected: module.stem.1.bias; wrong shape: stem.1.bias (7,) instead of '
+    'unexpected: stem.2.bias; wrong shape: stem.1.bias (7,) instead of '
     '(6,).'
   )
   with pytest.raises(UserError, match=r'missing: .* and \d+ more\.$'):
@@ -249,3 +353,45 @@ def test_what_has_no_names_is_never_left_out():
   model = Network(published.GENOTYPES['DARTS_V1'], 3, 2, 5, space=space)
   with pytest.raises(UserError, match="space 'other' cannot be exported to Py"):
     torch_weights.network_to_torch({}, model)
+
+
+def with_names(torch):
+  """Two weights, of which `torch` may name one, both or a third."""
+
+  def init(key, copies, channels, stride):
+    del key, stride
+    leaf = jnp.ones((*copies, channels))
+    return {'one': leaf, 'two': leaf}
+
+  def apply(params, x, norm, stride, key):
+    del norm, key
+    return x[:, ::stride, ::stride] * params['one'] * params['two']
+
+  operation = Operation('own', init, apply, torch=lambda stride: torch)
+  space = dataclasses.replace(
+    DARTS, name='own', operations=(*DARTS.operations, operation)
+  )
+  cells = darts_genotype(
+    *([('own', 0), ('skip_connect', 1)], [2]),
+    *([('own', 0), ('skip_connect', 1)], [2]),
+  )
+  model = Network(cells, 1, 2, 5, space=space)
+  init = functools.partial(model.init, train=False)
+  x = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
+  return model, randomly(jax.eval_shape(init, jax.random.key(0), x))
+
+
+def test_a_weight_without_a_name_is_never_left_out():
+  one, two = TorchWeight('a', 'one'), TorchWeight('b', 'two')
+  model, variables = with_names(TorchNames((one, two)))
+  state_dict = torch_weights.network_to_torch(variables, model)
+  assert state_dict['cells.0._ops.0.b'].shape == (4,)
+  model, variables = with_names(TorchNames((one,)))
+  with pytest.raises(UserError, match='params/cell0/edge0/weights/two of the'):
+    torch_weights.network_to_torch(variables, model)
+  model, variables = with_names(
+    TorchNames((one, two, TorchWeight('c', 'three')))
+  )
+  sentence = 'edge0/weights/three, which is not there'
+  with pytest.raises(UserError, match=f'_ops.0.c is to be .*{sentence}'):
+    torch_weights.network_to_torch(variables, model)

@@ -1,5 +1,13 @@
 """Tests of how the C++ kernels are built, and of going on without them."""
 
+import ctypes
+import errno
+import functools
+import os
+import time
+from concurrent import futures
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,31 +20,139 @@ from opp_darts_jax.operations.cpu import native
 def cache(monkeypatch, tmp_path):
   """An empty cache, and nothing remembered of an earlier build."""
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
-  monkeypatch.setattr(native, 'available', native.available.__wrapped__)
+  monkeypatch.setattr(native, '_available', native._available.__wrapped__)
   return tmp_path
 
 
-@pytest.mark.skipif(native.compiler() is None, reason='there is no compiler')
-def test_a_library_is_built_once(cache):
-  path = native._build('first_order', 'float32')
-  assert list((cache / 'opp_darts_jax').iterdir()) == [path]
+@pytest.fixture
+def tiny(monkeypatch, cache, tmp_path_factory):
+  """A library of one small file in place of those that ship."""
+  if native.compiler() is None:
+    pytest.skip('there is no compiler')
+  folder = tmp_path_factory.mktemp('kernels')
+  (folder / 'tiny.cc').write_text('extern "C" int three() { return 3; }')
+  library = native.Library(('tiny',), ('three',))
+  monkeypatch.setattr(native, 'SOURCES', folder)
+  monkeypatch.setattr(native, 'LIBRARIES', {'tiny': library})
+  monkeypatch.setattr(native.jax.ffi, 'register_ffi_target', lambda *_, **__: 0)
+  return cache / 'opp_darts_jax'
+
+
+def warnings(caplog):
+  levels = ((r.levelname, r.getMessage()) for r in caplog.records)
+  return [message for level, message in levels if level == 'WARNING']
+
+
+def test_a_library_is_built_once(tiny):
+  path = native._build('tiny', 'float32')
+  assert list(tiny.iterdir()) == [path]
   built = path.stat().st_mtime_ns
-  assert native._build('first_order', 'float32') == path
+  assert native._build('tiny', 'float32') == path
   assert path.stat().st_mtime_ns == built
+  assert ctypes.cdll.LoadLibrary(str(path)).three() == 3
 
 
-@pytest.mark.parametrize('compiler', ['false', 'no-such-compiler'])
+@pytest.mark.parametrize('left', [0, 100, -1])
+def test_a_library_that_was_cut_off_is_built_again(tiny, caplog, left):
+  whole = native._build('tiny', 'float32').read_bytes()
+  path = native._build('tiny', 'float32')
+  path.write_bytes(whole[:left])
+  assert native.available('tiny', 'float32')
+  assert path.read_bytes() == whole
+  assert not warnings(caplog)
+
+
+def test_file_systems_without_links(tiny, monkeypatch):
+  def refuse(*args, **kwargs):
+    raise OSError(errno.EPERM, 'Operation not permitted')
+
+  monkeypatch.setattr(os, 'link', refuse)
+  monkeypatch.setattr(os, 'symlink', refuse)
+  assert native.available('tiny', 'float32')
+
+
+def test_threads_that_ask_at_once_wait_for_one_build(tiny, monkeypatch):
+  monkeypatch.setattr(native, '_available', functools.cache(native._available))
+  build, calls = native._build, []
+
+  def slow(*args):
+    calls.append(args)
+    time.sleep(0.1)
+    return build(*args)
+
+  monkeypatch.setattr(native, '_build', slow)
+  with futures.ThreadPoolExecutor(4) as pool:
+    found = pool.map(native.available, ['tiny'] * 4, ['float32'] * 4)
+    assert list(found) == [True] * 4
+  assert calls == [('tiny', 'float32')]
+
+
+def test_processes_that_build_at_once_get_a_whole_library(tiny):
+  # As a process does that knows nothing of another.
+  with futures.ThreadPoolExecutor(4) as pool:
+    paths = list(pool.map(native._build, ['tiny'] * 4, ['float32'] * 4))
+  assert all(ctypes.cdll.LoadLibrary(str(p)).three() == 3 for p in paths)
+  assert set(tiny.iterdir()) == set(paths)
+
+
+def test_a_cache_that_cannot_be_written(tiny, caplog):
+  tiny.write_text('in the way')
+  assert not native.available('tiny', 'float32')
+  (warning,) = warnings(caplog)
+  assert 'slower operations take their place' in warning
+  assert str(tiny) in warning
+  assert '$XDG_CACHE_HOME moves it' in warning
+
+
+@pytest.mark.parametrize(
+  ('script', 'said'),
+  [
+    ('echo no memory >&2; exit 1', 'no memory'),
+    ('sleep 60', 'timed out after 0.2 seconds'),
+    # What it links is no library.
+    ('for last; do true; done; echo text > "$last"', 'cannot be used'),
+  ],
+)
+def test_compilers_that_fail(tiny, monkeypatch, caplog, script, said):
+  file = tiny.parent / 'compiler'
+  file.write_text(f'#!/bin/sh\n{script}\n')
+  file.chmod(0o755)
+  monkeypatch.setenv('CXX', str(file))
+  monkeypatch.setattr(native, '_TIMEOUT', 0.2)
+  assert not native.available('tiny', 'float32')
+  (warning,) = warnings(caplog)
+  assert said in warning
+
+
+def test_a_library_without_what_it_should_have(tiny, monkeypatch, caplog):
+  library = native.Library(('tiny',), ('four',))
+  monkeypatch.setattr(native, 'LIBRARIES', {'tiny': library})
+  assert not native.available('tiny', 'float32')
+  assert 'undefined symbol: four' in warnings(caplog)[0]
+
+
+@pytest.mark.skipif(native.compiler() is None, reason='there is no compiler')
+@pytest.mark.parametrize('size', [1, 64])
+def test_too_little_memory_is_an_error_of_the_call(size):
+  """Alone or with helping threads; the padding would take 10^14 bytes."""
+  x, kernel = jnp.zeros((2, size, size, 3)), jnp.zeros((3, 3, 3))
+  for target, args, result in (
+    ('depthwise_conv', (x, kernel), x),
+    ('depthwise_kernel_grad', (x, x), kernel),
+  ):
+    with pytest.raises(jax.errors.JaxRuntimeError, match='RESOURCE_EXHAUSTED'):
+      native.call(target, result, *args, stride=1, dilation=10**6)
+
+
+@pytest.mark.parametrize('compiler', ['false', 'no-such-compiler', "g++ 'half"])
 def test_without_a_compiler_xla_computes_the_same(
   cache, monkeypatch, caplog, compiler
 ):
   monkeypatch.setenv('CXX', compiler)
-  assert (native.compiler() is None) == (compiler == 'no-such-compiler')
+  assert (native.compiler() is None) == (compiler != 'false')
   assert not native.available('first_order', 'float32')
   # A compiler that fails is worth a warning; none at all is not.
-  warned = [r.getMessage() for r in caplog.records if r.levelname == 'WARNING']
-  assert ['were not built' in w for w in warned] == [True] * (
-    compiler == 'false'
-  )
+  assert len(warnings(caplog)) == (compiler == 'false')
   assert not native.supports(jnp.zeros(2))
   rng = np.random.default_rng(0)
   x = jnp.float32(rng.standard_normal((2, 5, 6, 3)))

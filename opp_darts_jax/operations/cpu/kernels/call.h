@@ -4,6 +4,7 @@
 #ifndef OPP_DARTS_JAX_KERNELS_CALL_H_
 #define OPP_DARTS_JAX_KERNELS_CALL_H_
 
+#include <exception>
 #include <utility>
 
 #include "team.h"
@@ -38,6 +39,20 @@ auto WithResults(Binding&& binding) {
   } else {
     return WithResults<kResults - 1>(one());
   }
+}
+
+// A handler for which too little memory is an error of the call, as XLA's own
+// operations have it: an exception would end the process.
+template <typename... Args>
+auto Guarded(ffi::Error (*handler)(Args...)) {
+  return [handler](Args... args) {
+    try {
+      return handler(std::move(args)...);
+    } catch (const std::exception&) {  // std::bad_alloc, std::length_error.
+      return ffi::Error(ffi::ErrorCode::kResourceExhausted,
+                        "Out of memory in a C++ kernel.");
+    }
+  };
 }
 
 }  // namespace opp_darts

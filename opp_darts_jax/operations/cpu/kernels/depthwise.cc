@@ -93,8 +93,8 @@ auto Binding() {
 
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_conv, ConvHandler, Binding());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_kernel_grad, KernelGradHandler,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_conv, Guarded(ConvHandler), Binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_kernel_grad, Guarded(KernelGradHandler),
                               Binding());
 
 }  // namespace opp_darts

@@ -65,13 +65,13 @@ ffi::Error BackwardHandler(
 }  // namespace
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
-    mixture, ForwardHandler,
+    mixture, Guarded(ForwardHandler),
     WithAttributes(WithResults<3>(
         WithArgs<2>(Call()
                         .Arg<Buffer>()
                         .Arg<ffi::AnyBuffer>()
                         .Arg<ffi::Buffer<ffi::PRED>>()))));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_grad, BackwardHandler,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_grad, Guarded(BackwardHandler),
                               (SourceBinding<3, 5>()));
 
 }  // namespace opp_darts

@@ -83,9 +83,9 @@ ffi::Error BackwardTangentHandler(
 
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_jvp, ForwardTangentHandler,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_jvp, Guarded(ForwardTangentHandler),
                               (SourceBinding<6, 2>()));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_grad_jvp, BackwardTangentHandler,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_grad_jvp, Guarded(BackwardTangentHandler),
                               (SourceBinding<7, 5>()));
 
 }  // namespace opp_darts

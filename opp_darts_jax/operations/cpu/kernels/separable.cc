@@ -58,8 +58,9 @@ auto Binding() {
 
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(separable, ForwardHandler, (Binding<5, 3>()));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(separable_grad, BackwardHandler,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(separable, Guarded(ForwardHandler),
+                              (Binding<5, 3>()));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(separable_grad, Guarded(BackwardHandler),
                               (Binding<9, 5>()));
 
 }  // namespace opp_darts

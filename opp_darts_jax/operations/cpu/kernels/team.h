@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -39,7 +40,8 @@ class Team {
   // Calls work(i) for i < count. Each thread makes a work of its own, with the
   // scratch that it needs. Less than some number of products is not worth
   // sharing. Threads begin at different numbers, and every other loop runs
-  // backwards: what a thread's last loop left in its caches comes first.
+  // backwards: what a thread's last loop left in its caches comes first. Throws
+  // std::bad_alloc if a thread had too little memory, when all have ended.
   template <typename Make>
   void Run(int64_t count, int64_t products, Make make) {
     backwards_ = !backwards_;
@@ -49,7 +51,9 @@ class Team {
     for (int64_t part = 0; part < parts; ++part) {
       next[part] = part * count / parts;
     }
-    // Each thread does its part, then what is left of the others'.
+    std::atomic<bool> failed{false};
+    // Each thread does its part, then what is left of the others'. An exception
+    // would end the process if it left a helper.
     auto run = [&, backwards = backwards_](int64_t thread) noexcept {
       int64_t part = thread, begun = 0;
       auto claim = [&]() -> int64_t {
@@ -64,18 +68,23 @@ class Team {
       };
       int64_t i = claim();
       if (i < 0) return;
-      for (auto work = make(); i >= 0; i = claim()) work(i);
+      try {
+        for (auto work = make(); i >= 0; i = claim()) work(i);
+      } catch (...) {
+        failed = true;
+      }
     };
     if (parts == 1) {
       run(0);
-      return;
+    } else {
+      Assemble(parts - 1);
+      shared_->run = run;
+      const int64_t phase = ++shared_->phase;
+      run(0);
+      shared_->phase = phase + 1;
+      while (shared_->inside > 0) Pause();
     }
-    Assemble(parts - 1);
-    shared_->run = run;
-    const int64_t phase = ++shared_->phase;
-    run(0);
-    shared_->phase = phase + 1;
-    while (shared_->inside > 0) Pause();
+    if (failed) throw std::bad_alloc();
   }
 
  private:
