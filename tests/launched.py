@@ -13,7 +13,7 @@ DATA = ('--config.data.max_train=96', '--config.data.max_test=40')
 QUICK = {
   'JAX_PLATFORMS': 'cpu',
   'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
-  'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
+  'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
 }
 
 

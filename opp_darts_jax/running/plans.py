@@ -10,7 +10,6 @@ from typing import Any
 import jax
 
 from opp_darts_jax.config import TrainConfig
-from opp_darts_jax.data.contact_sheet import write_contact_sheet
 from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.genotypes.genotype import Genotype
@@ -92,6 +91,9 @@ def contact_sheet(
   config: Any, images: ImageData | Streamed, folder: str | pathlib.Path
 ) -> str:
   """Writes images as the network will see them; a line that says where."""
+  # Here, as no other run draws with matplotlib.
+  from opp_darts_jax.data.contact_sheet import write_contact_sheet
+
   path = pathlib.Path(folder) / CONTACT_SHEET
   write_contact_sheet(images, config.data, path, config.seed)
   return f'  sheet     {path}: images as the network will see them'
