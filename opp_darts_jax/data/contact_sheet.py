@@ -1,6 +1,5 @@
 """A picture of some training images, as the network will see them."""
 
-import functools
 import os
 import pathlib
 from collections.abc import Sequence
@@ -25,6 +24,8 @@ _LEAST = 64  # pixels that an image is shown at
 _GAP = 4  # pixels between images
 _LINE = 18  # pixels, of a class name
 _FONT_SIZE = 13
+
+_augment = jax.jit(augment.augment, static_argnames='augmentation')
 
 # Rows of the training images, by label.
 _Picked = dict[int, Sequence[int]]
@@ -102,10 +103,9 @@ def _augmented(
   key: jax.Array,
 ) -> np.ndarray:
   """Images uint8 (n, H, W, C) as a step augments them, back in 0..255."""
-  step = functools.partial(
-    augment.augment, augmentation=Augmentation.of(images, config)
+  normalised = np.asarray(
+    _augment(key, stored, augmentation=Augmentation.of(images, config))
   )
-  normalised = np.asarray(jax.jit(step)(key, stored))
   pixels = (normalised * np.array(images.std) + np.array(images.mean)) * 255
   return np.round(pixels.clip(0, 255)).astype(np.uint8)
 

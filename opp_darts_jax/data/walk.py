@@ -70,7 +70,8 @@ def printable(path: str | os.PathLike[str]) -> str:
 @functools.cache
 def formats() -> Formats:
   """What Pillow can read, and not only recognise or write."""
-  suffixes = Image.registered_extensions()  # Pillow imports its formats here.
+  Image.preinit()  # So that Pillow goes on to try the usual formats first.
+  suffixes = Image.registered_extensions()
   readable = {
     name: accept
     for name, (factory, accept) in Image.OPEN.items()
