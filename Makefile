@@ -11,7 +11,7 @@ search: $(VENV)/installed
 	$(BIN)/opp-darts report --workdir=runs/digits/search,runs/digits/train
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=worksteal
 
 lint: $(VENV)/installed_test
 	$(BIN)/ruff check .
