@@ -231,6 +231,10 @@ def test_check_length():
     check_length(epochs=14)
   with pytest.raises(UserError, match='at least 4 for the 2 operations'):
     check_length('s2', epochs=3, schedule=ScheduleConfig(stage_epochs=3))
+  # Of s1 no single operation reaches every node: the first stage takes two.
+  check_length('s1', epochs=9)
+  with pytest.raises(UserError, match='at least 9 for the 6 operations'):
+    check_length('s1', epochs=8)
   plain = SearchConfig(epochs=1, schedule=ScheduleConfig('plain'))
   configured_method(plain).check(plain, DARTS)
 
@@ -241,6 +245,22 @@ def test_a_fixed_order_has_every_operation_once():
     UserError, match="each operation of space 's2' once .* got skip_connect."
   ):
     check_length('s2', epochs=3, schedule=fixed('skip_connect'))
+
+
+@pytest.mark.parametrize('space', list(SPACES))
+def test_the_first_stage_takes_as_few_as_any_ranking_may(space):
+  schedule = ScheduleConfig()
+  names = progressive.candidates(SPACES[space], schedule, ())
+  least = min(
+    len(progressive.entering(SPACES[space], (), ranked))
+    for ranked in itertools.permutations(names)
+  )
+  count = len(SPACES[space].operations)
+  epochs = (count - least) * schedule.stage_epochs + 1
+  check_length(space, epochs=epochs)
+  if epochs > 1:
+    with pytest.raises(UserError, match=f'at least {epochs} for the'):
+      check_length(space, epochs=epochs - 1)
 
 
 def test_a_search_as_long_as_check_length_asks_is_complete():

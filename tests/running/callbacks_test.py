@@ -19,14 +19,16 @@ from tiny_runs import (
 )
 
 from opp_darts_jax import files
+from opp_darts_jax.errors import DivergedError
 from opp_darts_jax.methods.catalogue import configured_method
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.growth import all_enter
 from opp_darts_jax.methods.stages import Change, Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.methods.tables import init_alphas
-from opp_darts_jax.running import callbacks, checkpoint, runs
+from opp_darts_jax.running import callbacks, checkpoint, live_search, runs
 from opp_darts_jax.running.callbacks import EpochRecord
+from opp_darts_jax.running.metrics import METRICS
 from opp_darts_jax.running.results import load_run
 from opp_darts_jax.running.search import run_search
 from opp_darts_jax.spaces.robust import S3
@@ -364,6 +366,27 @@ def test_a_method_ends_the_search(tmp_path):
   assert events == [0, 1, 2]
   assert again.epochs == []
   assert contents(tmp_path) == before
+
+
+def test_a_loss_on_d_val_that_is_not_finite_ends_it(tmp_path, monkeypatch):
+  make = live_search._programs
+
+  def programs(*given):
+    made = make(*given)
+
+    def evaluate(*args):
+      return made.evaluate(*args)._replace(loss=jnp.nan)
+
+    return made._replace(evaluate=evaluate)
+
+  monkeypatch.setattr(live_search, '_programs', programs)
+  with pytest.raises(
+    DivergedError, match='loss on D_val must be finite, but is nan'
+  ) as error:
+    search(tmp_path)
+  assert error.value.exit_code == 3
+  kinds = {line['kind'] for line in files.read_lines(tmp_path / METRICS)}
+  assert kinds == {'stage', 'train'}
 
 
 def test_a_method_may_end_it_before_anything(tmp_path):
