@@ -44,12 +44,23 @@ def main() -> None:
     tuple(map(int, _SEEDS.value)),
     pathlib.Path(_WORKDIR.value),
     _TRAIN.value,
-    tuple(shlex.split(_SEARCH_FLAGS.value)),
-    tuple(shlex.split(_TRAIN_FLAGS.value)),
+    _split(_SEARCH_FLAGS),
+    _split(_TRAIN_FLAGS),
   )
   for config in sweep.configs:
     config_files.load(config)  # One that is wrong says so before any runs.
   run_sweep(sweep, _JOBS.value)
+
+
+def _split(text: flags.FlagHolder[str]) -> tuple[str, ...]:
+  """The flags in a text, as a shell would part them."""
+  try:
+    return tuple(shlex.split(text.value))
+  except ValueError as error:
+    raise UserError(
+      f"--{text.name} takes flags as a shell does, '--config.epochs=9 ...'; "
+      f'got {text.value!r}: {error}.'
+    ) from error
 
 
 if __name__ == '__main__':

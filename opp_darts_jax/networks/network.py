@@ -47,7 +47,7 @@ class Network(nn.Module):
 
   Raises:
     UserError: if the genotype is not of the space, or the space's networks
-      have no auxiliary head or no form for large images.
+      have no auxiliary head, no form for large images or not such channels.
   """
 
   genotype: Genotype
@@ -74,6 +74,7 @@ class Network(nn.Module):
         f'Expected imagenet=False: networks of space {name!r} have no form '
         'for large images.'
       )
+    skeleton.plan(self.layers, self.channels, self.imagenet)  # Says what fails.
     super().__post_init__()
 
   @nn.compact

@@ -10,6 +10,7 @@ import functools
 import json
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -122,7 +123,8 @@ def load_network(
 
   Args:
     path: the workdir of its training, or the file `network.npz` from there.
-    space: of its cells; needed only if there is none of the name in the file.
+    space: of its cells; needed only if there is none of the name in the file,
+      nor, if that is FILE.py:SPACE, such a file in a folder above the network.
 
   Raises:
     UserError: if there is no such file, or it holds no network, or one of a
@@ -130,7 +132,7 @@ def load_network(
   """
   path = pathlib.Path(path)
   if path.is_dir():
-    path = path / 'network.npz'
+    path = _file_in(path)
   try:
     with np.load(path, allow_pickle=False) as file:
       leaves = {name: file[name] for name in file.files}
@@ -144,6 +146,9 @@ def load_network(
     of_images = [
       tuple(description[name]) for name in ('class_names', 'mean', 'std')
     ]
+    fitting = shape == tuple(map(int, shape)) and len(shape) == 3
+    if not fitting or any(len(of) != shape[-1] for of in of_images[1:]):
+      raise ValueError(f'images of the shape {shape}')
   except (
     OSError,
     EOFError,
@@ -151,43 +156,92 @@ def load_network(
     KeyError,
     TypeError,
     AttributeError,
+    MemoryError,
+    zlib.error,
     zipfile.BadZipFile,
+    NotImplementedError,  # Of a compression that there is not.
   ) as error:
     raise _no_network(path, f'{type(error).__name__}: {error}') from error
+  known = {field.name for field in dataclasses.fields(Network)}
+  newer = sorted(fields.keys() - known)
+  if newer:
+    raise UserError(
+      f'The network in {path} has {", ".join(newer)}, which this version of '
+      'opp_darts_jax does not know; the version that wrote it, or a newer one, '
+      'does.'
+    )
   try:
     model = Network(
       Genotype.from_dict(genotype),
       **fields,
-      space=space or _find_space(space_name),
+      space=space or _find_space(str(space_name), path),
     )
-  except TypeError as error:
-    raise _no_network(path, f'{type(error).__name__}: {error}') from error
+    variables = _fill(model, shape, leaves)
   except UserError as error:
     raise UserError(f'In {path}: {error}') from error
+  except (TypeError, ValueError, AttributeError) as error:
+    raise _no_network(path, f'{type(error).__name__}: {error}') from error
   class_names, mean, std = of_images
-  variables = _fill(path, model, shape, leaves)
   return TrainedNetwork(model, variables, class_names, shape, mean, std)
+
+
+def _file_in(workdir: pathlib.Path) -> pathlib.Path:
+  """The file in the workdir of a training.
+
+  Raises:
+    UserError: if it is not there; it says why, as far as that can be seen.
+  """
+  path = workdir / 'network.npz'
+  if path.is_file():
+    return path
+  of_seeds = sorted(workdir.glob('*/network.npz'))
+  if of_seeds:
+    raise UserError(
+      f'Expected the workdir of one training, got {workdir}, with those of '
+      f'several: {", ".join(str(p.parent) for p in of_seeds)}.'
+    )
+  if (workdir / 'alphas.jsonl').exists():
+    why = 'it is that of a search; train what it found'
+  elif (workdir / 'config.json').exists():
+    why = 'its training has not ended; the same command goes on with it'
+  else:
+    why = 'it is that of no run'
+  raise UserError(
+    f'Expected the workdir of a training that has ended, with its network.npz, '
+    f'got {workdir}: {why}.'
+  )
 
 
 def _no_network(path: pathlib.Path, got: str) -> UserError:
   return UserError(
     'Expected a trained network, a network.npz or the workdir of a training '
-    f'that has ended, at {path}; got {got.rstrip(".")}.'
+    f'that has ended, at {path}; got {" ".join(got.split()).rstrip(".")}.'
   )
 
 
-def _find_space(name: Any) -> Space:
-  """The space of the name that a file gives."""
+def _find_space(name: str, path: pathlib.Path) -> Space:
+  """The space of the name that a file gives.
+
+  A FILE.py:SPACE is looked for from the current folder, as when it was trained,
+  then from the folders above the network, nearest first.
+  """
+  place, _, _ = name.partition('.py:')
+  folders = [pathlib.Path(), *path.resolve().parents]
+  if not pathlib.Path(place).expanduser().is_absolute():
+    for folder in folders:
+      if (folder / f'{place}.py').is_file():
+        name = str(folder / name)
+        break
   try:
-    return get_space(str(name))
+    return get_space(name)
   except UserError as error:
     raise UserError(
-      f'{str(error).rstrip(".")}; or pass the space itself to load_network.'
+      f'{str(error).rstrip(".")}; or pass the space itself to load_network: '
+      'load_network(path, space=SPACE).'
     ) from error
 
 
 def _fill(
-  path: pathlib.Path,
   model: Network,
   image_shape: tuple[int, ...],
   arrays: Mapping[str, np.ndarray],
@@ -206,7 +260,7 @@ def _fill(
   )
   if wrong:
     raise UserError(
-      f'The arrays in {path} do not fit its network: {wrong[0]} should be '
+      f'the arrays do not fit the network: {wrong[0]} should be '
       f'{want.get(wrong[0], "absent")} and is {got.get(wrong[0], "missing")} '
       f'({len(wrong)} such in all).'
     )

@@ -56,7 +56,7 @@ def plot_cell(
       lines.Line2D([], [], **_edge_line(style) | {'linewidth': 2})
       for style in legend_styles
     ],
-    [style.kind for style in legend_styles],
+    [styles.shown(style.kind) for style in legend_styles],
     loc='lower center',
     ncols=max(len(legend_styles), 1),
     fontsize=7.5,
@@ -166,4 +166,5 @@ def _draw_label(
       zorder=3,
     )
   )
-  ax.text(*center, item.text, ha='center', va='center', fontsize=8, zorder=4)
+  text = styles.shown(item.text)
+  ax.text(*center, text, ha='center', va='center', fontsize=8, zorder=4)

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib import figure
 
+from opp_darts_jax.reporting import styles
+
 # Beyond so many classes neither names nor numbers can be read.
 _NAMED = 30
 _NUMBERED = 20
@@ -28,8 +30,9 @@ def plot_confusion(
   ax = fig.subplots()
   ax.imshow(shares, cmap='Blues', vmin=0, vmax=1)
   if size <= _NAMED:
-    ax.set_xticks(range(size), class_names, rotation=90)
-    ax.set_yticks(range(size), class_names)
+    names = list(map(styles.shown, class_names))
+    ax.set_xticks(range(size), names, rotation=90)
+    ax.set_yticks(range(size), names)
   if size <= _NUMBERED:
     for (row, column), count in np.ndenumerate(counts):
       if count:

@@ -158,7 +158,7 @@ def _add_legend(
     where = {'loc': 'outside lower center', 'ncols': min(len(handles), 5)}
   (free[0] if free else fig).legend(
     [lines.Line2D([], [], **line) for line in handles.values()],
-    list(handles),
+    list(map(styles.shown, handles)),
     title='operation',
     frameon=False,
     handlelength=3,
@@ -186,7 +186,8 @@ def _plot_weights(
       marker='.' if len(found) == 1 else None,
       **style,
     )
-  _tidy(ax, 'mean weight' if cell == 'cell' else f'mean weight, {cell} cell')
+  of = '' if cell == 'cell' else f', {styles.shown(cell)} cell'
+  _tidy(ax, f'mean weight{of}')
   ax.set_ylim(bottom=0)
 
 
@@ -203,7 +204,7 @@ def _plot_skips(
       [position(r) for r in derived],
       [g.num_skips(kind) for g in genotypes],
       color=_CELLS[index % len(_CELLS)],
-      label=kind,
+      label=styles.shown(kind),
       drawstyle='steps-post',
       marker='o',
       markersize=3,
@@ -249,7 +250,7 @@ def _name_stages(
     entered.setdefault(position(stage), []).extend(stage.get('entered') or [])
   for x, names in entered.items():
     ax.annotate(
-      ', '.join(names),
+      styles.shown(', '.join(names)),
       (x, 1),
       (1, 3),
       xycoords=ax.get_xaxis_transform(),

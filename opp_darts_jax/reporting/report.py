@@ -71,7 +71,25 @@ def write_report(workdir: str | pathlib.Path) -> list[pathlib.Path]:
     UserError: `workdir` is not the folder of a run, or its files make no sense.
   """
   workdir = pathlib.Path(workdir)
-  run = _read_run(workdir)
+  try:
+    return _write(workdir, _read_run(workdir))
+  except errors.UserError:
+    raise
+  except (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+  ) as error:
+    # Files that others have written, or parts of two runs in one folder.
+    raise errors.UserError(
+      f'Expected the files of one run in {workdir}, but they do not fit '
+      f'together: {type(error).__name__}: {errors.first_line(error)}.'
+    ) from error
+
+
+def _write(workdir: pathlib.Path, run: Run) -> list[pathlib.Path]:
   figures = _figures(run)
   folder = workdir / 'report'
   folder.mkdir(exist_ok=True)
@@ -87,7 +105,9 @@ def write_report(workdir: str | pathlib.Path) -> list[pathlib.Path]:
   kind = 'Search' if is_search(run.records, run.alphas) else 'Training'
   title = f'{kind}: {workdir.resolve().name}'
   index = folder / 'index.html'
-  index.write_text(page_lib.page(title, facts, captions), encoding='utf-8')
+  page = page_lib.page(title, facts, captions)
+  # Names of folders may have bytes that are no text.
+  index.write_text(page, encoding='utf-8', errors='replace')
   return [*written, index]
 
 
@@ -103,11 +123,18 @@ def _read_run(workdir: pathlib.Path) -> Run:
   results = _read_json(workdir / 'results.json')
   # A training with several seeds has its lines in a folder a seed.
   if not path.is_file() and 'seeds' not in results:
+    but = 'has none' if workdir.is_dir() else 'is no folder'
     raise errors.UserError(
       f'Expected the folder of a run, with its metrics.jsonl; {workdir} '
-      f'{"has none" if workdir.is_dir() else "does not exist"}.'
+      f'{but if workdir.exists() else "does not exist"}.'
     )
-  records = _once(r for r in files.read_lines(path) if 'kind' in r)
+  lines = files.read_lines(path)
+  records = _once(line for line in lines if _is_record(line))
+  if lines and not records:
+    raise errors.UserError(
+      f'Expected the numbers of a run in {path}; none of its {len(lines)} '
+      'lines has a kind, an epoch and a step.'
+    )
   fields = _read_json(workdir / 'genotype.json')
   # Before the end of a search, that of the last epoch.
   derived = [r['genotype'] for r in records if r.get('genotype')]
@@ -119,6 +146,14 @@ def _read_run(workdir: pathlib.Path) -> Run:
     config=_read_json(workdir / 'config.json'),
     results=results,
     space=_read_json(workdir / 'space.json'),
+  )
+
+
+def _is_record(line: Record) -> bool:
+  """Whether it is a line of a run, not of something else."""
+  numbers = (line.get('epoch'), line.get('step'))
+  return isinstance(line.get('kind'), str) and all(
+    isinstance(number, int) for number in numbers
   )
 
 

@@ -40,7 +40,7 @@ def plot_stages(
     ax.set_axis_off()
   for index, (ax, stage) in enumerate(zip(grid.flat, stages)):
     _plot_stage(ax, stage, names, drawn)
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), map(styles.shown, names))
     ax.set_ylim(len(names) - 0.5, -0.5)
     if index + columns >= len(stages):  # none below it
       ax.set_xlabel('operation loss')

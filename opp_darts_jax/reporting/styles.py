@@ -35,6 +35,16 @@ _COLORS = {
 BY_NAME: Mapping[str, str] = types.MappingProxyType({})
 
 
+def shown(name: str) -> str:
+  """A name from files as text of a picture: as it is, on one line.
+
+  Bytes that are no text, as names of folders can have, and what cannot be seen
+  become U+FFFD; a dollar sign does not begin a formula.
+  """
+  visible = (c if c.isprintable() else '\ufffd' for c in name)
+  return ''.join(visible).replace('$', r'\$')
+
+
 def drawn_kinds(space: Mapping[str, Any]) -> dict[str, str]:
   """The kinds of operations that a space.json names; none of an empty one.
 

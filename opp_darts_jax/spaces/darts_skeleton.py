@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import flax.linen as nn
 import jax
 
+from opp_darts_jax.errors import UserError
 from opp_darts_jax.operations import entries
 from opp_darts_jax.operations.entries import Entry
 from opp_darts_jax.operations.layers import Classifier, ConvNorm, Preprocess
@@ -31,7 +32,16 @@ from opp_darts_jax.spaces.skeleton import (
 def _plan(
   layers: int, channels: int, imagenet: bool = False
 ) -> tuple[Part, ...]:
-  """Reduction cells at a third and two thirds; they double the channels."""
+  """Reduction cells at a third and two thirds; they double the channels.
+
+  Raises:
+    UserError: on an odd number of channels for large images.
+  """
+  if imagenet and channels % 2:
+    raise UserError(
+      'Expected an even number of channels in a network for large images '
+      f'(imagenet), whose first layers have half of them, got {channels}.'
+    )
   parts = []
   after_reduction = imagenet  # Its two stems differ in resolution.
   for layer in range(layers):

@@ -9,7 +9,6 @@ In the published search norms use the statistics of the batch whenever they are
 evaluated; here they keep running averages for that, as in the other spaces.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 
 import flax.linen as nn
@@ -19,8 +18,7 @@ import numpy as np
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.derive import every_edge
-from opp_darts_jax.genotypes.genotype import Cell, Edge, Genotype
-from opp_darts_jax.genotypes.graph import CellGraph
+from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.operations import entries, plain
 from opp_darts_jax.operations.dense import conv, uniform
 from opp_darts_jax.operations.entries import Entry
@@ -33,6 +31,12 @@ from opp_darts_jax.operations.torch_names import (
   TorchNames,
   TorchWeight,
 )
+from opp_darts_jax.spaces.nasbench201_text import (
+  GRAPH,
+  KIND,
+  from_text,
+  to_text,
+)
 from opp_darts_jax.spaces.skeleton import (
   BORDER,
   Arrays,
@@ -44,9 +48,6 @@ from opp_darts_jax.spaces.skeleton import (
   reduction_layers,
 )
 from opp_darts_jax.spaces.space import Space
-
-KIND = 'cell'
-GRAPH = CellGraph(inputs=1, nodes=3, output=(3,))
 
 
 def relu_conv_norm(name: str, size: int) -> Operation:
@@ -122,6 +123,12 @@ class ResidualBlock(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """(B, H, W, C), H and W even -> (B, H / 2, W / 2, channels)."""
+    if x.shape[1] % 2 or x.shape[2] % 2:
+      raise UserError(
+        'Networks of NAS-Bench-201 halve images twice: expected a height and a '
+        f'width that are multiples of 4 (data.image_size), got {x.shape[1]} x '
+        f'{x.shape[2]} pixels to halve.'
+      )
     first = ConvNorm(self.channels, 3, stride=2, padding=1, name='conv0')
     second = ConvNorm(self.channels, 3, padding=1, name='conv1')
     y = second(nn.relu(first(nn.relu(x), train)), train)
@@ -205,57 +212,6 @@ def _block_node(graph: Graph, prefix: str, part: Part, x: str) -> str:
 def _derive(space: Space, weights: Mapping[str, np.ndarray]) -> Genotype:
   """The strongest operation of every edge, `none` included."""
   return Genotype((every_edge(KIND, weights[KIND], space.names, space.graph),))
-
-
-def to_text(genotype: Genotype) -> str:
-  """The benchmark's text: `|OP~0|+|OP~0|OP~1|+|OP~0|OP~1|OP~2|`.
-
-  Raises:
-    UserError: if the genotype is no such cell.
-  """
-  if genotype.kinds != (KIND,):
-    raise UserError(
-      'Expected a genotype of NAS-Bench-201, with one kind of cell, got one '
-      f'with {", ".join(genotype.kinds)}.'
-    )
-  cell = genotype[KIND]
-  edges = [(edge.source, edge.node) for edge in cell.edges]
-  if edges != list(GRAPH.edges):
-    raise UserError(
-      f'Expected a cell with the edges {list(GRAPH.edges)}, got {edges}.'
-    )
-  nodes = range(1, GRAPH.nodes + 1)
-  return '+'.join(
-    f'|{"|".join(f"{e.operation}~{e.source}" for e in cell.into(node))}|'
-    for node in nodes
-  )
-
-
-def from_text(text: str) -> Genotype | None:
-  """The inverse of `to_text`; None for what does not look like such a text.
-
-  Raises:
-    UserError: if it does, and has other edges or operations; it says where
-      reading stopped.
-  """
-  text = rest = ''.join(text.split()).strip('\'"')
-  if not text.startswith('|') or '~' not in text:
-    return None
-  edges: list[Edge] = []
-  for source, node in GRAPH.edges:
-    between = r'\|\+\|' if edges and source == 0 else r'\|'
-    found = re.match(rf'{between}([^|~]+)~{source}(?=\|)', rest)
-    if not found or found[1] not in NASBENCH201.names:
-      break
-    edges.append(Edge(found[1], source, node))
-    rest = rest[found.end() :]
-  if rest != '|' or len(edges) < GRAPH.num_edges:
-    raise UserError(
-      'Expected |OP~0|+|OP~0|OP~1|+|OP~0|OP~1|OP~2| with operations of '
-      f'{", ".join(NASBENCH201.names)}; reading stopped after '
-      f'{len(edges)} edges, at {rest[:60]!r}.'
-    )
-  return Genotype((Cell(KIND, GRAPH.inputs, tuple(edges), GRAPH.output),))
 
 
 NASBENCH201 = Space(

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from genotype_cells import BENCH
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes import published
@@ -24,6 +25,7 @@ from opp_darts_jax.networks.network import Network
 from opp_darts_jax.networks.stack import equal_parts
 from opp_darts_jax.operations.catalogue import OPERATIONS
 from opp_darts_jax.spaces import darts_skeleton
+from opp_darts_jax.spaces.catalogue import SPACES
 from opp_darts_jax.spaces.darts import DARTS
 from opp_darts_jax.spaces.skeleton import Part
 
@@ -359,3 +361,37 @@ def test_stack_shortens_the_program_and_remat_repeats_cells():
   stacked = lines(model)
   assert stacked < 0.85 * lines(model.clone(stack=False))
   assert stacked < lines(model.clone(remat=True))
+
+
+@pytest.mark.parametrize(
+  ('space', 'layers', 'channels', 'size', 'options', 'sentence'),
+  [
+    ('darts', 1, 1, 1, {}, ''),
+    ('darts', 2, 1, 3, {}, ''),
+    ('darts', 3, 2, 1, {'imagenet': True}, ''),
+    ('darts', 14, 15, 32, {'imagenet': True}, 'even number of .*, got 15'),
+    ('darts', 1, 1, 32, {'imagenet': True}, 'even number of .*, got 1'),
+    ('darts', 3, 2, 9, {'auxiliary': True}, 'head .* at least 8 x 8 .* 3 x 3'),
+    ('nasbench201', 1, 1, 4, {}, ''),
+    ('nasbench201', 3, 2, 1, {}, 'multiples of 4 .*, got 1 x 1 pixels to'),
+    ('nasbench201', 3, 2, 5, {}, 'multiples of 4 .*, got 5 x 5 pixels to'),
+    ('nasbench201', 3, 2, 6, {}, 'multiples of 4 .*, got 3 x 3 pixels to'),
+  ],
+)
+def test_odd_numbers_give_a_network_or_a_sentence(
+  space, layers, channels, size, options, sentence
+):
+  cells = BENCH if space == 'nasbench201' else published.GENOTYPES['DARTS_V1']
+  images = jax.ShapeDtypeStruct((2, size, size, 3), jnp.float32)
+
+  def shapes():
+    model = Network(cells, layers, channels, 5, space=SPACES[space], **options)
+    init = functools.partial(model.init_with_output, train=True)
+    return jax.eval_shape(init, jax.random.key(0), images)
+
+  if sentence:
+    with pytest.raises(UserError, match=sentence):
+      shapes()
+  else:
+    (logits, _), _ = shapes()
+    assert logits.shape == (2, 5)

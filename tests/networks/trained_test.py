@@ -70,8 +70,10 @@ def test_other_images_are_refused(saved, images, got):
 
 def test_what_holds_no_network_is_refused(saved, tmp_path):
   whole = (saved[0] / 'network.npz').read_bytes()
-  with pytest.raises(UserError, match='FileNotFoundError'):
+  with pytest.raises(UserError, match='got .*: it is that of no run'):
     trained.load_network(tmp_path)
+  with pytest.raises(UserError, match='FileNotFoundError'):
+    trained.load_network(tmp_path / 'network.npz')
   for content in (b'', b'text', whole[:-100], whole[: len(whole) // 2]):
     (tmp_path / 'network.npz').write_bytes(content)
     with pytest.raises(UserError, match='Expected a trained network'):
@@ -127,7 +129,13 @@ def rewritten(saved, tmp_path, **fields):
     ({'space': 'absent'}, r"search space 'absent'; .*pass the space itself to"),
     ({'space': 'nasbench201'}, r'In .*npz: Expected a genotype of space'),
     ({'genotype': {'cells': 1}}, r'In .*npz: Expected a genotype with'),
-    ({'depth': 3}, r"TypeError: .* unexpected keyword argument 'depth'\.$"),
+    ({'depth': 3, 'a': 1}, 'npz has a, depth, which this version of opp_da'),
+    ({'layers': 'three'}, 'Expected a trained network.*; got TypeError'),
+    (
+      {'layers': 2},
+      r'In .*npz: the arrays do not fit the network: .*\(\d+ such',
+    ),
+    ({'compute': 'float17'}, 'Expected a trained network.*; got TypeError'),
   ],
 )
 def test_descriptions_that_do_not_hold(saved, tmp_path, fields, sentence):
@@ -169,6 +177,50 @@ def test_a_file_says_its_space(tmp_path):
   )
 
 
+@pytest.mark.parametrize(
+  ('fields', 'got'),
+  [
+    ({'image_shape': [8, 8]}, r'images of the shape \(8, 8\)'),
+    ({'image_shape': ['a', 'b', 'c']}, 'invalid literal'),
+    ({'mean': [0.5, 0.5]}, 'images of the shape'),
+    ({'class_names': None}, "TypeError: 'NoneType'"),
+  ],
+)
+def test_descriptions_of_other_images(saved, tmp_path, fields, got):
+  with np.load(saved[0] / 'network.npz') as file:
+    arrays = dict(file)
+  description = json.loads(str(arrays['description'])) | fields
+  arrays['description'] = np.array(json.dumps(description))
+  np.savez(tmp_path / 'network.npz', **arrays)
+  with pytest.raises(UserError, match=f'Expected a trained network.*{got}'):
+    trained.load_network(tmp_path)
+
+
+@pytest.mark.parametrize('at', [0.02, 0.3, 0.9])
+def test_a_file_with_damage_inside(saved, tmp_path, at):
+  content = bytearray((saved[0] / 'network.npz').read_bytes())
+  start = int(at * len(content))
+  content[start : start + 64] = bytes(255 - b for b in content[start:][:64])
+  (tmp_path / 'network.npz').write_bytes(content)
+  with pytest.raises(UserError) as error:
+    trained.load_network(tmp_path)
+  assert '\n' not in str(error.value)
+
+
+def test_workdirs_without_a_network_say_why(saved, tmp_path):
+  def refused(files, why):
+    folder = tmp_path / str(len(list(tmp_path.iterdir())))
+    for name in files:
+      (folder / name).parent.mkdir(parents=True, exist_ok=True)
+      (folder / name).write_text('{}')
+    with pytest.raises(UserError, match=f'got {folder}[:,] .*{why}'):
+      trained.load_network(folder)
+
+  refused(['config.json', 'alphas.jsonl'], 'a search; train what it found')
+  refused(['config.json', 'metrics.jsonl'], 'has not ended; the same command')
+  refused(['seed1/network.npz', 'seed0/network.npz'], 'seed0, .*seed1')
+
+
 DOUBLE = Operation(
   'double',
   no_weights,
@@ -207,3 +259,23 @@ def test_a_space_of_one_s_own_by_name_or_itself(tmp_path):
   by_name = trained.load_network(path)(images)
   by_itself = trained.load_network(path, space=OWN)(images)
   np.testing.assert_allclose(by_name, by_itself, rtol=1e-5)
+
+
+def test_the_file_of_a_space_is_found_above_the_network(tmp_path, monkeypatch):
+  """As it is when a project is looked at from elsewhere, or was moved."""
+  path = tmp_path / 'project' / 'runs' / 'train' / 'network.npz'
+  path.parent.mkdir(parents=True)
+  model = Network(GENOTYPES['DARTS_V2'], 3, 2, 3)
+  variables = initial(model)
+  name = 'my_own_space.py:OWN'
+  trained.save_network(path, model, variables, IMAGES, name)
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(
+    UserError,
+    match=r'import my_own_space.py, .*network\(path, space=SPACE\)\.$',
+  ):
+    trained.load_network(path)
+  (tmp_path / 'project' / 'my_own_space.py').write_text(
+    'from opp_darts_jax.spaces.darts import DARTS as OWN\n'
+  )
+  assert trained.load_network(path).model.space is DARTS

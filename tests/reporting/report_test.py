@@ -208,13 +208,105 @@ def test_not_a_run(tmp_path):
   with pytest.raises(errors.UserError, match=r'does not exist\.'):
     report.write_report(tmp_path / 'nowhere')
   assert not list(tmp_path.iterdir())
+  (tmp_path / 'file').touch()
+  with pytest.raises(errors.UserError, match=r'is no folder\.'):
+    report.write_report(tmp_path / 'file')
 
 
-def launch(*flags):
+ODD = ['caf\udce9', 'a$_$b$^$', 'two\nlines', '<&>', '\u200b', '猫']
+
+
+@pytest.mark.filterwarnings('ignore:Glyph')
+def test_odd_names_of_classes_and_operations(training_dir):
+  results = {
+    'class_accuracy': dict.fromkeys(ODD, 0.5),
+    'confusion': [[1] * len(ODD)] * len(ODD),
+  }
+  (training_dir / 'results.json').write_text(json.dumps(results))
+  cells = BENCH.to_dict()
+  for edge, name in zip(cells['cells']['cell']['edges'], ODD):
+    edge[0] = name
+  (training_dir / 'genotype.json').write_text(json.dumps(cells))
+  report.write_report(training_dir)
+  shown = {'caf\ufffd', 'a$_$b$^$', 'two\ufffdlines', '<&>', '\ufffd', '猫'}
+  for picture in ('confusion', 'cell'):
+    texts = svg_texts(training_dir / 'report' / f'{picture}.svg')
+    assert shown <= set(texts)
+
+
+def test_a_folder_whose_name_is_no_text(tmp_path):
+  folder = tmp_path / 'caf\udce9'
+  folder.mkdir()
+  write_training(folder)
+  done = launch(f'--workdir={folder}', text=False)
+  assert done.returncode == 0, done.stderr
+  assert b'caf\xe9/report/index.html' in done.stdout
+  assert 'caf?' in (folder / 'report' / 'index.html').read_text()
+
+
+def test_numbers_that_are_none(search_dir):
+  records = [
+    {**r, 'train_loss': None, 'val_loss': float('nan'), 'eval_accuracy': None}
+    for r in search_records()
+  ]
+  write_lines(search_dir / 'metrics.jsonl', records)
+  written = names(report.write_report(search_dir))
+  assert pictures('curves', 'normal') <= written
+
+
+def test_lines_that_are_no_text(search_dir):
+  metrics = search_dir / 'metrics.jsonl'
+  metrics.write_bytes(b'\xff\xfe{}\n' + metrics.read_bytes())
+  assert pictures('curves') <= names(report.write_report(search_dir))
+
+
+def test_a_search_and_a_training_in_one_folder(search_dir):
+  lines = (search_dir / 'metrics.jsonl').read_text()
+  write_training(search_dir)
+  with (search_dir / 'metrics.jsonl').open('a') as file:
+    file.write(lines)
+  written = names(report.write_report(search_dir))
+  assert pictures('curves', 'normal', 'confusion') <= written
+
+
+@pytest.mark.parametrize(
+  ('name', 'content', 'sentence'),
+  [
+    ('metrics.jsonl', '{"loss": 1}\n[2]\n', 'in .*; none of its 1 lines has a'),
+    (
+      'metrics.jsonl',
+      '{"kind": 3, "epoch": 0, "step": 1}\n',
+      'none of its 1 l',
+    ),
+    (
+      'metrics.jsonl',
+      '{"kind": "stage", "epoch": 0, "step": 1, "losses": {"a": 1}}\n',
+      'one run in .*, but they do not fit',
+    ),
+    ('alphas.jsonl', '{"epoch": 0}\n', "do not fit together: KeyError: 'opera"),
+    ('results.json', '{"confusion": [[1]]}', 'not fit together: KeyError'),
+    ('results.json', '{"confusion": 3, "class_accuracy": {}}', 'not fit'),
+    ('config.json', '{"data": [1]}', 'not fit together: AttributeError'),
+    ('times.jsonl', '{"seconds": "1"}\n', 'not fit together: TypeError'),
+  ],
+)
+def test_files_of_something_else(search_dir, name, content, sentence):
+  (search_dir / name).write_text(content)
+  with pytest.raises(errors.UserError, match=sentence):
+    report.write_report(search_dir)
+
+
+def test_without_a_config(search_dir):
+  (search_dir / 'config.json').unlink()
+  report.write_report(search_dir)
+  assert '2 of ?' in (search_dir / 'report' / 'index.html').read_text()
+
+
+def launch(*flags, text=True):
   return subprocess.run(
     [sys.executable, ROOT / 'experiments' / 'report.py', *flags],
     capture_output=True,
-    text=True,
+    text=text,
     check=False,
     env={'PYTHONPATH': str(ROOT)},
   )
