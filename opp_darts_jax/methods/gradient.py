@@ -1,10 +1,12 @@
 """The gradient of the validation loss for architecture parameters.
 
-All forward passes are in training mode, and all of those through the state's
-own weights move the running averages; the passes through weights that are
-looked at and thrown away (the unrolled ones, the finite differences) do not.
+All forward passes are in training mode. As in the published code, those on
+D_train move the running averages: the one at the state's own weights, then,
+where there are any, those at both ends of the finite differences. The pass
+through the unrolled weights moves none.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,11 +18,14 @@ from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.methods.loss import Loss, make_gradient
 from opp_darts_jax.methods.state import Batch, Pass, SearchState
 
+# (running averages, weights) -> the averages after the pass, the gradient.
+Gradient = Callable[[Any, Any], tuple[Any, Any]]
+
 FINITE_DIFFERENCE_STEP = 0.01
 
 
 def second_order_gradient(
-  losses: tuple[Loss, Loss],
+  losses: tuple[Callable[[Any], Loss], Callable[[Any], Loss]],
   config: SearchConfig,
   state: SearchState,
   learning_rate: jax.Array,
@@ -37,7 +42,8 @@ def second_order_gradient(
   differences, as published.
 
   Args:
-    losses: of the supernet, for D_train and D_val.
+    losses: of the supernet, for D_train and D_val; each of the running averages
+      that its pass moves.
     config: its `order`, and the optimiser that the unrolled step imitates.
     state: of the search.
     learning_rate: of the weights.
@@ -46,20 +52,21 @@ def second_order_gradient(
     key: for what draws numbers.
 
   Returns:
-    The gradient; the running averages of the pass through the state's own
-    weights, and loss and accuracy on D_val.
+    The gradient; the running averages after the passes on D_train, and loss
+    and accuracy on D_val.
   """
   train_loss, val_loss = losses
   train_key, val_key = jax.random.split(key)
-  weights, params = state.weights, state.alphas
+  params = state.alphas
 
-  def train_gradient(weights, argnum):
-    (_, own_pass), grads = make_gradient(train_loss, argnum, config.accumulate)(
-      weights, params, train, train_key
-    )
-    return grads, own_pass
+  def train_gradient(argnum, batch_stats, weights):
+    gradient = make_gradient(train_loss(batch_stats), argnum, config.accumulate)
+    (_, own_pass), grads = gradient(weights, params, train, train_key)
+    return own_pass.batch_stats, grads
 
-  weight_grads, own_pass = train_gradient(weights, 0)
+  batch_stats, weight_grads = train_gradient(
+    0, state.batch_stats, state.weights
+  )
   velocity = optax.tree.get(state.weight_opt, 'trace')
   unrolled = jax.tree.map(
     lambda w, v, g: (
@@ -67,33 +74,50 @@ def second_order_gradient(
       - learning_rate
       * (config.weights.momentum * v + g + config.weights.weight_decay * w)
     ),
-    weights,
+    state.weights,
     velocity,
     weight_grads,
   )
   (_, found), (direction, grads) = make_gradient(
-    val_loss, (0, 1), config.accumulate
+    val_loss(state.batch_stats), (0, 1), config.accumulate
   )(unrolled, params, val, val_key)
+  product = exact_product if config.order == 'second' else difference_product
+  batch_stats, products = product(
+    functools.partial(train_gradient, 1), batch_stats, state.weights, direction
+  )
+  grads = jax.tree.map(lambda g, p: g - learning_rate * p, grads, products)
+  return grads, found._replace(batch_stats=batch_stats)
+
+
+def exact_product(
+  gradient: Gradient, batch_stats: Any, weights: Any, direction: Any
+) -> tuple[Any, Any]:
+  """The derivative of a gradient along a direction of the weights.
+
+  Returns:
+    The running averages as they are given, and the derivative.
+  """
 
   def along(weights):
-    return train_gradient(weights, 1)[0]
+    return gradient(batch_stats, weights)[1]
 
-  product = _mixed_product(config.order, along, weights, direction)
-  grads = jax.tree.map(lambda g, p: g - learning_rate * p, grads, product)
-  return grads, found._replace(batch_stats=own_pass.batch_stats)
+  return batch_stats, jax.jvp(along, (weights,), (direction,))[1]
 
 
-def _mixed_product(
-  order: str, gradient: Callable[[Any], Any], weights: Any, direction: Any
-) -> Any:
-  """The derivative of a gradient along a direction of the weights."""
-  if order == 'second':
-    return jax.jvp(gradient, (weights,), (direction,))[1]
+def difference_product(
+  gradient: Gradient, batch_stats: Any, weights: Any, direction: Any
+) -> tuple[Any, Any]:
+  """The derivative by a central difference of the published length.
+
+  Returns:
+    The running averages after the passes at both ends, and the derivative.
+  """
   step = FINITE_DIFFERENCE_STEP / optax.tree.norm(direction)
-  ends = jax.lax.map(
-    lambda sign: gradient(
-      jax.tree.map(lambda w, d: w + sign * step * d, weights, direction)
-    ),
-    jnp.array([1.0, -1.0]),
-  )
-  return jax.tree.map(lambda g: (g[0] - g[1]) / (2 * step), ends)
+
+  def end(batch_stats, offset):
+    moved = jax.tree.map(lambda w, d: w + offset * d, weights, direction)
+    return gradient(batch_stats, moved)
+
+  offsets = jnp.stack([step, -step])
+  batch_stats, ends = jax.lax.scan(end, batch_stats, offsets)
+  return batch_stats, jax.tree.map(lambda g: (g[0] - g[1]) / (2 * step), ends)

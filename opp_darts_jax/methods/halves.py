@@ -78,10 +78,13 @@ def alpha_step(
     val_key = jax.random.split(key)[1]
     move = functools.partial(move_alphas, task)
     return half_step(task, state, val, val_key, 1, method.val_term, move)
-  losses = (
-    make_loss(task, state, method.train_term),
-    make_loss(task, state, method.val_term),
-  )
+
+  def loss_with(term):
+    return lambda batch_stats: make_loss(
+      task, state.replace(batch_stats=batch_stats), term
+    )
+
+  losses = loss_with(method.train_term), loss_with(method.val_term)
   grads, found = second_order_gradient(
     losses, config, state, learning_rate, train, val, key
   )

@@ -112,8 +112,8 @@ def table_loss(
     losses = optax.softmax_cross_entropy_with_integer_labels(
       logits, batch.labels
     )
-    right = (logits.argmax(-1) == batch.labels).mean()
     mean = losses.mean()
+    right = (logits.argmax(-1) == batch.labels).mean(dtype=mean.dtype)
     return mean, Pass(changed['batch_stats'], mean, right)
 
   return loss

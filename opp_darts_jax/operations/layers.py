@@ -128,6 +128,7 @@ class Classifier(nn.Module):
     inputs = x.shape[-1]
     return nn.Dense(
       self.classes,
+      param_dtype=wide_type(x),
       kernel_init=kernel_init,
       bias_init=lambda key, shape, dtype: uniform(key, shape, inputs),
       name='linear',

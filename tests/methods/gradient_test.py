@@ -52,7 +52,7 @@ def problem(curvature):
 def alpha_gradient(order, loss, state):
   config = SearchConfig(order=order)
   grads, _ = second_order_gradient(
-    (loss, loss), config, state, RATE, TRAIN, VAL, KEY
+    (lambda batch_stats: loss,) * 2, config, state, RATE, TRAIN, VAL, KEY
   )
   return grads['normal']
 
@@ -111,7 +111,13 @@ def test_a_step_of_no_length_is_first_order():
     return value + (params['normal'] ** 2).sum(), found
 
   grads, found = second_order_gradient(
-    (loss_of_alphas,) * 2, config, state, 0.0, TRAIN, VAL, KEY
+    (lambda batch_stats: loss_of_alphas,) * 2,
+    config,
+    state,
+    0.0,
+    TRAIN,
+    VAL,
+    KEY,
   )
   want = jax.grad(loss_of_alphas, 1, has_aux=True)(
     state.weights, state.alphas, VAL, KEY
@@ -131,11 +137,11 @@ def test_terms_of_both_losses_count(order):
       value, found = loss(weights, params, batch, key)
       return value + factor * (params['normal'] ** 2).sum(), found
 
-    return total
+    return lambda batch_stats: total
 
   config = SearchConfig(order=order)
   plain, found = second_order_gradient(
-    (loss, loss), config, state, RATE, TRAIN, VAL, KEY
+    (with_term(0.0),) * 2, config, state, RATE, TRAIN, VAL, KEY
   )
   both, again = second_order_gradient(
     (with_term(7.0), with_term(3.0)), config, state, RATE, TRAIN, VAL, KEY
@@ -148,3 +154,30 @@ def test_terms_of_both_losses_count(order):
     atol=tolerance,
   )
   assert found.loss == again.loss
+
+
+@pytest.mark.parametrize(('order', 'passes'), [('second', 1), ('second_fd', 3)])
+def test_passes_on_the_training_batch_move_the_running_averages(order, passes):
+  loss, state, matrix, target, velocity = problem(curvature=0.0)
+
+  def averaging(average):
+    def with_average(weights, params, batch, key):
+      value, found = loss(weights, params, batch, key)
+      moved = 0.9 * average + 0.1 * weights['w']
+      return value, found._replace(batch_stats=moved)
+
+    return with_average
+
+  state.batch_stats = jnp.zeros(3)
+  losses, config = (averaging, averaging), SearchConfig(order=order)
+  args = losses, config, state, RATE, TRAIN, VAL, KEY
+  _, found = second_order_gradient(*args)
+  w, alpha = state.weights['w'], state.alphas['normal']
+  settings = config.weights
+  step = settings.momentum * velocity['w'] + settings.weight_decay * w
+  direction = w - RATE * (step + w - matrix @ alpha) - target
+  end = 0.01 * direction / jnp.linalg.norm(direction)
+  want = jnp.zeros(3)
+  for offset in (0.0, end, -end)[:passes]:
+    want = 0.9 * want + 0.1 * (w + offset)
+  np.testing.assert_allclose(found.batch_stats, want, rtol=1e-5)
