@@ -1,9 +1,9 @@
-"""The learning rate of a search's weights."""
+"""The learning rate of the weights, in a search and in a training."""
 
 import math
 from collections.abc import Sequence
 
-from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.config import SearchConfig, TrainConfig
 
 
 def cosine_rate(
@@ -30,3 +30,17 @@ def cosine_rate(
       if begin <= epoch:
         start, rate = begin, cosine(start, rate, begin)
   return cosine(start, rate, epoch)
+
+
+def training_rate(config: TrainConfig, epoch: int) -> float:
+  """The weights' learning rate in an epoch of a training, from 0."""
+  most, least = config.weights.learning_rate, config.weights.learning_rate_min
+  warmup = config.warmup_epochs
+  if epoch < warmup:
+    return most * (epoch + 1) / warmup
+  if config.rate_schedule == 'exponential':
+    return most * config.rate_decay ** (epoch - warmup)
+  share = (epoch - warmup) / (config.epochs - warmup)
+  if config.rate_schedule == 'cosine':
+    share = (1 - math.cos(math.pi * share)) / 2
+  return most + (least - most) * share

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from opp_darts_jax.data.split import count_batches
 from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.genotypes.published import load_genotype
+from opp_darts_jax.methods.rates import training_rate
 from opp_darts_jax.networks import summary, trained
 from opp_darts_jax.networks.network import Network, count_weights
 from opp_darts_jax.running import (
@@ -206,7 +206,7 @@ def _run_epochs(
     )
   )
   for epoch in range(run.epoch, config.epochs):
-    rate = learning_rate(config, epoch)
+    rate = training_rate(config, epoch)
     drop_path = config.drop_path * epoch / config.epochs
     step = Step(jax.random.fold_in(training.key, 1), rate, drop_path)
 
@@ -291,17 +291,3 @@ def make_network(
     remat=config.remat,
     space=space,
   )
-
-
-def learning_rate(config: TrainConfig, epoch: int) -> float:
-  """The weights' learning rate in an epoch, counted from 0."""
-  most, least = config.weights.learning_rate, config.weights.learning_rate_min
-  warmup = config.warmup_epochs
-  if epoch < warmup:
-    return most * (epoch + 1) / warmup
-  if config.rate_schedule == 'exponential':
-    return most * config.rate_decay ** (epoch - warmup)
-  share = (epoch - warmup) / (config.epochs - warmup)
-  if config.rate_schedule == 'cosine':
-    share = (1 - math.cos(math.pi * share)) / 2
-  return most + (least - most) * share
