@@ -9,7 +9,6 @@ the norm of what second order adds to the gradient at the unrolled weights.
 """
 
 import functools
-import functools
 import pathlib
 
 import jax

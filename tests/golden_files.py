@@ -16,10 +16,8 @@ import pytest
 from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.spaces.catalogue import SPACES
 
-GOLDEN = pathlib.Path(
-  os.environ.get('OPP_DARTS_GOLDEN')
-  or pathlib.Path(__file__).with_name('golden')
-)
+NAMED = os.environ.get('OPP_DARTS_GOLDEN')
+GOLDEN = pathlib.Path(NAMED or pathlib.Path(__file__).with_name('golden'))
 SPACE = SPACES['darts']
 OUTPUT = 1e-5
 GRADIENT = 1e-4
@@ -27,8 +25,10 @@ DOUBLE = 1e-12
 
 
 def files(pattern):
-  """A parameter for every file of a kind, at least one."""
-  paths = sorted(GOLDEN.glob(pattern)) or [GOLDEN / pattern]
+  """A parameter for every file of a kind; ours have at least one."""
+  paths = sorted(GOLDEN.glob(pattern))
+  if not NAMED:
+    assert paths, f'There is no {GOLDEN / pattern}.'
   return pytest.mark.parametrize('path', paths, ids=lambda p: p.stem)
 
 

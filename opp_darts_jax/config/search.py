@@ -27,7 +27,8 @@ class SearchConfig(RunConfig):
       your own, as a space; a schedule goes around it.
     train_fraction: share of the training images that is D_train.
     order: alpha step of 'first' order, exact 'second' order, or second order
-      by finite differences as published, 'second_fd'.
+      by finite differences as published, 'second_fd', far from it where ReLUs
+      and maxima switch (docs/methods.md).
     layout: how the edges of a cell are run: 'loop' (meant for CPU), 'batch'
       (GPU and TPU), or by the device, 'auto'. It changes speed, not results.
     alphas: Adam for the alphas.

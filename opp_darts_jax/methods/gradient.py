@@ -109,6 +109,9 @@ def difference_product(
 ) -> tuple[Any, Any]:
   """The derivative by a central difference of the published length.
 
+  A ReLU or a maximum that switches between its ends counts with the jump of the
+  gradient there; the exact derivative has no such part.
+
   Returns:
     The running averages after the passes at both ends, and the derivative.
   """
