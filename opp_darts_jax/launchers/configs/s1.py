@@ -29,6 +29,5 @@ def on_space(space: str, part: str) -> ml_collections.ConfigDict:
   config = base.get_config(part)
   if part == 'train':
     config.genotype = f'runs/{space}/search/genotype.json'
-  else:
-    config.space = space
+  config.space = space
   return config
