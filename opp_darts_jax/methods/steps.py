@@ -18,6 +18,7 @@ from opp_darts_jax.methods.halves import (
 )
 from opp_darts_jax.methods.loss import Task
 from opp_darts_jax.methods.state import Batch, Metrics, Pass, SearchState
+from opp_darts_jax.operations.target import current
 
 
 def search_step(
@@ -53,7 +54,7 @@ def search_step(
   elif (
     config.order == 'first'
     and method.weight_gradient is None
-    and jax.default_backend() == 'cpu'
+    and current().platform == 'cpu'
   ):
     # The key that an alpha step of first order takes, too.
     val_key = jax.random.split(alpha_key)[1]

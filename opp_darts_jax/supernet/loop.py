@@ -20,9 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from opp_darts_jax.operations.cpu import mixture, mixture_primitives, native
+from opp_darts_jax.operations.cpu import mixture, mixture_primitives
 from opp_darts_jax.operations.depthwise import out_size
 from opp_darts_jax.operations.gate import gated_operation
+from opp_darts_jax.operations.target import kernels_serve
 from opp_darts_jax.supernet.edges import (
   CellEdges,
   CellOperation,
@@ -215,7 +216,7 @@ class _Members(NamedTuple):
 
 def _members(cell: CellEdges, phase: Phase, states: jax.Array) -> _Members:
   members = _Members([], [], [], [])
-  kernels = cell.train and native.chosen(states, cell.weights_EK)
+  kernels = cell.train and kernels_serve(states, cell.weights_EK)
   for o in cell.operations:
     if not o.present(phase):
       continue

@@ -72,23 +72,14 @@ def supports(*arrays: jax.Array, library: str = 'first_order') -> bool:
   )
 
 
-def chosen(*arrays: jax.Array) -> bool:
-  """Whether what is traced now shall call the kernels on these arrays."""
-  return jax.default_backend() == 'cpu' and supports(*arrays)
-
-
 @functools.cache
 def available(name: str, dtype: str) -> bool:
   """Whether a library can be called on arrays of a type; builds it, once.
-
-  They serve a single device: XLA cannot divide their work among several.
 
   Args:
     name: of `LIBRARIES`.
     dtype: of `DTYPES`.
   """
-  if jax.device_count() > 1:
-    return False
   if compiler() is None:
     logging.info('There is no C++ compiler for the kernels.')
     return False
