@@ -40,6 +40,7 @@ class Implementation(NamedTuple):
   kernel_grad: str
 
 
+_CONFIG: Any = jax.config  # Its type has no fields.
 WITHOUT_KERNELS = Implementation('shifted', 'scanned')
 # By `Target.platform`.
 IMPLEMENTATIONS: Mapping[str, Implementation] = types.MappingProxyType(
@@ -83,8 +84,8 @@ def depthwise_conv(
     stride=stride,
     dilation=dilation,
     implementation=implementation,
-    # Traced later than all around it, it would not know.
-    precision=jax.config.jax_default_matmul_precision,
+    # It is traced later than all around it.
+    precision=_CONFIG.jax_default_matmul_precision,
   )
 
 

@@ -246,9 +246,7 @@ def _run_source(
   """What the edges that leave x carry, (D, B, H', W', C), and statistics."""
   outputs = {o.column: x for o in members.identities}
   statistics: dict[str, Any] = {}
-  # A one that the alphas reach, or an operation on a network's first inputs
-  # stayed behind its gate, of which second order could take no derivative.
-  one = 1.0 + 0.0 * xs['weights'][0, 0]
+  one = jnp.ones_like(xs['weights'][0, 0])
   for o in members.pools:
     pool = gated_operation(o.operation, phase.stride, cell.train)
     active = xs['active'][:, o.column].any()
