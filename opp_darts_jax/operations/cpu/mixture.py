@@ -106,7 +106,10 @@ def add_sources(
   """
 
   def add(states, xs):
-    return add_edges(operations, states, *xs, 1)
+    source, active_DK, weights_DK, params_DP = xs
+    return add_edges(
+      operations, states, source, active_DK, weights_DK, params_DP, 1
+    )
 
   xs = sources_S, active_SDK, weights_SDK, params_SDP
   return lax.scan(add, states, xs)
