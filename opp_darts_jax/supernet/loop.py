@@ -109,7 +109,7 @@ def _run_phase(
     if cell.partial is not None:
       source, rest = cell.partial.split(source)
       passed = cell.partial.beside(rest, phase.stride)
-      passed = jnp.tensordot(xs['edge_weights'], passed, 0)
+      passed = jnp.tensordot(xs['edge_weights'], passed, 0, precision='highest')
       beside = mixture_primitives.add_to_last(beside, passed)
     statistics: dict[str, Any] = {}
     if members.alone:
@@ -253,9 +253,11 @@ def _run_source(
     outputs[o.column], statistics[o.name] = pool(
       active, one, {}, xs['pooled'][o.name], x, None
     )
-  # As a product of matrices, or the weights' gradients were slow reductions.
+  # As a product of matrices, or the weights' gradients were slow reductions;
+  # in float32, as `weigh`.
   sums: Any = sum(
-    jnp.tensordot(xs['weights'][:, k], y, 0) for k, y in outputs.items()
+    jnp.tensordot(xs['weights'][:, k], y, 0, precision='highest')
+    for k, y in outputs.items()
   )
   if members.single:
     edge_body = functools.partial(_run_edge, cell, phase, members.single, x)
