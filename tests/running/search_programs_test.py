@@ -69,7 +69,8 @@ def test_inactive_operations_stay_to_the_bit(search):
 
 def test_an_operation_may_be_active_on_one_edge_alone(search):
   made, data = search
-  state = masked(made.init(KEY), 'skip_connect', 'sep_conv_3x3')
+  names = ('max_pool_3x3', 'skip_connect', 'sep_conv_3x3')
+  state = masked(made.init(KEY), *names)
   column, edge = SPACE.names.index('sep_conv_3x3'), 3
   mask = {
     kind: m.at[:, column].set(False).at[edge, column].set(True)
