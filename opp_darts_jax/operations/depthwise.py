@@ -156,18 +156,14 @@ def _scanned_kernel_grad(
   return jnp.stack(sums).sum((1, 2)).reshape(size, size, -1)
 
 
-def _native_conv(
-  x: jax.Array, kernel: jax.Array, *, stride: int, dilation: int
-) -> jax.Array:
-  params = {'stride': stride, 'dilation': dilation}
+def _native_conv(x: jax.Array, kernel: jax.Array, **params: int) -> jax.Array:
   result = _conv_shape(x, kernel, **params)
   return native.call('depthwise_conv', result, x, kernel, **params)
 
 
 def _native_kernel_grad(
-  x: jax.Array, g: jax.Array, *, size: int, stride: int, dilation: int
+  x: jax.Array, g: jax.Array, *, size: int, **params: int
 ) -> jax.Array:
-  params = {'stride': stride, 'dilation': dilation}
   result = _kernel_grad_shape(x, g, size=size, **params)
   return native.call('depthwise_kernel_grad', result, x, g, **params)
 
@@ -278,9 +274,7 @@ def _lowered(field: str, functions: Mapping[str, Any], platform: str) -> Any:
 
 
 _conv_p = define_channelwise(
-  'depthwise_conv',
-  _conv_shape,
-  functools.partial(_lowered, 'conv', CONVS),
+  'depthwise_conv', _conv_shape, functools.partial(_lowered, 'conv', CONVS)
 )
 _kernel_grad_p = define_channelwise(
   'depthwise_kernel_grad',
