@@ -236,10 +236,8 @@ def _input_grad(
 ) -> jax.Array:
   """The input's gradient: the convolution of g with the flipped kernel."""
   if stride > 1:
-    height, width = x.aval.shape[1:3]
-    ends = [
-      n - 1 - (m - 1) * stride for n, m in zip((height, width), g.shape[1:])
-    ]
+    sizes = zip(x.aval.shape[1:3], g.shape[1:3])
+    ends = [n - 1 - (m - 1) * stride for n, m in sizes]
     inner = [(0, end, stride - 1) for end in ends]
     g = lax.pad(g, jnp.zeros((), g.dtype), [(0, 0, 0), *inner, (0, 0, 0)])
   return _conv_p.bind(g, kernel[::-1, ::-1], stride=1, **params)
