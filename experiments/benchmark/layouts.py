@@ -5,8 +5,8 @@
 Counts, in the compiled HLO of a step, the instructions that are kernels and the
 bytes that they read and write: a loop's as often as it runs, a condition's as
 its dearest branch. On a GPU each is a launch: their number decides where
-kernels are small. On CPU, where this also runs, both layouts get the library's
-depthwise convolutions instead of the C++ kernels, as on TPU.
+kernels are small. On CPU, where this also runs, both layouts are traced as for
+TPU: with the library's depthwise convolutions, without the C++ kernels.
 """
 
 import math
@@ -21,7 +21,7 @@ from absl import app, flags
 from steps import MODES, SIZES, build_steps, start
 
 from opp_darts_jax.config.search import LAYOUTS
-from opp_darts_jax.operations import depthwise
+from opp_darts_jax.operations.target import Target, traced_for
 
 _SIZE = flags.DEFINE_enum('size', 'small', list(SIZES), 'of the supernet')
 _MODE = flags.DEFINE_enum('mode', 'weight', list(MODES), 'what a step does')
@@ -122,11 +122,11 @@ def cost(text: str) -> Cost:
 def main(argv: list[str]) -> None:
   """Prints a row a layout."""
   del argv
-  depthwise.IMPLEMENTATIONS['cpu'] = ('library', 'library')
   print(f'{"layout":8} {"kernels":>9} {"GB":>8}')
   for layout in LAYOUTS[1:]:
-    task, state, train, val = start(_SIZE.value, 8, layout)
-    compiled = build_steps(_MODE.value, task, state, train, val)
+    with traced_for(Target('tpu')):
+      task, state, train, val = start(_SIZE.value, 8, layout)
+      compiled = build_steps(_MODE.value, task, state, train, val)
     kernels, mb = cost(compiled.as_text())
     print(f'{layout:8} {kernels:9,.0f} {mb / 1e3:8.2f}', flush=True)
 

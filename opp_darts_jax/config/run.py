@@ -13,6 +13,7 @@ from opp_darts_jax.config.parts import (
 from opp_darts_jax.errors import check_choice
 
 COMPUTES = ('float32', 'bfloat16')
+PRECISIONS = ('highest', 'high', 'default')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,10 @@ class RunConfig:
     log_steps: steps between two lines of metrics.
     compute: 'float32', or 'bfloat16' for what the cells compute, which GPUs and
       TPUs do faster; weights, alphas, statistics and losses stay float32.
+    precision: of products of float32 numbers, on GPUs and TPUs, as JAX names
+      it: 'highest' is float32; 'high' takes fewer bits (TensorFloat-32 on GPUs,
+      three passes of bfloat16 on TPUs), and 'default' what is fastest
+      (TensorFloat-32, or one pass). On CPU, and in bfloat16, all are the same.
     remat: whether a cell's inner values are computed again for its gradients
       instead of kept, which takes less memory and more time; on CPU it does so
       where equal cells are a loop alone, as the compiler undoes it elsewhere.
@@ -49,6 +54,7 @@ class RunConfig:
   batch_size: int = 64
   log_steps: int = 50
   compute: str = 'float32'
+  precision: str = 'highest'
   remat: bool = False
   accumulate: int = 1
   save_steps: int = 0
@@ -62,6 +68,7 @@ class RunConfig:
     for name in ('seed', 'save_steps'):
       at_least(self, name, 0)
     check_choice('compute', self.compute, COMPUTES)
+    check_choice('precision', self.precision, PRECISIONS)
 
   @classmethod
   def from_dict(cls, fields: Mapping[str, Any]) -> Self:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
@@ -75,6 +76,22 @@ def offer(
   )
 
 
+def grown_mask(
+  state: SearchState,
+  space: Space,
+  active: Sequence[str],
+  entered: Sequence[str],
+) -> dict[str, np.ndarray]:
+  """The state's mask of the `active` operations, and all of the `entered`.
+
+  An active operation stays where the state has it: it may have been taken from
+  some edges.
+  """
+  kept, new = space.mask(active), space.mask(entered)
+  mask = jax.device_get(state.mask)
+  return {kind: mask[kind] & kept[kind] | new[kind] for kind in space.kinds}
+
+
 def grow(
   state: SearchState,
   fresh: SearchState,
@@ -91,10 +108,11 @@ def grow(
     fresh: an initial state; the weights of the entering operations and their
       alphas are taken from it, so that they are those that were scored.
     search: its `config.schedule.boundary` decides whether optimisers forget.
-    active: the operations of the stage before.
+    active: the operations of the stage before; they stay on the edges on which
+      the state has them.
     entered: those that enter.
   """
-  mask = search.space.mask([*active, *entered])
+  mask = grown_mask(state, search.space, active, entered)
   state = offer(state, fresh, search.space, entered).replace(
     mask=jax.tree.map(jnp.asarray, mask)
   )

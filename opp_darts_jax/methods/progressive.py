@@ -83,7 +83,9 @@ def _next_stage(
   if needs_scores(schedule, names):
     offered = growth.offer(state, fresh, space, names)
     losses = {
-      name: search.score(offered, space.mask([*active, name]), score_key)
+      name: search.score(
+        offered, growth.grown_mask(state, space, active, [name]), score_key
+      )
       for name in names
     }
   seed = search.config.seed, len(active)

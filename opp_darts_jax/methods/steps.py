@@ -18,6 +18,7 @@ from opp_darts_jax.methods.halves import (
 )
 from opp_darts_jax.methods.loss import Task
 from opp_darts_jax.methods.state import Batch, Metrics, Pass, SearchState
+from opp_darts_jax.operations.target import current
 
 
 def search_step(
@@ -46,14 +47,12 @@ def search_step(
     return weight_step(task, state, *args, weight_key)
 
   if method.single_level:
-    state, train_pass = _single_level_step(
-      task, state, learning_rate, train, weight_key
-    )
+    state, train_pass = _single_level_step(task, state, *args, weight_key)
     val_pass = _no_pass(state)
   elif (
     config.order == 'first'
     and method.weight_gradient is None
-    and jax.default_backend() == 'cpu'
+    and current().platform == 'cpu'
   ):
     # The key that an alpha step of first order takes, too.
     val_key = jax.random.split(alpha_key)[1]
@@ -106,8 +105,11 @@ def _looped_step(
     def term(*args):
       if method.val_term is method.train_term:
         return method.val_term(*args)
-      return jnp.where(
-        i == own_turn, method.val_term(*args), method.train_term(*args)
+      # Not by `where`: a gradient of the other that is not finite would count.
+      return jax.lax.cond(
+        i == own_turn,
+        lambda: jnp.asarray(method.val_term(*args), float),
+        lambda: jnp.asarray(method.train_term(*args), float),
       )
 
     def move(state, grads):
@@ -144,21 +146,32 @@ def _single_level_step(
   state: SearchState,
   learning_rate: jax.Array,
   train: Batch,
+  val: Batch,
   key: jax.Array,
 ) -> tuple[SearchState, Pass]:
-  """Weights and parameters move at once, down one loss."""
+  """Weights and parameters move at once, down one loss.
 
-  def move(state, grads):
-    moved = _if_trained(
+  A gradient for the weights that is the method's own is taken apart.
+  """
+
+  def move_parameters(state, grads):
+    return _if_trained(
       task,
       state,
-      lambda state: move_alphas(task, state, grads[1]),
+      lambda state: move_alphas(task, state, grads),
       lambda state: state,
     )
+
+  def move_both(state, grads):
+    moved = move_parameters(state, grads[1])
     return move_weights(task, learning_rate, moved, grads[0])
 
   term = task.method.train_term
-  return half_step(task, state, train, key, (0, 1), term, move)
+  if task.method.weight_gradient is None:
+    return half_step(task, state, train, key, (0, 1), term, move_both)
+  by, _ = half_step(task, state, train, key, 1, term, move_parameters)
+  state, found = weight_step(task, state, learning_rate, train, val, key)
+  return state.replace(alphas=by.alphas, alpha_opt=by.alpha_opt), found
 
 
 def _if_trained(

@@ -1,4 +1,4 @@
-"""The depthwise convolution: forward and both gradients, per backend.
+"""The depthwise convolution: forward and both gradients, per platform.
 
 The forward pass and the kernel's gradient are bilinear, and each is the
 other's transpose: as JAX primitives with bilinear rules they serve jvp, vjp
@@ -9,11 +9,13 @@ there both are C++ kernels (native.py) or, where no compiler is, a sum of
 shifted products and a loop over the batch, which take 1.5 to 2 and 5 to 12
 times as long. On GPU the sum is one kernel and wins over the library (a weight
 step at full size takes 184 ms instead of 272 on an H100), but the library has
-the kernel's gradient. `IMPLEMENTATIONS` says which is used.
+the kernel's gradient. `IMPLEMENTATIONS` says which is used where.
 """
 
 import functools
-from typing import Any
+import types
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,10 +25,39 @@ from jax.interpreters import ad
 
 from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.operations.primitive import define_channelwise
+from opp_darts_jax.operations.target import current, kernels_serve
+
+
+class Implementation(NamedTuple):
+  """How it is computed.
+
+  Attributes:
+    conv: the forward pass, and the input's gradient; of `CONVS`.
+    kernel_grad: the kernel's gradient; of `KERNEL_GRADS`.
+  """
+
+  conv: str
+  kernel_grad: str
+
+
+_CONFIG: Any = jax.config  # Its type has no fields.
+WITHOUT_KERNELS = Implementation('shifted', 'scanned')
+# By `Target.platform`.
+IMPLEMENTATIONS: Mapping[str, Implementation] = types.MappingProxyType(
+  {
+    'cpu': Implementation('native', 'native'),
+    'gpu': Implementation('shifted', 'library'),
+    'tpu': Implementation('library', 'library'),
+  }
+)
 
 
 def depthwise_conv(
-  x: jax.Array, kernel: jax.Array, stride: int = 1, dilation: int = 1
+  x: jax.Array,
+  kernel: jax.Array,
+  stride: int = 1,
+  dilation: int = 1,
+  implementation: Implementation | None = None,
 ) -> jax.Array:
   """Convolves every channel with its own kernel.
 
@@ -38,11 +69,24 @@ def depthwise_conv(
     kernel: (k, k, C), k odd.
     stride: of both axes.
     dilation: distance of neighbouring taps, in pixels.
+    implementation: None takes that of the platform that is traced for.
 
   Returns:
     (B, ceil(H / stride), ceil(W / stride), C).
   """
-  return _conv_p.bind(x, kernel, stride=stride, dilation=dilation)
+  if implementation is None:
+    implementation = IMPLEMENTATIONS[current().platform]
+    if implementation.conv == 'native' and not kernels_serve(x, kernel):
+      implementation = WITHOUT_KERNELS
+  return _conv_p.bind(
+    x,
+    kernel,
+    stride=stride,
+    dilation=dilation,
+    implementation=implementation,
+    # It is traced later than all around it.
+    precision=_CONFIG.jax_default_matmul_precision,
+  )
 
 
 def out_size(size: int, stride: int) -> int:
@@ -112,22 +156,14 @@ def _scanned_kernel_grad(
   return jnp.stack(sums).sum((1, 2)).reshape(size, size, -1)
 
 
-def _native_conv(
-  x: jax.Array, kernel: jax.Array, *, stride: int, dilation: int
-) -> jax.Array:
-  params = {'stride': stride, 'dilation': dilation}
-  if not native.supports(x, kernel):
-    return _shifted_conv(x, kernel, **params)
+def _native_conv(x: jax.Array, kernel: jax.Array, **params: int) -> jax.Array:
   result = _conv_shape(x, kernel, **params)
   return native.call('depthwise_conv', result, x, kernel, **params)
 
 
 def _native_kernel_grad(
-  x: jax.Array, g: jax.Array, *, size: int, stride: int, dilation: int
+  x: jax.Array, g: jax.Array, *, size: int, **params: int
 ) -> jax.Array:
-  params = {'stride': stride, 'dilation': dilation}
-  if not native.supports(x, g):
-    return _scanned_kernel_grad(x, g, size=size, **params)
   result = _kernel_grad_shape(x, g, size=size, **params)
   return native.call('depthwise_kernel_grad', result, x, g, **params)
 
@@ -183,63 +219,65 @@ def _library_kernel_grad(
   return grad
 
 
-def _conv_shape(x: Any, kernel: Any, *, stride: int, dilation: int) -> Any:
-  del kernel, dilation
+def _conv_shape(x: Any, kernel: Any, *, stride: int, **_: Any) -> Any:
+  del kernel
   batch, height, width, channels = x.shape
   shape = (batch, out_size(height, stride), out_size(width, stride), channels)
   return ShapedArray(shape, x.dtype)
 
 
-def _kernel_grad_shape(
-  x: Any, g: Any, *, size: int, stride: int, dilation: int
-) -> Any:
-  del g, stride, dilation
+def _kernel_grad_shape(x: Any, g: Any, *, size: int, **_: Any) -> Any:
+  del g
   return ShapedArray((size, size, x.shape[-1]), x.dtype)
 
 
 def _input_grad(
-  g: jax.Array, x: Any, kernel: jax.Array, *, stride: int, dilation: int
+  g: jax.Array, x: Any, kernel: jax.Array, *, stride: int, **params: Any
 ) -> jax.Array:
   """The input's gradient: the convolution of g with the flipped kernel."""
   if stride > 1:
-    height, width = x.aval.shape[1:3]
-    ends = [
-      n - 1 - (m - 1) * stride for n, m in zip((height, width), g.shape[1:])
-    ]
+    sizes = zip(x.aval.shape[1:3], g.shape[1:3])
+    ends = [n - 1 - (m - 1) * stride for n, m in sizes]
     inner = [(0, end, stride - 1) for end in ends]
     g = lax.pad(g, jnp.zeros((), g.dtype), [(0, 0, 0), *inner, (0, 0, 0)])
-  return _conv_p.bind(g, kernel[::-1, ::-1], stride=1, dilation=dilation)
+  return _conv_p.bind(g, kernel[::-1, ::-1], stride=1, **params)
 
 
-CONVS = {
-  'native': _native_conv,
-  'shifted': _shifted_conv,
-  'library': _library_conv,
-}
-KERNEL_GRADS = {
-  'native': _native_kernel_grad,
-  'scanned': _scanned_kernel_grad,
-  'library': _library_kernel_grad,
-}
-# Platform -> the forward pass (and the input's gradient) of `CONVS`, and the
-# kernel's gradient of `KERNEL_GRADS`. Change it before anything is compiled.
-# 'native' is 'shifted' and 'scanned' where it cannot be built (native.py).
-IMPLEMENTATIONS = {
-  'cpu': ('native', 'native'),
-  'cuda': ('shifted', 'library'),
-  'rocm': ('shifted', 'library'),
-  'tpu': ('library', 'library'),
-}
+CONVS = types.MappingProxyType(
+  {
+    'native': _native_conv,
+    'shifted': _shifted_conv,
+    'library': _library_conv,
+  }
+)
+KERNEL_GRADS = types.MappingProxyType(
+  {
+    'native': _native_kernel_grad,
+    'scanned': _scanned_kernel_grad,
+    'library': _library_kernel_grad,
+  }
+)
+
+
+def _lowered(field: str, functions: Mapping[str, Any], platform: str) -> Any:
+  """What a primitive is on a platform."""
+
+  def call(*args, implementation, precision, **params):
+    if implementation.conv == 'native' and platform != 'cpu':
+      implementation = IMPLEMENTATIONS[platform]  # No kernels are there.
+    with jax.default_matmul_precision(precision):
+      return functions[getattr(implementation, field)](*args, **params)
+
+  return call
+
 
 _conv_p = define_channelwise(
-  'depthwise_conv',
-  _conv_shape,
-  lambda platform: CONVS[IMPLEMENTATIONS[platform][0]],
+  'depthwise_conv', _conv_shape, functools.partial(_lowered, 'conv', CONVS)
 )
 _kernel_grad_p = define_channelwise(
   'depthwise_kernel_grad',
   _kernel_grad_shape,
-  lambda platform: KERNEL_GRADS[IMPLEMENTATIONS[platform][1]],
+  functools.partial(_lowered, 'kernel_grad', KERNEL_GRADS),
 )
 
 

@@ -4,7 +4,6 @@ Which operations are active is data, so that one compiled program serves every
 stage and every candidate of a search.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from opp_darts_jax.operations.linear import linear_call, moving, pick, spread
 from opp_darts_jax.operations.norm import normalise
 from opp_darts_jax.operations.operation import Operation
 
@@ -60,34 +60,54 @@ def gated_operation(
 def _gate(
   weighted: Callable[..., tuple[jax.Array, Any]], recompute: bool
 ) -> GatedOperation:
-  def zeros(*args, like):
-    del args
-    return jax.tree.map(lambda t: jnp.zeros(t.shape, t.dtype), like)
-
-  def backward(weight, params, running, x, key, g):
-    def output(weight, params, x):
-      return weighted(weight, params, running, x, key)[0]
-
-    return jax.vjp(output, weight, params, x)[1](g)
-
   def forward(active, *args):
-    none = functools.partial(zeros, like=jax.eval_shape(weighted, *args))
-    return lax.cond(active, weighted, none, *args)
+    return _if_active(active, weighted, *args)
 
   if not recompute:
     return forward
-  gated = jax.custom_vjp(forward)
+  gated = jax.custom_jvp(forward)
 
-  def gated_fwd(active, *args):
-    # Not `gated`, which has no forward derivative, as second order takes.
-    return forward(active, *args), (active, args)
+  def gated_jvp(primals, tangents):
+    _, weight_dot, params_dot, _, x_dot, _ = tangents
+    dots = (weight_dot, params_dot, x_dot)
+    moves = moving(dots)
 
-  def gated_bwd(residuals, cotangents):
-    active, args = residuals
-    args = (*args, cotangents[0])  # Statistics pass no gradient on.
-    none = functools.partial(zeros, like=jax.eval_shape(backward, *args))
-    weight, params, x = lax.cond(active, backward, none, *args)
-    return None, weight, params, None, x, None
+    def tangent(weight, params, running, x, key, dots):
+      def output(weight, params, x):
+        return weighted(weight, params, running, x, key)[0]
 
-  gated.defvjp(gated_fwd, gated_bwd)
+      at = (weight, params, x)
+      return jax.jvp(output, at, spread(dots, moves, at))[1]
+
+    def gradient(weight, params, running, x, key, g):
+      def output(weight, params, x):
+        return weighted(weight, params, running, x, key)[0]
+
+      return jax.vjp(output, weight, params, x)[1](g)
+
+    y, statistics = gated(*primals)
+    y_dot = linear_call(
+      lambda primals, dots: _if_active(primals[0], tangent, *primals[1:], dots),
+      lambda primals, g: pick(
+        _if_active(primals[0], gradient, *primals[1:], g), moves
+      ),
+      primals,
+      pick(dots, moves),
+    )
+    # Statistics pass no gradient on.
+    return (y, statistics), (y_dot, jax.tree.map(jnp.zeros_like, statistics))
+
+  gated.defjvp(gated_jvp, symbolic_zeros=True)
   return gated
+
+
+def _if_active(
+  active: jax.Array, function: Callable[..., Any], *args: Any
+) -> Any:
+  """What the function gives; zeros when not active."""
+  like = jax.eval_shape(function, *args)
+
+  def zeros(*_):
+    return jax.tree.map(lambda t: jnp.zeros(t.shape, t.dtype), like)
+
+  return lax.cond(active, function, zeros, *args)

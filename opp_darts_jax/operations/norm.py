@@ -1,12 +1,23 @@
-"""Batch normalisation with PyTorch's epsilon, momentum and variance."""
+"""Batch normalisation with PyTorch's epsilon, momentum and variance.
 
-from collections.abc import Mapping
+Where a batch is divided among devices, these wait for each other once in a norm
+and once in its gradient: each takes the moments of its own share, which are
+merged as by Chan, Golub and LeVeque ("Updating formulae and a pairwise
+algorithm for computing sample variances", 1979), and the cotangents of all that
+a channel is shifted and scaled by are one sum.
+
+Axes: D shares of a batch.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from opp_darts_jax.operations.target import current
 
 EPSILON = 1e-5
 MOMENTUM = 0.1
@@ -53,8 +64,15 @@ class Normalised(NamedTuple):
     self, scale: jax.Array | float = 1.0, bias: jax.Array | float = 0.0
   ) -> jax.Array:
     """Computed, then scaled and shifted once more."""
-    y = (self.x - self.shift) * self.scale * scale + bias
-    return y.astype(self.x.dtype)
+    x: jax.Array = self.x
+    vectors: Sequence[Any] = (self.shift, self.scale, scale, bias)
+    shares = _shares(x)
+    if shares > 1:
+      x = x.reshape(shares, -1, x.shape[-1])
+      vectors = _for_each(shares, vectors)
+    shift, own_scale, scale, bias = vectors
+    y = (x - shift) * own_scale * scale + bias
+    return y.astype(x.dtype).reshape(self.x.shape)
 
 
 def wide_type(x: jax.Array) -> Any:
@@ -69,11 +87,43 @@ def unbiased(var: jax.Array, count: int) -> jax.Array:
 
 def measure(x: jax.Array) -> Measured:
   """Takes the moments of x (..., C)."""
-  axes = tuple(range(x.ndim - 1))
   wide = x.astype(wide_type(x))
-  mean = wide.mean(axes)
-  centred = wide - mean
-  return Measured(x, mean, (centred * centred).mean(axes))
+  shares = _shares(x)
+  if shares == 1:
+    return Measured(x, *_moments(wide))
+  own = jax.vmap(_moments)(wide.reshape(shares, -1, x.shape[-1]))
+  # Every device learns the moments of all shares, at once.
+  means_DC, vars_DC = lax.with_sharding_constraint(
+    jnp.stack(own), current().copied
+  )
+  mean = means_DC.mean(0)
+  var = (vars_DC + (means_DC - mean) ** 2).mean(0)
+  return Measured(x, mean, var)
+
+
+def _moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+  axes = tuple(range(x.ndim - 1))
+  mean = x.mean(axes)
+  centred = x - mean
+  return mean, (centred * centred).mean(axes)
+
+
+def _shares(x: jax.Array) -> int:
+  """Into how many parts devices divide x, a batch."""
+  target = current()
+  if target.copied is None or len(x) % target.devices:
+    return 1
+  return target.devices
+
+
+def _for_each(shares: int, vectors: Sequence[Any]) -> list[Any]:
+  """Vectors (C,) as (D, 1, C) each, by one copy; numbers stay as they are."""
+  stacked = jnp.stack([v for v in vectors if jnp.ndim(v)])
+  count, channels = stacked.shape
+  each = iter(
+    jnp.broadcast_to(stacked[:, None, None], (count, shares, 1, channels))
+  )
+  return [next(each) if jnp.ndim(v) else v for v in vectors]
 
 
 def normalise(

@@ -10,6 +10,11 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from opp_darts_jax.operations.target import Target, traced_for
+
+# What JAX lowers for -> `Target.platform`.
+_PLATFORMS = {'cpu': 'cpu', 'cuda': 'gpu', 'rocm': 'gpu', 'tpu': 'tpu'}
+
 
 def compile_eagerly(primitive: Primitive) -> None:
   """Outside of jit the primitive is compiled, once for its parameters."""
@@ -23,6 +28,23 @@ def compile_eagerly(primitive: Primitive) -> None:
   )
 
 
+def _lower(
+  primitive: Primitive, choose: Callable[[str], Callable[..., Any] | None]
+) -> None:
+  """Lowers to what is chosen for a `Target.platform`; None: not there."""
+
+  def trace(function, platform, *args, **params):
+    with traced_for(Target(platform)):
+      return function(*args, **params)
+
+  for name, platform in _PLATFORMS.items():
+    function = choose(platform)
+    if function is not None:
+      traced = functools.partial(trace, function, platform)
+      rule = mlir.lower_fun(traced, primitive.multiple_results)
+      mlir.register_lowering(primitive, rule, platform=name)
+
+
 def define_channelwise(
   name: str, shape: Any, choose: Callable[[str], Callable[..., jax.Array]]
 ) -> Primitive:
@@ -31,21 +53,13 @@ def define_channelwise(
   Args:
     name: of the primitive.
     shape: (the arrays' shapes, parameters) -> the result's.
-    choose: platform -> the implementation: (the arrays, parameters) -> the
-      result. It is asked whenever a program is compiled.
+    choose: platform -> the implementation there: (the arrays, parameters) ->
+      the result.
   """
   primitive = Primitive(name)
   compile_eagerly(primitive)
   primitive.def_abstract_eval(shape)
-
-  def lower(platform, *args, **params):
-    rule = mlir.lower_fun(choose(platform), multiple_results=False)
-    return rule(*args, **params)
-
-  for platform in ('cpu', 'cuda', 'rocm', 'tpu'):
-    mlir.register_lowering(
-      primitive, functools.partial(lower, platform), platform=platform
-    )
+  _lower(primitive, choose)
   batching.primitive_batchers[primitive] = functools.partial(_batch, primitive)
   return primitive
 
@@ -73,21 +87,20 @@ def _batch(
 def define_by_parts(
   name: str, parts: Any, shapes: Any, lowered: Any
 ) -> Primitive:
-  """A primitive lowered in one way, and derived and mapped as its parts.
+  """A primitive of the CPU, which is derived and mapped as its parts.
 
   Args:
     name: of the primitive.
-    parts: (arguments, parameters) -> results, for JAX to derive.
+    parts: (arguments, parameters) -> results, for JAX to derive, and to compile
+      elsewhere; None if there are none.
     shapes: the same, of shapes.
-    lowered: the same, as it is to be compiled.
+    lowered: the same, as it is to be compiled for a CPU.
   """
   primitive = Primitive(name)
   primitive.multiple_results = True
   compile_eagerly(primitive)
   primitive.def_abstract_eval(shapes)
-  mlir.register_lowering(
-    primitive, mlir.lower_fun(lowered, multiple_results=True)
-  )
+  _lower(primitive, lambda platform: lowered if platform == 'cpu' else parts)
 
   def jvp(primals, tangents, **params):
     tangents = map(ad.instantiate_zeros, tangents)

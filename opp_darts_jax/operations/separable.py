@@ -23,6 +23,7 @@ from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.operations.depthwise import depthwise_conv, out_size
 from opp_darts_jax.operations.norm import Measured, Normalised, measure
 from opp_darts_jax.operations.primitive import define_by_parts
+from opp_darts_jax.operations.target import kernels_serve
 
 
 def separable_unit(
@@ -46,14 +47,14 @@ def separable_unit(
   """
   args = (*normalised, depthwise, pointwise)
   params = {'stride': stride, 'dilation': dilation}
-  if native.chosen(*args):
+  if kernels_serve(*args):
     return Measured(*_unit_p.bind(*args, **params))
   return _parts(*args, **params)
 
 
 def pointwise_unit(x: jax.Array, pointwise: jax.Array) -> Measured:
   """The ReLU of x (B, H, W, C), times `pointwise` (C, D), and its moments."""
-  if native.chosen(x, pointwise):
+  if kernels_serve(x, pointwise):
     ones = jnp.ones((1, 1, x.shape[-1]), x.dtype)
     return separable_unit(Normalised.unchanged(x), ones, pointwise)
   return measure(_product(jax.nn.relu(x), pointwise))

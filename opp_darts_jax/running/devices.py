@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from opp_darts_jax.errors import UserError, first_line
+from opp_darts_jax.operations.target import Target
 
 _AXIS = 'batch'
 
@@ -22,6 +23,7 @@ class Devices:
   Attributes:
     count: how many there are.
     copied: the sharding of what every device has whole.
+    target: what programs for them are traced for.
   """
 
   def __init__(self, devices: list[jax.Device] | None = None) -> None:
@@ -29,6 +31,7 @@ class Devices:
     self.count = len(devices)
     mesh = Mesh(np.array(devices), (_AXIS,))
     self.copied = NamedSharding(mesh, PartitionSpec())
+    self.target = Target(devices[0].platform, self.count, self.copied)
     self._divided = NamedSharding(mesh, PartitionSpec(_AXIS))
     self._copy = jax.jit(lambda tree: tree, out_shardings=self.copied)
 

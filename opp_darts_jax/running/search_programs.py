@@ -17,6 +17,7 @@ from opp_darts_jax.methods.steps import search_step
 from opp_darts_jax.running import evaluation
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.evaluation import Evaluation
+from opp_darts_jax.running.programs import compiled
 
 
 class SearchData(NamedTuple):
@@ -115,16 +116,17 @@ def make_programs(
 
     return jax.lax.fori_loop(first, first + count, body, total)
 
-  compile_with = functools.partial(
-    jax.jit,
-    compiler_options=_compiler_options(jax.default_backend()),
-    out_shardings=devices.copied,
+  make = functools.partial(
+    compiled,
+    config=task.config,
+    devices=devices,
+    compiler_options=_compiler_options(devices.target.platform),
   )
   return Programs(
-    compile_with(init),
-    compile_with(steps, donate_argnums=0),
-    compile_with(score),
-    compile_with(_evaluator(task, augmentation, devices)),
+    make(init),
+    make(steps, donate_argnums=0),
+    make(score),
+    make(_evaluator(task, augmentation, devices)),
   )
 
 
@@ -167,9 +169,9 @@ def _evaluator(
   return evaluate
 
 
-def _compiler_options(backend: str) -> dict[str, Any]:
-  """Options of XLA for the programs of a supernet, on this backend."""
-  if backend == 'gpu':
+def _compiler_options(platform: str) -> dict[str, Any]:
+  """Options of XLA for the programs of a supernet, on this platform."""
+  if platform == 'gpu':
     # Trying out kernels for hundreds of small operations doubled the time to
     # compile a weight step at full size (H100).
     return {'xla_gpu_enable_triton_gemm': False, 'xla_gpu_autotune_level': 0}

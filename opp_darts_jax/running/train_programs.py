@@ -1,5 +1,6 @@
 """The compiled programs of a training run."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
@@ -16,6 +17,7 @@ from opp_darts_jax.methods.optimizers import weight_optimizer
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.evaluation import Evaluation, evaluate
+from opp_darts_jax.running.programs import compiled
 
 
 class TrainState(struct.PyTreeNode):
@@ -204,10 +206,10 @@ def make_train_programs(
       logits, images, labels, rows, size, augmentation, model.classes, count
     )
 
-  copied = devices.copied
+  make = functools.partial(compiled, config=config, devices=devices)
   return TrainPrograms(
-    jax.jit(init, out_shardings=copied),
-    jax.jit(steps, donate_argnums=0, out_shardings=copied),
-    jax.jit(step, donate_argnums=0, out_shardings=copied),
-    jax.jit(test, out_shardings=copied),
+    make(init),
+    make(steps, donate_argnums=0),
+    make(step, donate_argnums=0),
+    make(test),
   )

@@ -21,6 +21,7 @@ from opp_darts_jax.supernet.edges import (
   Phase,
   Statistics,
   take_copies,
+  weigh,
 )
 
 
@@ -78,7 +79,7 @@ def _run_beside(
   assert partial is not None
   weights_SD = cell.edge_weights(edges_SD)
   passed = jax.vmap(lambda r: partial.beside(r, phase.stride))(rest)
-  return jnp.einsum('sd,s...->d...', weights_SD, passed).astype(rest.dtype)
+  return weigh(weights_SD, passed).astype(rest.dtype)
 
 
 def _run_group(
@@ -121,7 +122,7 @@ def _run_group(
         )
         if batch:
           statistics.setdefault(o.name, []).append((slots, batch))
-      total += jnp.einsum('sd,s...->d...', weights_SDK[..., o.column], y)
+      total += weigh(weights_SDK[..., o.column], y)
       continue
     slots = o.slots(phase)[group][:, fed]
     copies = slots >= 0

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from opp_darts_jax.errors import UserError, check_choice
 from opp_darts_jax.operations.norm import update_running
 from opp_darts_jax.operations.operation import halved
+from opp_darts_jax.operations.target import current
 from opp_darts_jax.spaces.skeleton import Arrays, Part
 from opp_darts_jax.spaces.space import Space
 from opp_darts_jax.supernet import batch, loop
@@ -31,7 +32,7 @@ class SearchCell(nn.Module):
   Attributes:
     space: the search space.
     part: of the skeleton.
-    layout: how edges are run, of `LAYOUTS`; 'auto' chooses by the backend.
+    layout: how edges are run, of `LAYOUTS`; 'auto' chooses by the platform.
     partial: of the channels that operations see; None if they see all.
   """
 
@@ -81,7 +82,7 @@ class SearchCell(nn.Module):
     )
     layout = self.layout
     if layout == 'auto':
-      layout = 'loop' if jax.default_backend() == 'cpu' else 'batch'
+      layout = 'loop' if current().platform == 'cpu' else 'batch'
     check_choice('layout', layout, LAYOUTS)
     if self.is_initializing():
       # The shape alone is needed: the edges would be compiled for nothing.

@@ -229,6 +229,22 @@ def cell_operations(
   )
 
 
+def weigh(weights_SD: jax.Array, y_S: jax.Array) -> jax.Array:
+  """The sums over sources of (S, ...), by weight, for each destination.
+
+  In float32 whatever the precision of a run's products is: operations that an
+  edge has for itself are weighted so.
+
+  Args:
+    weights_SD: of what leaves a source on its way to a destination.
+    y_S: what leaves the sources, (S, B, H, W, C).
+
+  Returns:
+    (D, B, H, W, C).
+  """
+  return jnp.einsum('sd,s...->d...', weights_SD, y_S, precision='highest')
+
+
 def take_copies(stacks: Any, rows: np.ndarray) -> Any:
   """These rows of every leaf of an operation's stacks."""
   return jax.tree.map(operator.itemgetter(rows), stacks)

@@ -20,9 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from opp_darts_jax.operations.cpu import mixture, mixture_primitives, native
+from opp_darts_jax.operations.cpu import mixture, mixture_primitives
 from opp_darts_jax.operations.depthwise import out_size
 from opp_darts_jax.operations.gate import gated_operation
+from opp_darts_jax.operations.target import kernels_serve
 from opp_darts_jax.supernet.edges import (
   CellEdges,
   CellOperation,
@@ -108,7 +109,7 @@ def _run_phase(
     if cell.partial is not None:
       source, rest = cell.partial.split(source)
       passed = cell.partial.beside(rest, phase.stride)
-      passed = jnp.tensordot(xs['edge_weights'], passed, 0)
+      passed = jnp.tensordot(xs['edge_weights'], passed, 0, precision='highest')
       beside = mixture_primitives.add_to_last(beside, passed)
     statistics: dict[str, Any] = {}
     if members.alone:
@@ -215,7 +216,7 @@ class _Members(NamedTuple):
 
 def _members(cell: CellEdges, phase: Phase, states: jax.Array) -> _Members:
   members = _Members([], [], [], [])
-  kernels = cell.train and native.chosen(states, cell.weights_EK)
+  kernels = cell.train and kernels_serve(states, cell.weights_EK)
   for o in cell.operations:
     if not o.present(phase):
       continue
@@ -245,18 +246,18 @@ def _run_source(
   """What the edges that leave x carry, (D, B, H', W', C), and statistics."""
   outputs = {o.column: x for o in members.identities}
   statistics: dict[str, Any] = {}
-  # A one that the alphas reach, or an operation on a network's first inputs
-  # stayed behind its gate, of which second order could take no derivative.
-  one = 1.0 + 0.0 * xs['weights'][0, 0]
+  one = jnp.ones_like(xs['weights'][0, 0])
   for o in members.pools:
     pool = gated_operation(o.operation, phase.stride, cell.train)
     active = xs['active'][:, o.column].any()
     outputs[o.column], statistics[o.name] = pool(
       active, one, {}, xs['pooled'][o.name], x, None
     )
-  # As a product of matrices, or the weights' gradients were slow reductions.
+  # As a product of matrices, or the weights' gradients were slow reductions;
+  # in float32, as `weigh`.
   sums: Any = sum(
-    jnp.tensordot(xs['weights'][:, k], y, 0) for k, y in outputs.items()
+    jnp.tensordot(xs['weights'][:, k], y, 0, precision='highest')
+    for k, y in outputs.items()
   )
   if members.single:
     edge_body = functools.partial(_run_edge, cell, phase, members.single, x)

@@ -174,3 +174,19 @@ def test_grow_in_a_space_with_edge_lists_keeps_to_them():
       for row in rows
     ]
     np.testing.assert_array_equal(both.mask[cell], want)
+
+
+def test_an_operation_that_was_taken_from_an_edge_does_not_come_back():
+  state = state_of(1, ['sep_conv_3x3'])
+  one_edge = {k: m.at[1, 2].set(False) for k, m in state.mask.items()}
+  active, entered = ['sep_conv_3x3'], ['skip_connect']
+  got = growth.grow(
+    state.replace(mask=one_edge),
+    state_of(2, ()),
+    search_in(SPACE),
+    active,
+    entered,
+  )
+  for kind in SPACE.kinds:
+    want = [[False, True, True], [False, True, False]]
+    np.testing.assert_array_equal(got.mask[kind], want)

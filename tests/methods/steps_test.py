@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import tiny_search
 
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.halves import alpha_step, weight_step
 from opp_darts_jax.methods.state import Batch
 from opp_darts_jax.methods.steps import search_step
@@ -92,3 +94,51 @@ def test_parts_are_a_mean_over_batches(order, quick_compilation):
     parts, whole, rtol=tolerance, atol=0.1 * tolerance
   )
   assert not np.allclose(whole[0].alphas['normal'], state.alphas['normal'])
+
+
+@functools.cache
+def stepped(method):
+  """The state before and after a step of a method."""
+  task = tiny_search.task_of(SPACE, method, layers=1, channels=2)
+  state = tiny_search.random_state(task, 'sep_conv_3x3', 'skip_connect')
+  step = jax.jit(
+    lambda state: search_step(task, state, 0.1, *tiny_search.batches(), KEY)[0]
+  )
+  return state, step(state)
+
+
+@pytest.mark.usefixtures('quick_compilation')
+def test_a_single_level_takes_the_gradient_that_the_method_takes():
+  def weight_gradient(gradients, tables, own, draw):
+    found, gradient = gradients.weights(tables)
+    return found, jax.tree.map(jnp.zeros_like, gradient), own
+
+  plain = darts()._replace(single_level=True)
+  still = plain._replace(weight_gradient=weight_gradient)
+  state, whole = stepped(plain)
+  _, rested = stepped(still)
+  # The same alphas; but of the weights nothing remains but their decay.
+  chex.assert_trees_all_close(rested.alphas, whole.alphas, rtol=1e-5, atol=1e-7)
+  decay = 1 - 0.1 * SearchConfig().weights.weight_decay
+  want = jax.tree.map(lambda w: decay * w, state.weights)
+  chex.assert_trees_all_close(rested.weights, want, rtol=1e-6)
+  assert not np.allclose(
+    whole.weights['stem']['kernel'], want['stem']['kernel'], rtol=1e-3
+  )
+
+
+@pytest.mark.usefixtures('quick_compilation')
+def test_a_term_counts_in_its_own_half_alone():
+  def steep(space, params, mask, draw):
+    return jnp.sqrt(0.0 * params['reduce'].sum())  # Its gradient is infinite.
+
+  def pull(space, params, mask, draw):
+    return 100.0 * params['reduce'].sum()
+
+  method = darts()._replace(val_term=pull, train_term=steep)
+  state, after = stepped(method)
+  moved = after.alphas['reduce'] - state.alphas['reduce']
+  active = state.mask['reduce']
+  # A first step of Adam is its learning rate long.
+  np.testing.assert_allclose(moved[active], -3e-4, rtol=1e-2)
+  assert np.isfinite(after.alphas['reduce']).all()

@@ -11,6 +11,7 @@ import pytest
 
 from opp_darts_jax.operations import depthwise
 from opp_darts_jax.operations.depthwise import depthwise_conv
+from opp_darts_jax.operations.target import Target, traced_for
 
 STRIDES_AND_DILATIONS = tuple(itertools.product((1, 2), (1, 2)))
 close = functools.partial(chex.assert_trees_all_close, rtol=1e-5, atol=1e-5)
@@ -221,3 +222,39 @@ def test_kernels_in_float64_and_on_several_threads():
     )
   assert got[0].dtype == jnp.float64
   chex.assert_trees_all_close(got, want, rtol=1e-12, atol=1e-11)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def summed_gradients(x, kernel, implementation=None):
+  def total(x, kernel):
+    return depthwise_conv(x, kernel, implementation=implementation).sum()
+
+  return jax.grad(total, (0, 1))(x, kernel)
+
+
+def test_what_is_traced_for_another_platform_is_compiled_anew():
+  x, kernel, _ = arrays((4, 5), 3, 1, 1)
+
+  def text(target, platform):
+    with traced_for(target):
+      traced = summed_gradients.trace(x, kernel)
+    return traced.lower(lowering_platforms=(platform,)).as_text()
+
+  here, there = (text(Target(name), 'cpu') for name in ('cpu', 'tpu'))
+  assert 'convolution' not in here
+  assert there.count('stablehlo.convolution') == 2
+  # What has been traced for a CPU is not called elsewhere.
+  assert 'custom_call' not in text(Target('cpu'), 'tpu')
+  # Several CPUs have no kernels.
+  assert 'custom_call' not in text(Target('cpu', devices=2), 'cpu')
+
+
+def test_an_implementation_may_be_asked_for():
+  x, kernel, _ = arrays((4, 5), 3, 1, 1)
+  library = depthwise.Implementation('library', 'library')
+  text = summed_gradients.lower(x, kernel, library).as_text()
+  assert text.count('stablehlo.convolution') == 2
+  close(
+    summed_gradients(x, kernel, library),
+    summed_gradients(x, kernel, depthwise.WITHOUT_KERNELS),
+  )

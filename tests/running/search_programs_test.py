@@ -67,6 +67,35 @@ def test_inactive_operations_stay_to_the_bit(search):
   )
 
 
+def test_an_operation_may_be_active_on_one_edge_alone(search):
+  made, data = search
+  names = ('max_pool_3x3', 'skip_connect', 'sep_conv_3x3')
+  state = masked(made.init(KEY), *names)
+  column, edge = SPACE.names.index('sep_conv_3x3'), 3
+  mask = {
+    kind: m.at[:, column].set(False).at[edge, column].set(True)
+    for kind, m in state.mask.items()
+  }
+  before = state.replace(mask=DEVICES.copy(mask))
+  copy = jax.tree.map(jnp.array, before)
+  after, _ = made.steps(copy, zeros(), data, KEY, 0.025, 3)
+  for kind in SPACE.kinds:
+    same = after.alphas[kind] == before.alphas[kind]
+    np.testing.assert_array_equal(same, ~mask[kind])
+  averages = (s.batch_stats['cell0']['sep_conv_3x3'] for s in (before, after))
+  for old, new in zip(*map(jax.tree.leaves, averages)):
+    moved = np.any(old != new, axis=(1, 2))
+    assert np.flatnonzero(moved).tolist() == [edge]
+  # However large they are, other edges' alphas of it do not count.
+  alphas = {k: a.at[:, column].set(9.0) for k, a in after.alphas.items()}
+  found = TASK.method.derive(
+    TASK.method, tiny_search.search_of(SPACE), after.replace(alphas=alphas)
+  )
+  for cell in found.cells:
+    chosen = [e for e in cell.edges if e.operation == 'sep_conv_3x3']
+    assert {(e.source, e.node) for e in chosen} == {SPACE.graph.edges[edge]}
+
+
 def test_stages_and_candidates_share_one_program(search):
   made, data = search
   state = masked(made.init(KEY), 'sep_conv_3x3')

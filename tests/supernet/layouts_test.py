@@ -1,4 +1,4 @@
-"""Both layouts compute the same: logits, gradients, running averages.
+"""All ways to run a cell's edges compute the same, and derivatives of it.
 
 In double precision, so that nothing but rounding far below is let through.
 """
@@ -6,6 +6,7 @@ In double precision, so that nothing but rounding far below is let through.
 import dataclasses
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,7 @@ import tiny_search
 import toys
 
 from opp_darts_jax.methods.pc_darts import partial_channels
-from opp_darts_jax.operations.cpu import native
+from opp_darts_jax.operations.target import Target, traced_for
 from opp_darts_jax.spaces.catalogue import SPACES
 from opp_darts_jax.spaces.skeleton import Part
 from opp_darts_jax.supernet.supernet import Supernet
@@ -31,7 +32,18 @@ SPACES_HERE = {
   'nasbench201': SPACES['nasbench201'],
   'toy': toys.TOY,
   'sparse': toys.SPARSE,
+  'darts': SPACES['darts'].with_nodes(2),
+  'few': tiny_search.space_of(
+    'few', 'skip_connect', 'max_pool_3x3', 'dil_conv_3x3'
+  ),
 }
+# The layout, and what it is traced for: the C++ kernels serve one CPU alone.
+WAYS = {
+  'kernels': ('loop', Target('cpu')),
+  'loop': ('loop', Target('cpu', devices=2)),
+  'batch': ('batch', Target('cpu', devices=2)),
+}
+close = functools.partial(chex.assert_trees_all_close, rtol=1e-8, atol=1e-9)
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +61,10 @@ def few_cells(space):
     keeps = Part('cell0', first, channels)
     halves = Part('cell1', last, 2 * channels, reduction=True)
     # Cells of NAS-Bench-201 never halve; those of S1 take long to compile.
-    one = space.name in ('nasbench201', 's1')
-    return (keeps,) if one else (keeps, halves)
+    if space.name in ('nasbench201', 's1', 'few'):
+      return (keeps,)
+    # One that halves has edges of both strides.
+    return (halves,) if space.name == 'darts' else (keeps, halves)
 
   skeleton = space.skeleton._replace(plan=plan)
   return dataclasses.replace(space, skeleton=skeleton)
@@ -64,8 +78,12 @@ def network(name, parts):
   model = Supernet(space, 2, 2 * (parts or 1), 3, partial=partial)
   images = jax.random.normal(KEY, (4, 9, 9, 1))
   mask = tiny_search.mask_of(space)
-  # Some edges alone have the last operation.
+  # Some edges alone have the last operation, and one the one before.
   mask = {kind: table.at[1:3, -1].set(False) for kind, table in mask.items()}
+  if name == 'darts':
+    mask = {
+      k: m.at[:, -2].set(False).at[4, -2].set(True) for k, m in mask.items()
+    }
   numbers = np.random.default_rng(0)
   weights = {
     kind: jnp.asarray(numbers.random(table.shape)) * table
@@ -76,14 +94,15 @@ def network(name, parts):
   return model, variables, images, weights, mask
 
 
-def gradients(layout, name, parts):
-  """Of weights and operation weights; logits and running averages."""
-  model, variables, images, weights, mask = network(name, parts)
+def loss_of(way, name, parts=0, **fields):
+  """(weights, operation weights, mask) -> a loss, and what a pass leaves."""
+  layout, target = WAYS[way]
+  model, variables, images, _, _ = network(name, parts)
+  model = model.clone(layout=layout, **fields)
 
-  @jax.jit
-  def program(params, weights):
-    def loss(params, weights):
-      logits, changed = model.clone(layout=layout).apply(
+  def loss(params, weights, mask):
+    with traced_for(target):
+      logits, changed = model.apply(
         variables | {'params': params},
         images,
         jax.tree.map(jnp.multiply, weights, mask),
@@ -92,41 +111,48 @@ def gradients(layout, name, parts):
         KEY,
         mutable=['batch_stats'],
       )
-      return (logits**2).sum(), (logits, changed)
+    return (logits**2).sum(), (logits, changed)
 
-    return jax.grad(loss, (0, 1), has_aux=True)(params, weights)
-
-  return program(variables['params'], weights)
+  return loss
 
 
 @functools.cache
-def batch_gradients(name, parts):
-  return gradients('batch', name, parts)
+def gradient(way, name, parts):
+  """Of weights and operation weights; logits and running averages."""
+  return jax.jit(jax.grad(loss_of(way, name, parts), (0, 1), has_aux=True))
+
+
+@functools.cache
+def gradients(way, name, parts):
+  """The same, found."""
+  _, variables, _, weights, mask = network(name, parts)
+  program = gradient(way, name, parts)
+  return jax.device_get(program(variables['params'], weights, mask))
 
 
 @pytest.mark.usefixtures('quick_compilation')
 @pytest.mark.parametrize(
-  ('name', 'parts', 'kernels'),
+  ('name', 'parts', 'way'),
   [
-    ('full', 0, True),
-    ('s1', 0, True),
-    ('nasbench201', 0, True),
-    ('toy', 0, True),
-    ('sparse', 0, True),
-    ('fused', 2, True),
-    ('fused', 2, False),
+    ('full', 0, 'kernels'),
+    ('s1', 0, 'kernels'),
+    ('nasbench201', 0, 'kernels'),
+    ('toy', 0, 'kernels'),
+    ('sparse', 0, 'kernels'),
+    ('fused', 2, 'kernels'),
+    ('fused', 2, 'loop'),
+    ('darts', 0, 'kernels'),
+    ('darts', 0, 'loop'),
   ],
 )
-def test_layouts_agree(name, parts, kernels, monkeypatch):
-  if not kernels:
-    monkeypatch.setattr(native, 'chosen', lambda *_: False)
-  (grads, (logits, moved)) = one = gradients('loop', name, parts)
+def test_layouts_agree(name, parts, way):
+  (grads, (logits, moved)) = one = gradients(way, name, parts)
   assert np.isfinite(logits).all()
   assert any(jnp.abs(g).max() > 1e-3 for g in jax.tree.leaves(grads[1]))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10),
     one,
-    batch_gradients(name, parts),
+    gradients('batch', name, parts),
   )
   # Something has moved, and the comparison is not of nothing.
   before = network(name, parts)[1]['batch_stats']
@@ -134,3 +160,126 @@ def test_layouts_agree(name, parts, kernels, monkeypatch):
     not np.array_equal(*pair)
     for pair in zip(jax.tree.leaves(before), jax.tree.leaves(moved))
   )
+
+
+@pytest.mark.usefixtures('quick_compilation')
+@pytest.mark.parametrize('way', ['kernels', 'loop'])
+def test_scores_of_a_candidate_agree(way):
+  _, variables, _, weights, mask = network('darts', 0)
+  # An operation on one edge alone, and another on all but one.
+  other = {
+    kind: m.at[:, 4].set(False).at[2, 4].set(True).at[0, 1].set(False)
+    for kind, m in mask.items()
+  }
+  got, want = (
+    gradient(w, 'darts', 0)(variables['params'], weights, other)[1][0]
+    for w in (way, 'batch')
+  )
+  np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-10)
+  assert np.abs(got - gradients(way, 'darts', 0)[1][0]).max() > 1e-4
+
+
+@pytest.mark.usefixtures('quick_compilation')
+@pytest.mark.parametrize('way', WAYS)
+def test_copies_that_are_not_active_rest(way):
+  """An edge's operation has gradients and averages of its own."""
+  space = SPACES_HERE['darts']
+  _, variables, _, _, mask = network('darts', 0)
+  before = variables['batch_stats']['cell1']
+  (params, weights), (_, moved) = gradients(way, 'darts', 0)
+  after = moved['batch_stats']['cell1']
+  mask_EK = np.asarray(mask['reduce'])
+  np.testing.assert_array_equal(
+    weights['reduce'] != 0, mask_EK & [o.carries for o in space.operations]
+  )
+  sources = np.array([source for source, _ in space.graph.edges])
+  for operation, own_E in zip(space.operations, mask_EK.T):
+    if operation.name not in before:
+      continue
+    same = np.all(
+      before[operation.name]['mean'] == after[operation.name]['mean'], (1, 2)
+    )
+    if operation.shared(2):  # By source.
+      own_E = np.array([own_E[sources == s].any() for s in range(len(same))])
+    elif len(same) < len(own_E):  # Identities of stride 1 have none.
+      own_E = own_E[sources < space.graph.inputs]
+    np.testing.assert_array_equal(same, ~own_E, err_msg=operation.name)
+    for leaf in params['cell1'].get(operation.name, {}).values():
+      moves = np.any(leaf != 0, axis=tuple(range(1, leaf.ndim)))
+      np.testing.assert_array_equal(moves, own_E, err_msg=operation.name)
+
+
+@pytest.mark.usefixtures('quick_compilation')
+@pytest.mark.parametrize('way', ['kernels', 'batch'])
+def test_rematerialisation_keeps_less_and_computes_the_same(way):
+  _, variables, _, weights, mask = network('few', 0)
+  args = variables['params'], weights, mask
+  plain, again = loss_of(way, 'few'), loss_of(way, 'few', remat=True)
+
+  def kept(loss):
+    # What the backward pass is a closure of.
+    back = jax.eval_shape(
+      lambda *args: jax.vjp(loss, *args, has_aux=True)[1], *args
+    )
+    return sum(leaf.size for leaf in jax.tree.leaves(back))
+
+  assert kept(again) < (0.5 if way == 'batch' else 1.0) * kept(plain)
+  got = jax.jit(jax.grad(again, (0, 1), has_aux=True))(*args)
+  close(got, gradients(way, 'few', 0))
+
+
+@functools.cache
+def products(way):
+  """(weights, operation weights, direction) -> derivatives along it.
+
+  Those of the loss and of its gradient, and the gradient of the former.
+  """
+  whole, mask = loss_of(way, 'few'), network('few', 0)[-1]
+
+  def loss(*args):
+    return whole(*args, mask)[0]
+
+  @jax.jit
+  def program(params, weights, along):
+    def slope(*args):
+      return jax.jvp(loss, args, along)[1]
+
+    args = params, weights
+    forward = jax.jvp(jax.grad(loss, (0, 1)), args, along)[1]
+    return *jax.value_and_grad(slope, (0, 1))(*args), forward
+
+  return program
+
+
+def direction():
+  _, variables, _, weights, _ = network('few', 0)
+  args = variables['params'], weights
+  return *args, jax.tree.map(lambda t: jnp.cos(3 * t + 1), args)
+
+
+@pytest.mark.usefixtures('quick_compilation')
+@pytest.mark.parametrize('way', WAYS)
+def test_derivatives_of_both_orders_and_directions(way):
+  slope, backward, forward = products(way)(*direction())
+  # A Hessian is symmetric.
+  close(backward, forward)
+  close((slope, forward), products('batch')(*direction())[::2])
+
+
+@pytest.mark.usefixtures('quick_compilation')
+def test_second_order_is_what_the_gradient_changes_by():
+  params, weights, along = direction()
+  mask, step = network('few', 0)[-1], 1e-6
+  ends = [
+    gradient('batch', 'few', 0)(
+      *jax.tree.map(lambda t, d, s=s: t + s * d, (params, weights), along), mask
+    )
+    for s in (step, -step)
+  ]
+  slope, _, forward = products('batch')(params, weights, along)
+  grads = [grads for grads, _ in ends]
+  change = jax.tree.map(lambda a, b: (a - b) / (2 * step), *grads)
+  chex.assert_trees_all_close(forward, change, rtol=1e-4, atol=1e-4)
+  losses = [(logits**2).sum() for _, (logits, _) in ends]
+  change = (losses[0] - losses[1]) / (2 * step)
+  np.testing.assert_allclose(slope, change, rtol=1e-6)

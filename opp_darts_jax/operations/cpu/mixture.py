@@ -16,13 +16,14 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.custom_derivatives import SymbolicZero
 
 from opp_darts_jax.operations.cpu.mixture_primitives import (
   edges_p,
   fused_forms,
+  jvp_p,
   vjp_p,
 )
+from opp_darts_jax.operations.linear import linear_call, moving, pick, spread
 from opp_darts_jax.operations.norm import Statistics, unbiased
 from opp_darts_jax.operations.operation import Operation, Params
 
@@ -78,7 +79,7 @@ def add_edges(
   )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def add_sources(
   operations: tuple[Operation, ...],
   states: jax.Array,
@@ -103,53 +104,54 @@ def add_sources(
   Returns:
     The new states, and the moments (S, D, M).
   """
-  args = sources_S, active_SDK, weights_SDK, params_SDP
-  return _add_sources(operations, states, *args)
 
-
-def _add_sources(operations, states, *args):
   def add(states, xs):
     source, active_DK, weights_DK, params_DP = xs
     return add_edges(
       operations, states, source, active_DK, weights_DK, params_DP, 1
     )
 
-  return lax.scan(add, states, args)
+  xs = sources_S, active_SDK, weights_SDK, params_SDP
+  return lax.scan(add, states, xs)
 
 
-def _add_sources_fwd(operations, *args):
-  # Not `add_sources`, which has no forward derivative, as second order takes.
-  results = _add_sources(operations, *(a.value for a in args))
-  # What is static must be in the structure of what is kept.
-  wanted = () if args[-1].perturbed else None
-  return results, (results[0], *(a.value for a in args[1:]), wanted)
+@functools.partial(add_sources.defjvp, symbolic_zeros=True)
+def _add_sources_jvp(operations, primals, tangents):
+  states_dot, _, _, weights_dot, params_dot = tangents
+  dots = (states_dot, weights_dot, params_dot)
+  moves = moving(dots)
+  call = {'operations': operations, 'stride': 1, 'inside': True}
 
+  def along(kept, dots):
+    states, *xs = kept
+    states_dot, *xs_dot = spread(dots, moves, (states, *xs[2:]))
 
-def _add_sources_bwd(operations, kept, cotangents):
-  states, *xs, wanted = kept
-  g = cotangents[0]
-  if isinstance(g, SymbolicZero):
-    g = jnp.zeros(g.shape, g.dtype)
+    def step(states_dot, xs):
+      source, *others = xs[:4]
+      others += [states_dot, *xs[4:]]
+      (states_dot,) = jvp_p.bind(states[source], source, *others, **call)
+      return states_dot, None
 
-  def back(g, xs):
-    source, *others = xs
-    g, *grads = vjp_p.bind(
-      states[source],
-      source.astype(jnp.int32),
-      *others,
-      g,
-      operations=operations,
-      stride=1,
-      inside=True,
-      all_weights=wanted is not None,
-    )
-    return g, grads
+    return lax.scan(step, states_dot, (*xs, *xs_dot))[0]
 
-  g, grads = lax.scan(back, g, tuple(xs), reverse=True)
-  return g, None, None, *grads, *[None] * (2 - len(grads))
+  def back(kept, g):
+    states, *xs = kept
 
+    def step(g, xs):
+      source, *others = xs
+      g, *grads = vjp_p.bind(
+        states[source], source, *others, g, all_weights=moves[-1], **call
+      )
+      return g, grads
 
-add_sources.defvjp(_add_sources_fwd, _add_sources_bwd, symbolic_zeros=True)
+    g, grads = lax.scan(step, g, tuple(xs), reverse=True)
+    return pick([g, *grads], moves)
+
+  states, moments = add_sources(operations, *primals)
+  kept = (states, primals[1].astype(jnp.int32), *primals[2:])
+  tangent = linear_call(along, back, kept, pick(dots, moves))
+  # Moments pass no gradient on.
+  return (states, moments), (tangent, jnp.zeros_like(moments))
 
 
 def statistics(

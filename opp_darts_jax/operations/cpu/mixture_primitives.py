@@ -226,7 +226,7 @@ def _second_order(kernels, parts):
 
 
 edges_p = define_by_parts('edge_mixture', None, _shapes, _native)
-_jvp_p = define_by_parts(
+jvp_p = define_by_parts(
   'edge_mixture_jvp',
   _parts_jvp,
   _jvp_shapes,
@@ -252,7 +252,7 @@ def _edges_jvp(primals, tangents, **params):
   states_dot, x_dot, _, *dots = tangents
   dots = [states_dot, *([] if params['inside'] else [x_dot]), *dots]
   dots = map(ad.instantiate_zeros, dots)
-  (tangent,) = _jvp_p.bind(x, at, *others, *dots, **params)
+  (tangent,) = jvp_p.bind(x, at, *others, *dots, **params)
   # Moments pass no gradient on.
   return [states_out, moments], [tangent, jnp.zeros_like(moments)]
 
@@ -285,6 +285,6 @@ def _vjp_jvp_transpose(cotangents, *args, **params):
 
 
 ad.primitive_jvps[edges_p] = _edges_jvp
-ad.primitive_transposes[_jvp_p] = _transpose
+ad.primitive_transposes[jvp_p] = _transpose
 ad.primitive_jvps[vjp_p] = _vjp_jvp
 ad.primitive_transposes[_vjp_jvp_p] = _vjp_jvp_transpose

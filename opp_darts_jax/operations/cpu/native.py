@@ -75,16 +75,10 @@ def supports(*arrays: jax.Array, library: str = 'first_order') -> bool:
   )
 
 
-def chosen(*arrays: jax.Array) -> bool:
-  """Whether what is traced now shall call the kernels on these arrays."""
-  return jax.default_backend() == 'cpu' and supports(*arrays)
-
-
 def available(name: str, dtype: str) -> bool:
   """Whether a library can be called on arrays of a type; builds it, once.
 
-  They serve a single device: XLA cannot divide their work among several. Of
-  several threads that ask one builds, the others wait.
+  Of several threads that ask one builds, the others wait.
 
   Args:
     name: of `LIBRARIES`.
@@ -96,8 +90,6 @@ def available(name: str, dtype: str) -> bool:
 
 @functools.cache
 def _available(name: str, dtype: str) -> bool:
-  if jax.device_count() > 1:
-    return False
   if compiler() is None:
     logging.info('There is no C++ compiler for the kernels.')
     return False

@@ -1,0 +1,40 @@
+"""How the programs of a run are made: for its devices, at its precision."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from opp_darts_jax.config.run import RunConfig
+from opp_darts_jax.operations.target import traced_for
+from opp_darts_jax.running.devices import Devices
+
+
+def compiled(
+  function: Callable[..., Any],
+  config: RunConfig,
+  devices: Devices,
+  **options: Any,
+) -> Any:
+  """`jax.jit` of a function whose results every device has whole.
+
+  Whatever is traced in it, derivatives too, is for the devices, and multiplies
+  float32 numbers as the config says.
+
+  Args:
+    function: to be compiled when it is first called.
+    config: of the run; its `precision`.
+    devices: that the program runs on.
+    options: further ones of `jax.jit`.
+  """
+
+  @functools.wraps(function)
+  def traced(*args: Any) -> Any:
+    with (
+      traced_for(devices.target),
+      jax.default_matmul_precision(config.precision),
+    ):
+      return function(*args)
+
+  return jax.jit(traced, out_shardings=devices.copied, **options)

@@ -1,0 +1,120 @@
+"""Programs for devices that are not here: what they are lowered to."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+import tiny_search
+
+from opp_darts_jax.config import TrainConfig
+from opp_darts_jax.data.augment import Augmentation
+from opp_darts_jax.genotypes.published import GENOTYPES
+from opp_darts_jax.methods.state import Metrics
+from opp_darts_jax.networks.network import Network
+from opp_darts_jax.operations.target import Target
+from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.search_programs import SearchData, make_programs
+from opp_darts_jax.running.train_programs import (
+  TrainMetrics,
+  make_train_programs,
+)
+
+# What JAX calls a platform that is lowered for -> what its devices do.
+PLATFORMS = {'cpu': 'cpu', 'cuda': 'gpu', 'tpu': 'tpu'}
+SPACE = tiny_search.space_of(
+  'test', 'max_pool_3x3', 'skip_connect', 'dil_conv_3x3', nodes=1
+)
+AUGMENTATION = Augmentation((0.5,), (0.3,), crop_padding=1, flip=False)
+PRODUCT = re.compile(r'stablehlo\.(?:dot_general|convolution)\b.*')
+
+
+def devices_for(platform):
+  devices = Devices()
+  devices.target = Target(platform)
+  return devices
+
+
+def search(platform, **fields):
+  """{program: (it, its arguments)} of a search."""
+  task = tiny_search.task_of(SPACE, layers=1, **fields)
+  state = tiny_search.shapes_of(task)
+  made = make_programs(task, AUGMENTATION, (8, 8, 1), devices_for(platform))
+  rows = jnp.arange(8)
+  data = SearchData(jnp.zeros((16, 8, 8, 1), jnp.uint8), rows, rows, rows)
+  key = tiny_search.KEY
+  return {
+    'steps': (made.steps, (state, Metrics.zeros(), data, key, 0.1, 1)),
+    'score': (made.score, (0.0, state, state.mask, data, key, 0, 1)),
+    'evaluate': (made.evaluate, (state, data)),
+  }
+
+
+def training(platform, **fields):
+  config = TrainConfig(layers=2, channels=2, batch_size=4, **fields)
+  model = Network(GENOTYPES['OPP_DARTS'], 2, 2, 3, stack=config.stack)
+  made = make_train_programs(
+    config, model, (8, 8, 1), AUGMENTATION, devices_for(platform)
+  )
+  key = tiny_search.KEY
+  images, labels = jnp.zeros((4, 8, 8, 1), jnp.uint8), jnp.arange(4) % 3
+  state = jax.eval_shape(made.init, key)
+  step = (state, TrainMetrics.zeros(), images, labels, key, 0.1, 0.1)
+  return {
+    'step': (made.step, step),
+    'test': (made.test, (state, images, labels, 4)),
+  }
+
+
+PROGRAMS = [
+  (search, {}, 'steps'),
+  (search, {'order': 'second'}, 'steps'),
+  (search, {}, 'score'),
+  (search, {}, 'evaluate'),
+  (training, {}, 'step'),
+  (training, {}, 'test'),
+]
+
+
+@functools.cache
+def text(make, name, platform, **fields):
+  program, args = make(PLATFORMS[platform], **fields)[name]
+  return program.trace(*args).lower(lowering_platforms=(platform,)).as_text()
+
+
+@pytest.mark.parametrize('platform', PLATFORMS)
+@pytest.mark.parametrize(('make', 'fields', 'name'), PROGRAMS)
+def test_kernels_are_called_on_a_cpu_alone(make, fields, name, platform):
+  lowered = text(make, name, platform, **fields)
+  kernels = re.findall(r'custom_call @(\w+_float32)', lowered)
+  assert bool(kernels) == (platform == 'cpu')
+
+
+@pytest.mark.parametrize(
+  ('platform', 'layout'), [('cpu', 'loop'), ('cuda', 'batch'), ('tpu', 'batch')]
+)
+def test_the_layout_is_that_of_the_platform(platform, layout):
+  chosen = text(search, 'score', platform)
+  assert chosen == text(search, 'score', platform, layout=layout)
+  assert chosen != text(
+    search, 'score', platform, layout={'loop': 'batch', 'batch': 'loop'}[layout]
+  )
+
+
+@pytest.mark.parametrize('platform', ['cuda', 'tpu'])
+@pytest.mark.parametrize(('make', 'fields', 'name'), PROGRAMS)
+def test_float32_is_float32(make, fields, name, platform):
+  products = PRODUCT.findall(text(make, name, platform, **fields))
+  assert products
+  assert [p for p in products if p.count('HIGHEST') != 2] == []
+
+
+@pytest.mark.parametrize('make', [search, training])
+def test_a_lower_precision_may_be_asked_for(make):
+  name = 'evaluate' if make is search else 'test'
+  products = PRODUCT.findall(text(make, name, 'tpu', precision='default'))
+  exact = [product for product in products if 'HIGHEST' in product]
+  # What weights a pool is as exact as what weights all else.
+  assert len(exact) == (1 if make is search else 0)
+  assert len(products) > 5
