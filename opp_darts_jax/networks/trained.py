@@ -69,7 +69,10 @@ class TrainedNetwork:
     def logits(variables, images):
       normalised = augment.normalise(images, self.mean, self.std)
       rngs = {'noise': jax.random.key(0)}
-      return self.model.apply(variables, normalised, train=False, rngs=rngs)[0]
+      with jax.default_matmul_precision('highest'):  # float32 is float32.
+        return self.model.apply(variables, normalised, train=False, rngs=rngs)[
+          0
+        ]
 
     return jax.jit(logits)
 

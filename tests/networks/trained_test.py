@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +53,16 @@ def test_a_loaded_network_gives_the_same_logits(saved):
   want, _ = jax.jit(lambda v, x: model.apply(v, x, False))(variables, x)
   np.testing.assert_allclose(network(images), want, rtol=1e-5, atol=1e-5)
   assert network(images[:2]).shape == (2, 3)
+
+
+def test_its_float32_is_float32_on_other_devices(saved):
+  network = trained.load_network(saved[0])
+  images = np.zeros((2, 8, 8, 1), np.uint8)
+  traced = network._logits.trace(network.variables, images)
+  lowered = traced.lower(lowering_platforms=('tpu',)).as_text()
+  products = re.findall(r'stablehlo\.(?:dot_general|convolution)\b.*', lowered)
+  assert len(products) > 5
+  assert [p for p in products if p.count('HIGHEST') != 2] == []
 
 
 @pytest.mark.parametrize(
