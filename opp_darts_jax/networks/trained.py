@@ -70,9 +70,8 @@ class TrainedNetwork:
       normalised = augment.normalise(images, self.mean, self.std)
       rngs = {'noise': jax.random.key(0)}
       with jax.default_matmul_precision('highest'):  # float32 is float32.
-        return self.model.apply(variables, normalised, train=False, rngs=rngs)[
-          0
-        ]
+        found, _ = self.model.apply(variables, normalised, False, rngs=rngs)
+      return found
 
     return jax.jit(logits)
 

@@ -20,6 +20,7 @@ from opp_darts_jax.genotypes.published import GENOTYPES
 from opp_darts_jax.networks import trained
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.operations.operation import Operation, no_weights
+from opp_darts_jax.operations.target import Target, traced_for
 from opp_darts_jax.spaces.darts import DARTS
 from opp_darts_jax.spaces.nasbench201 import NASBENCH201
 
@@ -58,8 +59,9 @@ def test_a_loaded_network_gives_the_same_logits(saved):
 def test_its_float32_is_float32_on_other_devices(saved):
   network = trained.load_network(saved[0])
   images = np.zeros((2, 8, 8, 1), np.uint8)
-  traced = network._logits.trace(network.variables, images)
-  lowered = traced.lower(lowering_platforms=('tpu',)).as_text()
+  with traced_for(Target('tpu')):
+    traced = network._logits.trace(network.variables, images)
+    lowered = traced.lower(lowering_platforms=('tpu',)).as_text()
   products = re.findall(r'stablehlo\.(?:dot_general|convolution)\b.*', lowered)
   assert len(products) > 5
   assert [p for p in products if p.count('HIGHEST') != 2] == []
