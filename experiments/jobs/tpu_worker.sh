@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 # hands: it is asked to save, and waited for.
 if [[ -f launcher.pid ]]; then
   old=$(<launcher.pid)
-  if [[ $(ps -o args= -p "$old") == *experiments/* ]]; then
+  if [[ $(ps -ww -o args= -p "$old") == *experiments/* ]]; then
     kill -TERM "$old" || true
     tail --pid="$old" --follow /dev/null
   fi
