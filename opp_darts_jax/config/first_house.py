@@ -14,8 +14,7 @@ def as_of_now(
   Args:
     found: what `config.json` holds.
     defaults: of a config as nested fields; what was not there yet when the run
-      began was as it is by default. A config with fields of its own is of
-      another kind or a later release, and nothing is added to it.
+      began was as it is by default.
   """
   renamed = dict(found)
   schedule = dict(found.get('schedule') or {})
@@ -25,9 +24,7 @@ def as_of_now(
     renamed['schedule'] = schedule
     if renamed.get('nodes') == 4:
       renamed['nodes'] = 0  # It was the default; all spaces had it.
-  return (
-    _filled(renamed, defaults) if set(renamed) <= set(defaults) else renamed
-  )
+  return _filled(renamed, defaults)
 
 
 def _filled(

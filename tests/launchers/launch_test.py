@@ -153,7 +153,7 @@ def test_seeds_average_and_smoothing(searched, tmp_path):
     (
       'search',
       SEARCH,
-      ('96 images', 'weights when complete', '4 epochs of 3 steps'),
+      ('48 images for weights', 'when complete', '4 epochs of 3 steps'),
     ),
     (
       'train',

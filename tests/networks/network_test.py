@@ -239,7 +239,8 @@ def test_equal_cells():
   assert groups(6, (15, 15), (3, 2)) == [[0, 1], [2], [3], [4], [5]]
   # Of large images, the first cell's inputs differ in resolution.
   assert groups(8, (5, 5), (1, 1)) == [[0, 1], [2], [3], [4], [5], [6], [7]]
-  assert groups(8, (5, 5), (1, 1), imagenet=True)[:2] == [[0], [1]]
+  large = groups(8, (6, 6), (1, 1), imagenet=True, channels=6)
+  assert large[:2] == [[0], [1]]
 
 
 # Operations of every kind, and cells that concatenate different numbers of

@@ -322,7 +322,10 @@ def test_wrong_arguments_of_a_search(tmp_path, given, fields, sentence):
   ('fields', 'sentence'),
   [
     ({'genotype': 3}, 'Expected genotype as a Genotype or text, got int'),
-    ({'genotype': 'nope'}, "'nope' is neither a readable file nor a published"),
+    (
+      {'genotype': 'nope'},
+      "'nope' is neither a readable file nor the text of a genotype",
+    ),
     ({'config': SEARCH}, 'Expected a TrainConfig, got a SearchConfig'),
     ({'on_epoch': 3}, 'on_epoch as a function .* got int'),
     (

@@ -117,7 +117,7 @@ def test_a_field_that_nobody_knows_is_refused(part):
   path.write_text(json.dumps({**json.loads(path.read_text()), 'lr': 0.1}))
   with pytest.raises(UserError, match='Unknown config field lr; valid are: '):
     load_run(part)
-  with pytest.raises(OtherRunError, match='differs in lr'):
+  with pytest.raises(OtherRunError, match='differs in lr;'):
     run_search(config_of(), part, signals=False)
 
 
