@@ -1,18 +1,32 @@
-"""What several test modules share."""
+"""What all test modules share: programs are compiled quickly.
 
-import jax
-import pytest
+Most of the time goes to compiling programs that run once.
+"""
 
-from opp_darts_jax.launchers.launch import keep_programs
+import os
+from importlib import metadata
+
+# It is read when the first program is compiled, here and in processes that
+# tests start. Later releases have no such flag, and refuse what they lack.
+_FLAG = '--xla_cpu_use_fusion_emitters=false'
+_FLAGS = os.environ.get('XLA_FLAGS', '')
+if metadata.version('jaxlib').startswith('0.10.') and _FLAG not in _FLAGS:
+  os.environ['XLA_FLAGS'] = f'{_FLAGS} {_FLAG}'
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+from opp_darts_jax.launchers.launch import keep_programs  # noqa: E402
 
 keep_programs()
+jax.config.update('jax_disable_most_optimizations', True)
 # Most of the tests' programs are small, and there are many of them.
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 
 @pytest.fixture
-def quick_compilation():
-  """Most of the time would go to optimising programs that run once."""
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
+def optimised():
+  """Programs are compiled as users' are."""
   jax.config.update('jax_disable_most_optimizations', False)
+  yield
+  jax.config.update('jax_disable_most_optimizations', True)

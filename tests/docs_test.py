@@ -79,7 +79,7 @@ def all_commands():
 @pytest.mark.parametrize(
   ('name', 'own'), [*sections('README.md'), *sections('docs/guide.md')]
 )
-def test_examples(name, own, tmp_path, monkeypatch, quick_compilation):
+def test_examples(name, own, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   known = {'__name__': '__main__'}
   for block in own:

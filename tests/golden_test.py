@@ -32,8 +32,6 @@ __all__ = [
   'test_supernet',
 ]
 
-pytestmark = pytest.mark.usefixtures('quick_compilation')
-
 
 class Summary:
   """A pytest plugin that prints the largest deviations of each kind of file."""

@@ -15,7 +15,7 @@ from launched import DATA, command, start
 SEARCH = (
   *DATA,
   '--config.space=s2',
-  '--config.layers=2',
+  '--config.layers=1',
   '--config.nodes=1',
   '--config.channels=2',
   '--config.epochs=12',

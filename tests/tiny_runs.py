@@ -1,9 +1,5 @@
 """Searches and trainings of seconds, in this process, for the tests."""
 
-import contextlib
-
-import jax
-
 from opp_darts_jax.config import (
   DataConfig,
   ScheduleConfig,
@@ -39,14 +35,6 @@ PER_EPOCH = 3
 
 class KillError(Exception):
   """Ends a run in the midst of something."""
-
-
-@contextlib.contextmanager
-def quick_compilation():
-  """As the fixture, for those of a whole module."""
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
 
 
 def contents(workdir, names=('metrics.jsonl', 'alphas.jsonl')):

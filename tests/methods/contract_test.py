@@ -165,7 +165,6 @@ def test_a_schedule_leaves_the_steps_alone(name, schedule):
   }
 
 
-@pytest.mark.usefixtures('quick_compilation')
 @pytest.mark.parametrize(
   ('name', 'space_name'),
   [*((name, 's3') for name in ALL), *((n, 'nasbench201') for n in METHODS)],

@@ -38,7 +38,6 @@ SPACE = tiny_search.space_of('s', 'skip_connect', 'sep_conv_3x3', nodes=1)
 TRAIN, VAL = tiny_search.batches()
 WEIGHTS = WeightOptimizerConfig(clip_norm=1e6)
 # What XLA would optimise is smaller than what it would take.
-pytestmark = pytest.mark.usefixtures('quick_compilation')
 both_orders = pytest.mark.parametrize('order', ['first', 'second'])
 
 

@@ -17,7 +17,7 @@ MASK = np.array([[True, False, True], [False, True, False]])
 
 
 @pytest.mark.parametrize('order', ['first', 'second', 'second_fd'])
-def test_inactive_alphas_rest_and_have_no_say(order, quick_compilation):
+def test_inactive_alphas_rest_and_have_no_say(order):
   task = tiny_search.task_of(SPACE, layers=1, channels=2, order=order)
   state = tiny_search.random_state(task)
   masks = {kind: jnp.asarray(MASK) for kind in SPACE.kinds}

@@ -21,8 +21,6 @@ RATE = 0.1
 KINKED = tiny_search.space_of('kinked', 'max_pool_3x3', 'sep_conv_3x3')
 LAYOUTS = pytest.mark.parametrize('layout', ['loop', 'batch'])
 
-pytestmark = pytest.mark.usefixtures('quick_compilation')
-
 
 @pytest.fixture(autouse=True)
 def double_precision():

@@ -115,7 +115,6 @@ def test_the_rest_is_pooled_2x2_where_a_cell_reduces(size):
   np.testing.assert_array_equal(got, want.transpose(2, 0, 1, 3))
 
 
-@pytest.mark.usefixtures('quick_compilation')
 def test_all_channels_and_equal_edges_are_darts_over_the_number_of_edges():
   method = pc_darts(partial=1)
   models = [

@@ -37,7 +37,6 @@ def test_step_is_traced_once_within_and_across_stages():
   chex.assert_trees_all_equal_shapes_and_dtypes(out, state)
 
 
-@pytest.mark.usefixtures('quick_compilation')
 def test_one_loop_for_both_steps_is_one_after_the_other():
   task = tiny_search.task_of(SPACE, layers=1)
   state = tiny_search.random_state(task, 'sep_conv_3x3', 'skip_connect')
@@ -62,7 +61,7 @@ def test_one_loop_for_both_steps_is_one_after_the_other():
 
 
 @pytest.mark.parametrize('order', ['first', 'second', 'second_fd'])
-def test_parts_are_a_mean_over_batches(order, quick_compilation):
+def test_parts_are_a_mean_over_batches(order):
   # Two parts of the same images have the batch's own statistics: a step in
   # parts is then the step itself.
   def task_of(accumulate):
@@ -107,7 +106,6 @@ def stepped(method):
   return state, step(state)
 
 
-@pytest.mark.usefixtures('quick_compilation')
 def test_a_single_level_takes_the_gradient_that_the_method_takes():
   def weight_gradient(gradients, tables, own, draw):
     found, gradient = gradients.weights(tables)
@@ -127,7 +125,6 @@ def test_a_single_level_takes_the_gradient_that_the_method_takes():
   )
 
 
-@pytest.mark.usefixtures('quick_compilation')
 def test_a_term_counts_in_its_own_half_alone():
   def steep(space, params, mask, draw):
     return jnp.sqrt(0.0 * params['reduce'].sum())  # Its gradient is infinite.

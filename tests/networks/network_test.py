@@ -284,7 +284,6 @@ def results(model, variables, x):
   return compute(variables['params'])
 
 
-@pytest.mark.usefixtures('quick_compilation')
 @pytest.mark.parametrize(
   ('cells', 'layers', 'imagenet', 'stacks', 'others'),
   [

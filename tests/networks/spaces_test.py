@@ -151,7 +151,6 @@ def test_bench_network():
   np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.usefixtures('quick_compilation')
 @pytest.mark.parametrize('operation', ['nor_conv_1x1', SKIP])
 def test_stack_changes_no_number(operation):
   edges = [

@@ -14,18 +14,11 @@ from tiny_runs import (
   TRAIN,
   KillError,
   contents,
-  quick_compilation,
 )
 
 import opp_darts_jax as odj
 from opp_darts_jax.errors import OtherRunError
 from opp_darts_jax.running.interruption import SIGNALS
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _quick_compilation():
-  with quick_compilation():
-    yield
 
 
 @pytest.fixture(scope='module')

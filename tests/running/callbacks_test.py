@@ -15,7 +15,6 @@ from tiny_runs import (
   SEARCH,
   KillError,
   contents,
-  quick_compilation,
 )
 
 from opp_darts_jax import files
@@ -47,12 +46,6 @@ STAGES = [
   Stage(0, ('sep_conv_3x3',), {}),
   Stage(1, ('none',), {'none': 2.5, 'skip_connect': 2.25}),
 ]
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _quick_compilation():
-  with quick_compilation():
-    yield
 
 
 def small_state(step):

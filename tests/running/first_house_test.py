@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-from tiny_runs import quick_compilation
 
 from opp_darts_jax import files
 from opp_darts_jax.config import SearchConfig, TrainConfig
@@ -72,8 +71,7 @@ def assert_close(found, want, **tolerances):
 
 def test_a_stopped_search_goes_on_to_the_same_end(part, capsys):
   assert config_of() == load_run(part).config
-  with quick_compilation():
-    genotype = run_search(config_of(), part, signals=False)
+  genotype = run_search(config_of(), part, signals=False)
   assert 'going on after step 9\n' in capsys.readouterr().out
   want = json.loads((RUNS / 'whole' / 'genotype.json').read_text())
   assert genotype == Genotype.from_dict(want)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from data_sets import save
 from genotype_cells import TINY
-from tiny_runs import SEARCH, TRAIN, KillError, quick_compilation
+from tiny_runs import SEARCH, TRAIN, KillError
 
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import dataset
@@ -22,12 +22,6 @@ from opp_darts_jax.running import inputs, workdirs
 from opp_darts_jax.running.search import run_search
 from opp_darts_jax.running.training import run_training
 from opp_darts_jax.spaces.robust import S2, S3
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _quick_compilation():
-  with quick_compilation():
-    yield
 
 
 def kill(record):

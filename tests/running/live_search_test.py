@@ -20,12 +20,6 @@ SEARCH = dataclasses.replace(
 DEEPER = 1
 
 
-@pytest.fixture(scope='module', autouse=True)
-def _quick_compilation():
-  with tiny_runs.quick_compilation():
-    yield
-
-
 def deepening(seen):
   """DARTS, which begins anew with three cells at an epoch."""
   base = darts()

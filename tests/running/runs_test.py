@@ -1,6 +1,7 @@
 """Tests of a run's life, with steps that cost nothing."""
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -165,7 +166,15 @@ def empty(checkpoint):
   shutil.rmtree(checkpoint / 'state')
 
 
-@pytest.mark.parametrize('how', [damage, flip, empty])
+def change_a_number(checkpoint):
+  """As a disk may that its own checksums do not tell of."""
+  (path,) = (checkpoint / 'manifest').rglob('metadata')
+  fields = json.loads(path.read_text())
+  fields['checksum'] += 1
+  path.write_text(json.dumps(fields))
+
+
+@pytest.mark.parametrize('how', [damage, flip, empty, change_a_number])
 def test_a_damaged_checkpoint_falls_back(tmp_path, whole, how, capsys):
   run = tmp_path / 'run'
   shutil.copytree(whole[0], run)

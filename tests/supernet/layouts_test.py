@@ -130,7 +130,6 @@ def gradients(way, name, parts):
   return jax.device_get(program(variables['params'], weights, mask))
 
 
-@pytest.mark.usefixtures('quick_compilation')
 @pytest.mark.parametrize(
   ('name', 'parts', 'way'),
   [
@@ -162,7 +161,6 @@ def test_layouts_agree(name, parts, way):
   )
 
 
-@pytest.mark.usefixtures('quick_compilation')
 @pytest.mark.parametrize('way', ['kernels', 'loop'])
 def test_scores_of_a_candidate_agree(way):
   _, variables, _, weights, mask = network('darts', 0)
@@ -179,7 +177,6 @@ def test_scores_of_a_candidate_agree(way):
   assert np.abs(got - gradients(way, 'darts', 0)[1][0]).max() > 1e-4
 
 
-@pytest.mark.usefixtures('quick_compilation')
 @pytest.mark.parametrize('way', WAYS)
 def test_copies_that_are_not_active_rest(way):
   """An edge's operation has gradients and averages of its own."""
@@ -209,7 +206,6 @@ def test_copies_that_are_not_active_rest(way):
       np.testing.assert_array_equal(moves, own_E, err_msg=operation.name)
 
 
-@pytest.mark.usefixtures('quick_compilation')
 @pytest.mark.parametrize('way', ['kernels', 'batch'])
 def test_rematerialisation_keeps_less_and_computes_the_same(way):
   _, variables, _, weights, mask = network('few', 0)
@@ -257,7 +253,6 @@ def direction():
   return *args, jax.tree.map(lambda t: jnp.cos(3 * t + 1), args)
 
 
-@pytest.mark.usefixtures('quick_compilation')
 @pytest.mark.parametrize('way', WAYS)
 def test_derivatives_of_both_orders_and_directions(way):
   slope, backward, forward = products(way)(*direction())
@@ -266,7 +261,6 @@ def test_derivatives_of_both_orders_and_directions(way):
   close((slope, forward), products('batch')(*direction())[::2])
 
 
-@pytest.mark.usefixtures('quick_compilation')
 def test_second_order_is_what_the_gradient_changes_by():
   params, weights, along = direction()
   mask, step = network('few', 0)[-1], 1e-6

@@ -100,7 +100,6 @@ def test_an_empty_supernet_passes_nothing(full):
   np.testing.assert_allclose(logits, np.tile(bias, (4, 1)), atol=1e-6)
 
 
-@pytest.mark.usefixtures('quick_compilation')
 def test_every_cell_of_a_kind_may_have_its_own_weights():
   space = tiny_search.space_of('s', 'skip_connect', 'sep_conv_3x3', nodes=1)
   model = build(space, layers=2, channels=2, classes=3)  # Both cells reduce.
@@ -137,7 +136,6 @@ def test_too_few_copies_of_weights_are_refused():
     )
 
 
-@pytest.mark.usefixtures('quick_compilation')
 @pytest.mark.parametrize('layout', ['loop', 'batch'])
 def test_bfloat16_computes_nearly_the_same(layout):
   space = tiny_search.space_of(

@@ -93,7 +93,6 @@ def assert_same_logits(path, network):
     np.testing.assert_allclose(found, want[some], 1e-4, 1e-4 * scale)
 
 
-@pytest.mark.usefixtures('quick_compilation')
 @pytest.mark.parametrize(
   ('imagenet', 'image_shape'), [(False, (9, 7, 1)), (True, (57, 70, 3))]
 )
@@ -103,7 +102,6 @@ def test_every_operation_at_both_strides(imagenet, image_shape, tmp_path):
   assert_same_logits(tmp_path / 'network.onnx', network)
 
 
-@pytest.mark.usefixtures('quick_compilation')
 @pytest.mark.parametrize(
   ('name', 'layers', 'image_shape', 'options'),
   [
@@ -123,7 +121,6 @@ def test_published_cells(name, layers, image_shape, options, tmp_path):
   assert_same_logits(tmp_path / 'network.onnx', network)
 
 
-@pytest.mark.usefixtures('quick_compilation')
 def test_nodes_of_any_number_of_edges(tmp_path):
   # One, none and three edges; a node alone as output.
   normal = (
@@ -140,7 +137,6 @@ def test_nodes_of_any_number_of_edges(tmp_path):
   assert_same_logits(tmp_path / 'network.onnx', network)
 
 
-@pytest.mark.usefixtures('quick_compilation')
 def test_nas_bench_201(tmp_path):
   # All five operations; one edge twice.
   (bench,) = BENCH.cells

@@ -107,7 +107,7 @@ def loss(function, stride, *args):
 
 @pytest.mark.parametrize(
   ('channels', 'size', 'stride'),
-  [(5, 7, 1), (8, 9, 2), (12, 4, 1), (3, 1, 2), (9, 40, 1)],
+  [(5, 7, 1), (8, 9, 2), (3, 1, 2), (9, 40, 1)],
 )
 def test_states_statistics_and_gradients(channels, size, stride):
   args = arrays(channels, size, stride)
@@ -139,7 +139,7 @@ def test_states_statistics_and_gradients(channels, size, stride):
 
 
 @pytest.mark.parametrize(
-  ('channels', 'size', 'stride'), [(3, 5, 1), (9, 4, 2), (12, 9, 1), (4, 40, 1)]
+  ('channels', 'size', 'stride'), [(9, 4, 2), (12, 9, 1), (4, 40, 1)]
 )
 def test_derivatives_of_gradients(channels, size, stride):
   args = arrays(channels, size, stride)
