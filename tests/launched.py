@@ -17,6 +17,13 @@ QUICK = {
 }
 
 
+def with_devices(count: int) -> dict[str, str]:
+  """The environment of a process whose CPU pretends to be many devices."""
+  flags = f'--xla_force_host_platform_device_count={count}'
+  given = os.environ.get('XLA_FLAGS', '')
+  return os.environ | QUICK | {'XLA_FLAGS': f'{given} {flags}'}
+
+
 def command(launcher: str, *flags: str) -> list[str]:
   """The command line of a launcher."""
   return [sys.executable, '-m', 'opp_darts_jax', launcher, *flags]
