@@ -14,7 +14,6 @@ if metadata.version('jaxlib').startswith('0.10.') and _FLAG not in _FLAGS:
   os.environ['XLA_FLAGS'] = f'{_FLAGS} {_FLAG}'
 
 import jax  # noqa: E402
-import pytest  # noqa: E402
 
 from opp_darts_jax.launchers.launch import keep_programs  # noqa: E402
 
@@ -22,11 +21,3 @@ keep_programs()
 jax.config.update('jax_disable_most_optimizations', True)
 # Most of the tests' programs are small, and there are many of them.
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
-
-
-@pytest.fixture
-def optimised():
-  """Programs are compiled as users' are."""
-  jax.config.update('jax_disable_most_optimizations', False)
-  yield
-  jax.config.update('jax_disable_most_optimizations', True)

@@ -5,7 +5,6 @@ calls. Each run keeps the content beside its config, and compares.
 """
 
 import inspect
-import json
 import types
 from typing import Any
 
@@ -21,7 +20,7 @@ def of_search(
   images: ImageData | Streamed, space: Space, method: Method
 ) -> dict[str, Any]:
   """What a search is made of, beside its config, as JSON has it."""
-  return _as_json(
+  return files.plain(
     {
       'data': images.identity(),
       'space': {
@@ -38,7 +37,9 @@ def of_training(
   images: ImageData | Streamed, genotype: Genotype
 ) -> dict[str, Any]:
   """What a training is made of, beside its config, as JSON has it."""
-  return _as_json({'data': images.identity(), 'genotype': genotype.to_dict()})
+  return files.plain(
+    {'data': images.identity(), 'genotype': genotype.to_dict()}
+  )
 
 
 def _settings(method: Method) -> dict[str, Any]:
@@ -61,8 +62,3 @@ def _settings(method: Method) -> dict[str, Any]:
 
 def _is_plain(value: Any) -> bool:
   return isinstance(value, (bool, int, float, str))
-
-
-def _as_json(tree: Any) -> dict[str, Any]:
-  """As a file would give it back."""
-  return json.loads(json.dumps(files.plain(tree)))

@@ -194,7 +194,7 @@ def _end(search: LiveSearch, state: SearchState, ended: str) -> Genotype:
   last = epochs[-1] if epochs else {}
   skips = {f'skip_{kind}': found.num_skips(kind) for kind in found.kinds}
   files.write_json(
-    folder / 'results.json',
+    folder / results.RESULTS,
     {
       'ended_by': ended,
       'epochs': len(epochs),

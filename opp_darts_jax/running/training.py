@@ -140,7 +140,7 @@ def run_training(
     trained.save_network(
       path, training.model, state.variables, images, config.space
     )
-    files.write_json(run.folder / 'results.json', found)
+    files.write_json(run.folder / results.RESULTS, found)
   return found
 
 

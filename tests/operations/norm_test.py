@@ -1,7 +1,6 @@
 """Tests of batch normalisation."""
 
 import functools
-import os
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from launched import with_devices
 
 from opp_darts_jax.operations import norm
 
@@ -201,11 +201,7 @@ print(*(len(re.findall(f' {name}(?:-start)?\\\\(', text)) for name in names))
 def test_devices_wait_for_each_other_once_a_norm_and_once_a_gradient():
   done = subprocess.run(
     [sys.executable, '-c', _TWO_DEVICES],
-    env=os.environ
-    | {
-      'JAX_PLATFORMS': 'cpu',
-      'XLA_FLAGS': '--xla_force_host_platform_device_count=2',
-    },
+    env=with_devices(2),
     capture_output=True,
     text=True,
     check=False,
