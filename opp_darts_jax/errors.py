@@ -5,6 +5,7 @@ that the run was stopped and the same command goes on with it; every other code
 waits for a person.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -75,6 +76,15 @@ def check_choice(what: str, value: object, choices: Iterable[object]) -> None:
   if value not in choices:
     valid = ', '.join(str(choice) for choice in choices)
     raise UserError(f'Unknown {what} {value!r}; valid are: {valid}.')
+
+
+def check_finite(what: str, loss: float, whose: str = 'training') -> None:
+  """Raises `DivergedError` unless a loss is a finite number."""
+  if not math.isfinite(loss):
+    raise DivergedError(
+      f'The {what} must be finite, but is {loss}: {whose} has diverged; lower '
+      'weights.learning_rate.'
+    )
 
 
 def described(value: Any) -> str:

@@ -6,6 +6,7 @@ import types
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.methods.darts import darts
@@ -96,6 +97,20 @@ def batches(size=4, seed=0):
     )
     for i, key in enumerate(keys)
   )
+
+
+def loss_after_step(loss, settings, rate, state, alphas, train, val, key=KEY):
+  """L_val at the weights after a step on D_train, written as one function."""
+  grads = jax.grad(loss, has_aux=True)(state.weights, alphas, train, key)[0]
+  moved = jax.tree.map(
+    lambda w, v, g: (
+      w - rate * (settings.momentum * v + g + settings.weight_decay * w)
+    ),
+    state.weights,
+    optax.tree.get(state.weight_opt, 'trace'),
+    grads,
+  )
+  return loss(moved, alphas, val, key)[0]
 
 
 def draw_of(step=0, epochs=4, key=KEY):

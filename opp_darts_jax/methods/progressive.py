@@ -7,13 +7,12 @@ goes around any method.
 """
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
-from opp_darts_jax.errors import DivergedError, UserError
+from opp_darts_jax.errors import UserError, check_finite
 from opp_darts_jax.methods import growth
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.stages import Change, Search, Stage
@@ -132,11 +131,7 @@ def rank(
   if not needs_scores(schedule, names):
     return tuple(names)
   for name in names:
-    if not math.isfinite(losses[name]):
-      raise DivergedError(
-        f'The operation loss of {name} must be finite, but is {losses[name]}: '
-        'the search has diverged; lower weights.learning_rate.'
-      )
+    check_finite(f'operation loss of {name}', losses[name], 'the search')
   sign = -1 if schedule.selection == 'largest' else 1
   return tuple(sorted(names, key=lambda name: sign * losses[name]))
 

@@ -1,6 +1,5 @@
 """The loop over the steps of an epoch."""
 
-import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from opp_darts_jax.errors import DivergedError
+from opp_darts_jax.errors import check_finite
 
 
 class Position(NamedTuple):
@@ -55,15 +54,6 @@ class Pace:
     if not self._fixed:
       fits = int(size * self.seconds / max(taken, 1e-6))
       self.size = max(1, min(fits, 2 * size))
-
-
-def check_finite(what: str, loss: float) -> None:
-  """Raises `DivergedError` unless a loss is a finite number."""
-  if not math.isfinite(loss):
-    raise DivergedError(
-      f'The {what} must be finite, but is {loss}: training has diverged; lower '
-      'weights.learning_rate.'
-    )
 
 
 def run_epoch(

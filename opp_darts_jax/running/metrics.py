@@ -6,11 +6,17 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, Self
 
-from opp_darts_jax.files import plain
+from opp_darts_jax.files import plain, read_lines
 
 # Of every run: its numbers, the same whenever the run is, and its times.
 METRICS = 'metrics.jsonl'
 TIMES = 'times.jsonl'
+
+
+def read_epochs(workdir: pathlib.Path) -> list[dict[str, Any]]:
+  """The numbers of the epochs that a run has ended, from its metrics."""
+  lines = read_lines(workdir / METRICS)
+  return [line for line in lines if line.get('kind') == 'epoch']
 
 
 class JsonLines:

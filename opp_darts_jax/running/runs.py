@@ -11,7 +11,6 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from opp_darts_jax.errors import CheckpointError, NotFinished
-from opp_darts_jax.files import read_lines
 from opp_darts_jax.running import loop
 from opp_darts_jax.running.checkpoint import FOLDER, Checkpoints
 from opp_darts_jax.running.console import Console
@@ -22,6 +21,7 @@ from opp_darts_jax.running.metrics import (
   TIMES,
   JsonLines,
   MetricsWriter,
+  read_epochs,
 )
 from opp_darts_jax.running.workdirs import open_workdir
 
@@ -265,7 +265,7 @@ def _check_new(folder: pathlib.Path) -> None:
   The checkpoint of an epoch is written before that of the next one begins to
   be: with three whole epochs there was one.
   """
-  epochs = [r for r in read_lines(folder / METRICS) if r.get('kind') == 'epoch']
+  epochs = read_epochs(folder)
   if len(epochs) > 2 and jax.process_index() == 0:
     raise CheckpointError(
       f'{folder / METRICS} has the numbers of {len(epochs)} epochs, but '

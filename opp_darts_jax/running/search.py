@@ -11,6 +11,7 @@ from opp_darts_jax import files
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data import dataset
 from opp_darts_jax.data.dataset import ImageData
+from opp_darts_jax.errors import check_finite
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.catalogue import configured_method
 from opp_darts_jax.methods.method import Method
@@ -27,8 +28,7 @@ from opp_darts_jax.running import (
 from opp_darts_jax.running.callbacks import OnEpoch
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.live_search import LiveSearch, prepare
-from opp_darts_jax.running.loop import check_finite
-from opp_darts_jax.running.metrics import METRICS
+from opp_darts_jax.running.metrics import read_epochs
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
@@ -188,9 +188,7 @@ def _end(search: LiveSearch, state: SearchState, ended: str) -> Genotype:
   folder = search.run.folder
   found = search.method.derive(search.method, search, state)
   files.write_json(folder / 'genotype.json', found.to_dict())
-  epochs = [
-    r for r in files.read_lines(folder / METRICS) if r['kind'] == 'epoch'
-  ]
+  epochs = read_epochs(folder)
   last = epochs[-1] if epochs else {}
   skips = {f'skip_{kind}': found.num_skips(kind) for kind in found.kinds}
   files.write_json(

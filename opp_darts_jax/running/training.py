@@ -15,6 +15,7 @@ from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.split import count_batches
 from opp_darts_jax.data.stream import Streamed
+from opp_darts_jax.errors import check_finite
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.genotypes.published import load_genotype
 from opp_darts_jax.methods.rates import training_rate
@@ -32,7 +33,6 @@ from opp_darts_jax.running import (
 )
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.feeds import InMemory, Step, Streaming
-from opp_darts_jax.running.loop import check_finite
 from opp_darts_jax.running.runs import Run
 from opp_darts_jax.running.train_programs import (
   TrainMetrics,

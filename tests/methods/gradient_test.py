@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tiny_search
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.methods.gradient import second_order_gradient
@@ -59,18 +60,9 @@ def alpha_gradient(order, loss, state):
 
 def unrolled(loss, state, alphas):
   """L_val at the weights after a step, written as one function of alpha."""
-  settings = SearchConfig().weights
-  grad = jax.grad(loss, has_aux=True)(state.weights, alphas, TRAIN, KEY)[0]
-  velocity = optax.tree.get(state.weight_opt, 'trace')
-  moved = jax.tree.map(
-    lambda w, v, g: (
-      w - RATE * (settings.momentum * v + g + settings.weight_decay * w)
-    ),
-    state.weights,
-    velocity,
-    grad,
+  return tiny_search.loss_after_step(
+    loss, SearchConfig().weights, RATE, state, alphas, TRAIN, VAL, KEY
   )
-  return loss(moved, alphas, VAL, KEY)[0]
 
 
 @pytest.mark.parametrize('order', ['second', 'second_fd'])

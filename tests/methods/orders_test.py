@@ -66,24 +66,12 @@ def hypergradient(task, state, batches, order, step=None):
 
 def unrolled_gradient(task, state, batches):
   """The derivative of L_val at the weights after a step, written in one."""
-  train, val = batches
-  settings = task.config.weights
   loss = make_loss(task, state, no_term)
-  velocity = optax.tree.get(state.weight_opt, 'trace')
 
   def unrolled(alphas):
-    grads = jax.grad(loss, has_aux=True)(
-      state.weights, alphas, train, tiny_search.KEY
-    )[0]
-    moved = jax.tree.map(
-      lambda w, v, g: (
-        w - RATE * (settings.momentum * v + g + settings.weight_decay * w)
-      ),
-      state.weights,
-      velocity,
-      grads,
+    return tiny_search.loss_after_step(
+      loss, task.config.weights, RATE, state, alphas, *batches
     )
-    return loss(moved, alphas, val, tiny_search.KEY)[0]
 
   grads = jax.grad(unrolled)(state.alphas)
   return jnp.concatenate([g.ravel() for g in jax.tree.leaves(grads)])
