@@ -38,8 +38,25 @@ def gated_operation(
     recompute: whether the backward pass computes the operation anew, which
       keeps no activation but its input.
   """
+  apply = open_operation(operation, stride, train)
 
-  def weighted(weight, params, running, x, key):
+  def weighted(weight, *args):
+    y, statistics = apply(*args)
+    return (weight * y).astype(y.dtype), statistics
+
+  return _gate(jax.vmap(weighted) if batched else weighted, recompute)
+
+
+def open_operation(
+  operation: Operation, stride: int, train: bool
+) -> Callable[..., tuple[jax.Array, Any]]:
+  """The operation without weight or condition: (params, running, x, key).
+
+  Returns:
+    What it gives, and its norms' statistics.
+  """
+
+  def apply(params, running, x, key):
     statistics = []
 
     def norm(measured, i):
@@ -50,11 +67,10 @@ def gated_operation(
 
     y = operation.apply(params, x, norm, stride, key)
     if not statistics:
-      return (weight * y).astype(y.dtype), {}
-    statistics = jax.tree.map(lambda *t: jnp.stack(t), *statistics)
-    return (weight * y).astype(y.dtype), statistics
+      return y, {}
+    return y, jax.tree.map(lambda *t: jnp.stack(t), *statistics)
 
-  return _gate(jax.vmap(weighted) if batched else weighted, recompute)
+  return apply
 
 
 def _gate(

@@ -32,7 +32,8 @@ class Fused(NamedTuple):
   """What kernels that run all edges of a node at once know of an operation.
 
   Attributes:
-    kind: 'separable', 'max_pool', 'avg_pool' or 'identity'.
+    kind: 'separable', 'max_pool', 'avg_pool', 'identity' or, of stride 2,
+      'factorized_reduce', which the kernels for CPU do not know.
     norms: how many.
     unit: of a separable one.
   """
@@ -44,7 +45,7 @@ class Fused(NamedTuple):
   @property
   def shared(self) -> bool:
     """Whether all edges that leave a node get the same from it."""
-    return self.kind != 'separable'
+    return self.kind not in ('separable', 'factorized_reduce')
 
 
 class Operation(NamedTuple):
@@ -72,7 +73,7 @@ class Operation(NamedTuple):
       DARTS has no such operation.
     onnx: (graph, name, x, stride) -> its output in the graph of an
       ONNX model, weights named below `name`; None if it has none.
-    fused: stride -> its form in fused kernels; None if they do not know it.
+    fused: stride -> its form in fused kernels; None if none know it.
   """
 
   name: str

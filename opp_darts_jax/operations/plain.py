@@ -81,7 +81,9 @@ def skip_connect() -> Operation:
     multiply_adds=multiply_adds,
     torch=torch,
     onnx=onnx,
-    fused=lambda stride: Fused('identity') if stride == 1 else None,
+    fused=lambda stride: (
+      Fused('identity') if stride == 1 else Fused('factorized_reduce', 1)
+    ),
   )
 
 

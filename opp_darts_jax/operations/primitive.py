@@ -28,7 +28,7 @@ def compile_eagerly(primitive: Primitive) -> None:
   )
 
 
-def _lower(
+def lower(
   primitive: Primitive, choose: Callable[[str], Callable[..., Any] | None]
 ) -> None:
   """Lowers to what is chosen for a `Target.platform`; None: not there."""
@@ -59,7 +59,7 @@ def define_channelwise(
   primitive = Primitive(name)
   compile_eagerly(primitive)
   primitive.def_abstract_eval(shape)
-  _lower(primitive, choose)
+  lower(primitive, choose)
   batching.primitive_batchers[primitive] = functools.partial(_batch, primitive)
   return primitive
 
@@ -100,7 +100,7 @@ def define_by_parts(
   primitive.multiple_results = True
   compile_eagerly(primitive)
   primitive.def_abstract_eval(shapes)
-  _lower(primitive, lambda platform: lowered if platform == 'cpu' else parts)
+  lower(primitive, lambda platform: lowered if platform == 'cpu' else parts)
 
   def jvp(primals, tangents, **params):
     tangents = map(ad.instantiate_zeros, tangents)

@@ -7,7 +7,6 @@ cell, which are known together, leave together.
 Axes: B batch, H W C, E edges, S sources, D destinations, K operations.
 """
 
-import functools
 from typing import Any
 
 import jax
@@ -18,85 +17,38 @@ from opp_darts_jax.operations.gate import gated_operation
 from opp_darts_jax.operations.operation import halved
 from opp_darts_jax.supernet.edges import (
   CellEdges,
-  Phase,
   Statistics,
   take_copies,
   weigh,
 )
+from opp_darts_jax.supernet.groups import Group, groups_of, run_groups
 
 
 def run_edges(
   cell: CellEdges, inputs: tuple[jax.Array, ...]
 ) -> tuple[list[jax.Array], Statistics]:
   """The cell's input nodes -> its intermediate nodes, (B, H, W, C) each."""
-  nodes = list(inputs)
-  first = len(nodes)
-  sums: list[list[jax.Array]] = [[] for _ in range(cell.nodes)]
-  beside: list[list[jax.Array]] = [[] for _ in range(cell.nodes)]
+  cell = cell.rounded(inputs[0].dtype)
+  groups = groups_of(cell)
   statistics: Statistics = {}
 
-  def complete(count):
-    while len(nodes) < count:
-      arrived = len(nodes) - first
-      node = functools.reduce(jnp.add, sums[arrived])
-      if cell.partial is not None:
-        rest = functools.reduce(jnp.add, beside[arrived])
-        node = cell.partial.join(node, rest)
-      nodes.append(node)
+  def run(number, x):
+    return _run_group(cell, groups[number], x, statistics)
 
-  for phase in cell.phases:
-    for group in _groups(phase, first):
-      sources = [phase.sources[row] for row in group]
-      complete(sources[-1] + 1)
-      x = jnp.stack([nodes[source] for source in sources])
-      edges_SD = phase.edges_SD[group]
-      fed = np.flatnonzero((edges_SD >= 0).any(0))
-      at = [phase.first + int(d) for d in fed]
-      if cell.partial is not None:
-        x, rest = cell.partial.split(x)
-        passed = _run_beside(cell, phase, edges_SD[:, fed], rest)
-        for destination, y in zip(at, passed):
-          beside[destination].append(y)
-      total = _run_group(cell, phase, group, fed, x, statistics)
-      for destination, y in zip(at, total):
-        sums[destination].append(y)
-  complete(first + cell.nodes)
-  return nodes[first:], statistics
-
-
-def _groups(phase: Phase, inputs: int) -> list[list[int]]:
-  """Rows of the phase's sources that are known together."""
-  known = [i for i, source in enumerate(phase.sources) if source < inputs]
-  others = [[i] for i, source in enumerate(phase.sources) if source >= inputs]
-  return [known, *others] if known else others
-
-
-def _run_beside(
-  cell: CellEdges, phase: Phase, edges_SD: np.ndarray, rest: jax.Array
-) -> jax.Array:
-  """What passes beside the operations, (D, B, H, W, C'), by edge."""
-  partial = cell.partial
-  assert partial is not None
-  weights_SD = cell.edge_weights(edges_SD)
-  passed = jax.vmap(lambda r: partial.beside(r, phase.stride))(rest)
-  return weigh(weights_SD, passed).astype(rest.dtype)
+  return run_groups(cell, inputs, groups, run), statistics
 
 
 def _run_group(
-  cell: CellEdges,
-  phase: Phase,
-  group: list[int],
-  fed: np.ndarray,
-  x: jax.Array,
-  statistics: Statistics,
+  cell: CellEdges, group: Group, x: jax.Array, statistics: Statistics
 ) -> jax.Array:
   """What the edges that leave the group's sources, x (S, B, H, W, C), carry.
 
   Returns:
-    What reaches each of the nodes `fed`; the norms' statistics go into
+    What reaches each of its destinations; the norms' statistics go into
     `statistics`.
   """
-  edges_SD = phase.edges_SD[group][:, fed]
+  phase, edges_SD = group.phase, group.edges_SD
+  rows, fed = list(group.rows), list(group.fed)
   count, destinations = edges_SD.shape
   exists_SD = edges_SD >= 0
   weights_SDK = jnp.where(exists_SD[..., None], cell.weights_EK[edges_SD], 0.0)
@@ -111,7 +63,7 @@ def _run_group(
     if o.shared(phase):
       y = x
       if not o.operation.identity(phase.stride):
-        slots = o.slots(phase)[group]
+        slots = o.slots(phase)[rows]
         y, batch = apply(
           mask_SDK[..., o.column].any(),
           jnp.ones(count),
@@ -124,7 +76,7 @@ def _run_group(
           statistics.setdefault(o.name, []).append((slots, batch))
       total += weigh(weights_SDK[..., o.column], y)
       continue
-    slots = o.slots(phase)[group][:, fed]
+    slots = o.slots(phase)[rows][:, fed]
     copies = slots >= 0
     if not copies.any():
       continue

@@ -1,7 +1,7 @@
 """The search cell: weighted sums of the active operations on every edge.
 
-How its edges are run, as loops or as batches, is the layout's business: loop.py
-and batch.py compute the same.
+How its edges are run, as loops, batches or lists of copies, is the layout's
+business: loop.py, batch.py and copies.py compute the same.
 """
 
 import functools
@@ -16,11 +16,23 @@ from opp_darts_jax.operations.operation import halved
 from opp_darts_jax.operations.target import current
 from opp_darts_jax.spaces.skeleton import Arrays, Part
 from opp_darts_jax.spaces.space import Space
-from opp_darts_jax.supernet import batch, loop
+from opp_darts_jax.supernet import batch, copies, loop
 from opp_darts_jax.supernet.edges import CellEdges, cell_operations, phases
 from opp_darts_jax.supernet.partial import PartialChannels
 
-LAYOUTS = {'loop': loop.run_edges, 'batch': batch.run_edges}
+LAYOUTS = {
+  'loop': loop.run_edges,
+  'batch': batch.run_edges,
+  'copies': copies.run_edges,
+}
+
+
+def _best_layout() -> str:
+  """The layout that serves what is traced for."""
+  target = current()
+  if target.platform == 'gpu' and target.devices == 1:
+    return 'copies'
+  return 'loop' if target.platform == 'cpu' else 'batch'
 
 
 class SearchCell(nn.Module):
@@ -72,7 +84,7 @@ class SearchCell(nn.Module):
       graph=space.graph,
       phases=phases(space.graph, part.reduction),
       operations=operations,
-      params=jax.tree.map(lambda p: p.astype(dtype), params),
+      params=params,
       running={name: average.value for name, average in running.items()},
       weights_EK=weights_EK,
       mask_EK=mask_EK,
@@ -82,7 +94,7 @@ class SearchCell(nn.Module):
     )
     layout = self.layout
     if layout == 'auto':
-      layout = 'loop' if current().platform == 'cpu' else 'batch'
+      layout = _best_layout()
     check_choice('layout', layout, LAYOUTS)
     if self.is_initializing():
       # The shape alone is needed: the edges would be compiled for nothing.

@@ -164,7 +164,7 @@ class CellEdges:
     graph: of the cell.
     phases: the edges by stride.
     operations: of the cell.
-    params: {operation: weights stacked over its copies}.
+    params: {operation: weights stacked over its copies}, float32 at least.
     running: {operation: running averages stacked over its copies}.
     weights_EK: weight of each operation on each edge.
     mask_EK: whether it is active there.
@@ -188,6 +188,11 @@ class CellEdges:
   def nodes(self) -> int:
     """Intermediate nodes."""
     return self.graph.nodes
+
+  def rounded(self, dtype: Any) -> 'CellEdges':
+    """The same with weights of the type that the cell computes in."""
+    params = jax.tree.map(lambda p: p.astype(dtype), self.params)
+    return dataclasses.replace(self, params=params)
 
   def edge_weights(self, edges: np.ndarray) -> jax.Array:
     """The sum of the weights on each of the edges; 0 for an edge of -1."""

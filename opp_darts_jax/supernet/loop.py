@@ -37,6 +37,7 @@ def run_edges(
   cell: CellEdges, inputs: tuple[jax.Array, ...]
 ) -> tuple[list[jax.Array], Statistics]:
   """The cell's input nodes -> its intermediate nodes, (B, H, W, C) each."""
+  cell = cell.rounded(inputs[0].dtype)
   partial = cell.partial
   stacked = jnp.stack(inputs)
   stride = cell.phases[0].stride
@@ -220,7 +221,7 @@ def _members(cell: CellEdges, phase: Phase, states: jax.Array) -> _Members:
   for o in cell.operations:
     if not o.present(phase):
       continue
-    if kernels and o.operation.fused(phase.stride):
+    if kernels and mixture_primitives.knows(o.operation, phase.stride):
       kind = members.mixed
     elif o.operation.identity(phase.stride):
       kind = members.identities

@@ -42,6 +42,7 @@ WAYS = {
   'kernels': ('loop', Target('cpu')),
   'loop': ('loop', Target('cpu', devices=2)),
   'batch': ('batch', Target('cpu', devices=2)),
+  'copies': ('copies', Target('cpu')),
 }
 close = functools.partial(chex.assert_trees_all_close, rtol=1e-8, atol=1e-9)
 
@@ -142,6 +143,13 @@ def gradients(way, name, parts):
     ('fused', 2, 'loop'),
     ('darts', 0, 'kernels'),
     ('darts', 0, 'loop'),
+    ('full', 0, 'copies'),
+    ('s1', 0, 'copies'),
+    ('nasbench201', 0, 'copies'),
+    ('toy', 0, 'copies'),
+    ('sparse', 0, 'copies'),
+    ('fused', 2, 'copies'),
+    ('darts', 0, 'copies'),
   ],
 )
 def test_layouts_agree(name, parts, way):

@@ -29,6 +29,12 @@ from opp_darts_jax.operations.primitive import define_by_parts
 _KINDS = ('separable', 'max_pool', 'avg_pool', 'identity')
 
 
+def knows(operation: Operation, stride: int) -> bool:
+  """Whether the kernels know an operation."""
+  form = operation.fused(stride)
+  return form is not None and form.kind in _KINDS
+
+
 def fused_forms(operations: Sequence[Operation], stride: int) -> list[Fused]:
   """What the kernels know of operations; of those that they know."""
   forms = [operation.fused(stride) for operation in operations]

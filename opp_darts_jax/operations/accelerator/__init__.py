@@ -1,0 +1,1 @@
+"""Kernels for GPU, written once for a list of copies."""

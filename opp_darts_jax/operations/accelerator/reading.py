@@ -1,0 +1,97 @@
+"""What kernels read: pixels of sources and of rows, and which rows are active.
+
+Inside of kernels; what stands for an array is a reference to it.
+
+Axes: S sources, N copies, T taps, P places of operation weights, C channels.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from opp_darts_jax.operations.accelerator.pallas import (
+  Grid,
+  channel_block,
+  load,
+  loop,
+)
+from opp_darts_jax.operations.norm import EPSILON, wide_type
+
+
+class Rows(NamedTuple):
+  """A list of images, and what they are normalised by if anything.
+
+  Attributes:
+    x: (n, pixels, C).
+    mean: (n, C), or None.
+    var: (n, C), or None.
+  """
+
+  x: Any
+  mean: Any = None
+  var: Any = None
+
+
+class Activity(NamedTuple):
+  """Which copies are active.
+
+  Attributes:
+    mask: int32 (P,), 1 or 0.
+    places_NM: how many places say so of each copy, and these.
+  """
+
+  mask: Any
+  places_NM: Any
+
+
+def active(activity: Activity, n: Any) -> Any:
+  """1 if any place says so of a copy, else 0."""
+
+  def add(m, found):
+    place = activity.places_NM[n, m + 1]
+    return jnp.maximum(found, activity.mask[place])
+
+  return loop(activity.places_NM[n, 0], add, jnp.zeros((), jnp.int32))
+
+
+def scale_of(rows: Rows, n: Any) -> jax.Array:
+  """What a row is multiplied by when it is normalised, (1, C)."""
+  c, has = channel_block(rows.var.shape[-1])
+  return lax.rsqrt(load(rows.var, (n, c), has) + EPSILON)[None]
+
+
+def centred(rows: Rows, n: Any, at: Any, ok: Any) -> jax.Array:
+  """Pixels of a row, less their mean if there is one; unknown where not ok."""
+  c, has = channel_block(rows.x.shape[-1])
+  x = load(rows.x, (n, at[:, None], c[None]), ok[:, None] & has[None])
+  x = x.astype(wide_type(x))
+  if rows.mean is None:
+    return x
+  return x - load(rows.mean, (n, c), has)[None]
+
+
+def normalised(rows: Rows, n: Any, at: Any, ok: Any) -> jax.Array:
+  """Pixels of a row, normalised if there is a mean; unknown where not ok."""
+  x = centred(rows, n, at, ok)
+  return x if rows.mean is None else x * scale_of(rows, n)
+
+
+def tap(
+  offsets_NT2: Any, n: Any, t: Any, pixel: Any, stride: int, grid: Grid
+) -> tuple[jax.Array, jax.Array]:
+  """The pixels of the source under a tap, and which of them exist.
+
+  Args:
+    offsets_NT2: of the taps.
+    n: the copy.
+    t: the tap.
+    pixel: image, row and column of pixels of the result.
+    stride: of the copies.
+    grid: of the source.
+  """
+  image, row, column = pixel
+  row = row * stride + offsets_NT2[n, t, 0]
+  column = column * stride + offsets_NT2[n, t, 1]
+  return grid.join(image, row, column)
