@@ -145,12 +145,13 @@ def row_of(built: Built, constants: modelled.Model) -> dict[str, Any]:
     for name, number in counts._asdict().items()
     if name not in ('read', 'written', 'operations', 'operations_16')
   }
-  optimal = built.optimal
+  optimal, accessed = built.optimal, built.accessed
   return {
     'compile_s': round(built.compile_s, 1),
     'kernels': round(counts.kernels),
     **kinds,
     'moved_mb': round(counts.moved / 1e6, 1),
+    'accessed_mb': None if accessed is None else round(accessed / 1e6, 1),
     'gflop': round(counts.operations / 1e9, 2),
     'gflop_16': round(counts.operations_16 / 1e9, 2),
     'temp_mb': round(memory.temporary / 1e6, 1),

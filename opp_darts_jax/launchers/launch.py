@@ -95,6 +95,15 @@ def define_target() -> flags.FlagHolder[str]:
   return target
 
 
+def say_target(target: str) -> None:
+  """Tells why nothing is seen for a while, if `--target` is given."""
+  if target:
+    sys.stderr.write(
+      f'compiling the programs of the run for {target}: a few minutes or more\n'
+    )
+    sys.stderr.flush()
+
+
 def keep_programs() -> None:
   """Keeps compiled programs: the next run of the same shapes starts at once.
 

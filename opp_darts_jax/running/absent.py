@@ -75,6 +75,8 @@ class Built(NamedTuple):
     counts: of what was compiled; a loop over steps has turned once.
     memory: that it takes.
     optimal: seconds by the compiler's own model, where it has one.
+    accessed: bytes by the compiler's own count, where it has one: for TPUs, and
+      with those on the chip.
     lower_s: seconds that tracing and lowering took here.
     compile_s: seconds that compiling took here.
   """
@@ -83,6 +85,7 @@ class Built(NamedTuple):
   counts: Counts
   memory: Memory
   optimal: float | None
+  accessed: float | None
   lower_s: float
   compile_s: float
 
@@ -196,6 +199,7 @@ def build(program: Any, arguments: tuple[Any, ...], turns: int = 1) -> Built:
       sizes.temp_size_in_bytes,
     ),
     optimal if optimal > 0 else None,
+    cost.get('bytes accessed'),
     lowered - begin,
     done - lowered,
   )

@@ -147,6 +147,40 @@ def test_a_tpu_pads_and_copies_beside_its_kernels():
 
 
 @pytest.mark.parametrize(
+  ('inner', 'found'),
+  [
+    (
+      'dynamic-slice(%p, %i), dynamic_slice_sizes={2}',
+      Counts(async_copies=1, read=2 * 512 + 512, written=512),
+    ),
+    ('custom-call(%p, %i), custom_call_target="tpu_custom_call"', None),
+  ],
+)
+def test_what_runs_beside_the_kernels(inner, found):
+  one = 'f32[2]{0:T(128)}'
+  text = f"""
+%wrapped (p: f32[999], i: s32[]) -> f32[2] {{
+  %p = f32[999]{{0:T(128)}} parameter(0)
+  %i = s32[]{{:T(128)}} parameter(1)
+  ROOT %r = {one} {inner}
+}}
+
+ENTRY %main (a: f32[999], i: s32[]) -> f32[2] {{
+  %a = f32[999]{{0:T(128)}} parameter(0)
+  %i = s32[]{{:T(128)}} parameter(1)
+  %begun = ((f32[999]{{0:T(128)}}, s32[]{{:T(128)}}), {one}, u32[]{{:S(2)}}) async-start(%a, %i), calls=%wrapped
+  ROOT %done = {one} async-done(%begun)
+}}
+"""  # noqa: E501
+  counted = counts.count(text)
+  if found is None:
+    assert (counted.kernels, counted.custom_kernels) == (1, 1)
+  else:
+    assert counted._replace(read=0) == found._replace(read=0)
+    assert counted.read <= found.read
+
+
+@pytest.mark.parametrize(
   ('target', 'shapes'),
   [
     ('Forward', ('x', 'k', 'y')),
