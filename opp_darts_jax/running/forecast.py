@@ -188,13 +188,15 @@ def about_memory(largest: Built, accelerator: Accelerator) -> str:
 
 def amount(size: float) -> str:
   """Bytes as a person says them."""
-  return f'{size / 1e9:.1f} GB' if size >= 1e9 else f'{size / 1e6:,.0f} MB'
+  if size >= 1e9:
+    return f'{size / 1e9:.1f} GB'
+  return f'{size / 1e6:.{0 if size >= 1e7 else 1}f} MB'
 
 
 def duration(seconds: float) -> str:
   """Seconds as a person says them."""
   if seconds < 100:
-    return f'{seconds:.0f} s'
+    return f'{seconds:.{0 if seconds >= 10 else 1}f} s'
   minutes = round(seconds / 60)
   if minutes < 100:
     return f'{minutes} min'

@@ -168,7 +168,7 @@ def test_what_is_said_of_a_run():
   assert jax.config.jax_persistent_cache_min_compile_time_secs == before
   title, memory, step, time = lines
   assert 'NVIDIA H100 80GB HBM3, which is not here' in title
-  assert 'fits: 0 MB of 85.0 GB' in memory
+  assert 'fits: 0.0 MB of 85.0 GB' in memory
   assert 'kernels, 0.00 GB read and written' in step
   assert ' min of steps, ' in time
   assert time.endswith('of compiling (measured here)')
@@ -178,7 +178,7 @@ def test_what_is_said_of_a_run():
   ('memory', 'says'),
   [
     (1100, 'fits only if JAX takes more than 75%'),
-    (300, 'does not fit: 0 MB of 0 MB'),
+    (300, 'does not fit: 0.0 MB of 0.0 MB'),
   ],
 )
 def test_what_does_not_fit(memory, says):
@@ -199,7 +199,7 @@ def test_a_compiler_that_finds_no_room(monkeypatch):
 
 @pytest.mark.parametrize(
   ('seconds', 'text'),
-  [(0.4, '0 s'), (99, '99 s'), (600, '10 min'), (6000, '1 h 40 min')],
+  [(0.44, '0.4 s'), (99, '99 s'), (600, '10 min'), (6000, '1 h 40 min')],
 )
 def test_durations(seconds, text):
   assert forecast.duration(seconds) == text
