@@ -5,6 +5,7 @@ import os
 import pathlib
 import platform
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -32,6 +33,7 @@ ENTRY = (
   'avg_pool_3x3',
   'skip_connect',
 )
+# Channels of the first cell, cells, batch.
 SIZES = {'small': (8, 5, 32), 'full': (16, 8, 64)}
 MODES = ('forward', 'weight', 'first', 'second', 'second_fd')
 
@@ -124,13 +126,34 @@ def build_steps(
   Returns:
     The compiled (state, number of steps) -> state; it consumes its state.
   """
+  steps = make_steps(mode, task, accumulate)
+
+  def run(state, count):
+    return steps(state, train, val, count)
+
+  return jax.jit(run, donate_argnums=0).lower(state, 1).compile()
+
+
+def make_steps(
+  mode: str, task: Task, accumulate: int = 1
+) -> Callable[..., SearchState]:
+  """A loop over steps of a mode, to be compiled.
+
+  Args:
+    mode: of `MODES`.
+    task: of the search.
+    accumulate: parts of a step.
+
+  Returns:
+    (state, batch of D_train, batch of D_val, number of steps) -> state.
+  """
   order = mode if mode.startswith('second') else 'first'
   config = dataclasses.replace(task.config, order=order, accumulate=accumulate)
   task = dataclasses.replace(task, config=config)
   key = jax.random.key(0)
   rate = config.weights.learning_rate
 
-  def step(state):
+  def step(state, train, val):
     if mode == 'forward':
       # Images that change from step to step, or one pass would serve them all.
       batch = train._replace(images=train.images + 1e-6 * state.step)
@@ -141,7 +164,9 @@ def build_steps(
       return weight_step(task, state, rate, train, val, key)[0]
     return search_step(task, state, rate, train, val, key)[0]
 
-  def steps(state, count):
-    return jax.lax.fori_loop(0, count, lambda _, s: step(s), state)
+  def steps(state, train, val, count):
+    return jax.lax.fori_loop(
+      0, count, lambda _, state: step(state, train, val), state
+    )
 
-  return jax.jit(steps, donate_argnums=0).lower(state, 1).compile()
+  return steps

@@ -22,6 +22,7 @@ from opp_darts_jax.errors import (
 )
 from opp_darts_jax.launchers import config_files
 from opp_darts_jax.operations.cpu import native
+from opp_darts_jax.running.accelerators import ACCELERATORS
 
 _INTERRUPTED = 130
 
@@ -74,6 +75,33 @@ def define_dry_run() -> flags.FlagHolder[bool]:
     '--workdir must have a value, the folder of the run.',
   )
   return dry_run
+
+
+def define_target() -> flags.FlagHolder[str]:
+  """Defines `--target`, which goes with `--dry_run`."""
+  target = flags.DEFINE_string(
+    'target',
+    '',
+    'With --dry_run: an accelerator, which need not be here, that the programs '
+    'are compiled for, to say whether the run fits it and about how long it '
+    f'takes: {", ".join(ACCELERATORS)}.',
+  )
+  flags.register_multi_flags_validator(
+    ['target', 'dry_run'],
+    lambda values: values['dry_run'] or not values['target'],
+    '--target goes with --dry_run alone; a run takes the devices of its '
+    'machine.',
+  )
+  return target
+
+
+def say_target(target: str) -> None:
+  """Tells why nothing is seen for a while, if `--target` is given."""
+  if target:
+    sys.stderr.write(
+      f'compiling the programs of the run for {target}: a few minutes or more\n'
+    )
+    sys.stderr.flush()
 
 
 def keep_programs() -> None:

@@ -3,7 +3,8 @@
   opp-darts train --config=digits:train --workdir=runs/digits/train
 
 With --dry_run it prints the network instead, part by part, and shows the images
-as the network will see them.
+as the network will see them; with --target=h100, say, also whether it fits that
+device and about how long it takes there.
 """
 
 from absl import flags
@@ -19,6 +20,7 @@ _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Folder of the run; a run in it is continued.'
 )
 _DRY_RUN = launch.define_dry_run()
+_TARGET = launch.define_target()
 _DISTRIBUTED = flags.DEFINE_bool(
   'distributed', False, 'Be one of several processes, one a machine.'
 )
@@ -30,7 +32,8 @@ def main() -> None:
     devices.distribute()
   config = TrainConfig.from_dict(_CONFIG.value.to_dict())
   if _DRY_RUN.value:
-    print(dry_run(config, _WORKDIR.value or '.'))
+    launch.say_target(_TARGET.value)
+    print(dry_run(config, _WORKDIR.value or '.', target=_TARGET.value))
   else:
     assert _WORKDIR.value  # Or the flags would not be valid.
     run_training(config, _WORKDIR.value)

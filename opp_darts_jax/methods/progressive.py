@@ -190,6 +190,20 @@ def check_length(
     )
 
 
+def count_scored(space: Space, schedule: ScheduleConfig) -> int:
+  """How many candidates a whole search scores, one by one.
+
+  Where edges differ in what they may have, about as many: it depends on which
+  enter together.
+  """
+  active: list[str] = []
+  scored = 0
+  while names := candidates(space, schedule, active):
+    scored += len(names) if needs_scores(schedule, names) else 0
+    active += entering(space, active, names)
+  return scored
+
+
 def _first_entries(space: Space, schedule: ScheduleConfig) -> int:
   """How many operations enter at the first stage, at least."""
   names = candidates(space, schedule, ())

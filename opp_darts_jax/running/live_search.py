@@ -65,7 +65,7 @@ class LiveSearch:
     )
     if config == own:
       return self
-    programs = _programs(
+    programs = programs_of(
       config,
       self.space,
       self.method,
@@ -124,7 +124,7 @@ def prepare(
     )
     for half, part in zip(('D_train', 'D_val'), rows)
   )
-  programs = _programs(config, space, method, images, per_epoch, devices)
+  programs = programs_of(config, space, method, images, per_epoch, devices)
   on_device = SearchData(*devices.copy((*images.train, *rows)))
   key = devices.copy(jax.random.key(config.seed))
   return LiveSearch(
@@ -132,7 +132,7 @@ def prepare(
   )
 
 
-def _programs(
+def programs_of(
   config: SearchConfig,
   space: Space,
   method: Method,
@@ -140,6 +140,19 @@ def _programs(
   per_epoch: int,
   devices: Devices,
 ) -> Programs:
+  """The programs of a search, which need not be on the devices that it is on.
+
+  Args:
+    config: of the search.
+    space: what is searched.
+    method: by which.
+    images: their shape and how they are augmented.
+    per_epoch: steps of an epoch.
+    devices: that the programs are for.
+
+  Raises:
+    UserError: if the config does not fit the method.
+  """
   task = make_task(config, space, method, images.num_classes, per_epoch)
   check_task(task)
   augmentation = Augmentation.of(images, config.data)

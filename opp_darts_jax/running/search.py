@@ -18,7 +18,9 @@ from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.running import (
+  absent,
   callbacks,
+  forecast,
   inputs,
   plans,
   results,
@@ -102,22 +104,29 @@ def run_search(
     return _run_epochs(search, [*callbacks.built_in(run, space), *watchers])
 
 
-def dry_run(config: SearchConfig, folder: str | pathlib.Path) -> str:
+def dry_run(
+  config: SearchConfig, folder: str | pathlib.Path, *, target: str = ''
+) -> str:
   """What the config would search, without searching it.
 
   Args:
     config: of the search.
     folder: gets a `contact_sheet.png`.
+    target: an accelerator of `accelerators.ACCELERATORS`, which need not be
+      here: what the search would take there, by what is compiled for it.
 
   Raises:
-    UserError: if the config does not fit the images, the space or the method.
+    UserError: if the config does not fit the images, the space or the method,
+      or if there is no such target or no compiler for it.
   """
+  aimed = absent.find(target) if target else None
   config, space, method, devices = _checked(config, None, None)
   images = dataset.load(config.data)
   search = prepare(config, space, method, images, devices)
-  return '\n'.join(
-    [plans.of_search(search), plans.contact_sheet(config, images, folder)]
-  )
+  lines = [plans.of_search(search), plans.contact_sheet(config, images, folder)]
+  if aimed is not None:
+    lines.append(forecast.of_search(search, aimed))
+  return '\n'.join(lines)
 
 
 def _checked(

@@ -1,7 +1,8 @@
 """The compiled programs of a search: one of each serves all of its stages."""
 
 import functools
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +19,12 @@ from opp_darts_jax.running import evaluation
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.evaluation import Evaluation
 from opp_darts_jax.running.programs import compiled
+
+# Trying out kernels for hundreds of small operations doubled the time to
+# compile a weight step at full size (H100).
+GPU_OPTIONS: Mapping[str, Any] = types.MappingProxyType(
+  {'xla_gpu_autotune_level': 0}
+)
 
 
 class SearchData(NamedTuple):
@@ -120,7 +127,7 @@ def make_programs(
     compiled,
     config=task.config,
     devices=devices,
-    compiler_options=_compiler_options(devices.target.platform),
+    gpu_options=GPU_OPTIONS,
   )
   return Programs(
     make(init),
@@ -167,12 +174,3 @@ def _evaluator(
     )
 
   return evaluate
-
-
-def _compiler_options(platform: str) -> dict[str, Any]:
-  """Options of XLA for the programs of a supernet, on this platform."""
-  if platform == 'gpu':
-    # Trying out kernels for hundreds of small operations doubled the time to
-    # compile a weight step at full size (H100).
-    return {'xla_gpu_enable_triton_gemm': False, 'xla_gpu_autotune_level': 0}
-  return {}

@@ -22,7 +22,9 @@ from opp_darts_jax.methods.rates import training_rate
 from opp_darts_jax.networks import summary, trained
 from opp_darts_jax.networks.network import Network, count_weights
 from opp_darts_jax.running import (
+  absent,
   callbacks,
+  forecast,
   inputs,
   plans,
   results,
@@ -240,16 +242,22 @@ def load_images(config: TrainConfig) -> ImageData | Streamed:
   return dataset.load(config.data)
 
 
-def dry_run(config: TrainConfig, folder: str | pathlib.Path) -> str:
+def dry_run(
+  config: TrainConfig, folder: str | pathlib.Path, *, target: str = ''
+) -> str:
   """What the config would train, part by part, without training it.
 
   Args:
     config: of the training.
     folder: gets a `contact_sheet.png`.
+    target: an accelerator of `accelerators.ACCELERATORS`, which need not be
+      here: what the training would take there, by what is compiled for it.
 
   Raises:
-    UserError: if the config does not fit the images or the genotype.
+    UserError: if the config does not fit the images or the genotype, or if
+      there is no such target or no compiler for it.
   """
+  aimed = absent.find(target) if target else None
   space = get_space(config.space)
   genotype = named_genotype(config, space)
   images = load_images(config)
@@ -259,13 +267,14 @@ def dry_run(config: TrainConfig, folder: str | pathlib.Path) -> str:
   )
   parts = summary.describe(model, images.image_shape)
   weights = sum(part.weights for part in parts)
-  return '\n'.join(
-    [
-      plans.of_training(config, images, genotype, weights, per_epoch),
-      plans.contact_sheet(config, images, folder),
-      summary.table(model, images.image_shape),
-    ]
-  )
+  lines = [
+    plans.of_training(config, images, genotype, weights, per_epoch),
+    plans.contact_sheet(config, images, folder),
+    summary.table(model, images.image_shape),
+  ]
+  if aimed is not None:
+    lines.append(forecast.of_training(config, images, model, aimed))
+  return '\n'.join(lines)
 
 
 def named_genotype(config: TrainConfig, space: Space) -> Genotype:

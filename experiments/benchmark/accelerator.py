@@ -1,0 +1,204 @@
+"""Counts what a supernet's program is on an accelerator that is not here.
+
+  pip install 'opp_darts_jax[accelerator-aot]'
+  python experiments/benchmark/accelerator.py --target=h100 --size=small
+
+Compiles one program, all 8 operations active, and prints a line of JSON:
+seconds to lower and compile, kernels of a step by kind, bytes that they read
+and write, memory, and a modelled time with its constants
+(`opp_darts_jax/running/modelled.py`). Three numbers are of the StableHLO's
+text: its lines, conditions, for which the host of a GPU waits, and scatters.
+`--lower_only` gives these alone, and needs no compiler of the accelerator.
+
+The modes are those of a step; 'score' and 'evaluate' are a search's own
+programs, on one batch. Sizes are (channels, cells, batch): tiny (8, 2, 8),
+small (8, 5, 32), full (16, 8, 64); `--channels=16` where a layout takes no
+fewer. The line says what was taken.
+"""
+
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from absl import app, flags
+from steps import MODES, SIZES, SPACE, make_steps
+
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.config.run import COMPUTES, PRECISIONS
+from opp_darts_jax.data.augment import Augmentation
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.halves import init_state
+from opp_darts_jax.methods.loss import Task, make_task
+from opp_darts_jax.methods.state import Batch
+from opp_darts_jax.running import absent, modelled
+from opp_darts_jax.running.absent import Built
+from opp_darts_jax.running.accelerators import (
+  ACCELERATORS,
+  Accelerator,
+  get_accelerator,
+)
+from opp_darts_jax.running.counts import Lowered
+from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.programs import compiled
+from opp_darts_jax.running.search_programs import (
+  GPU_OPTIONS,
+  SearchData,
+  make_programs,
+)
+from opp_darts_jax.supernet.cell import LAYOUTS
+
+_SIZES = {'tiny': (8, 2, 8), **SIZES}
+_PASSES = ('score', 'evaluate')
+_IMAGE = (32, 32, 3)
+_AUGMENTATION = Augmentation((0.5,) * 3, (0.25,) * 3)
+
+_TARGET = flags.DEFINE_enum(
+  'target', 'h100', list(ACCELERATORS), 'what it is compiled for'
+)
+_SIZE = flags.DEFINE_enum('size', 'small', list(_SIZES), 'of the supernet')
+_MODE = flags.DEFINE_enum('mode', 'first', [*MODES, *_PASSES], 'the program')
+_LAYOUT = flags.DEFINE_enum(
+  'layout', 'auto', ['auto', *LAYOUTS], "how a cell's edges are run"
+)
+_COMPUTE = flags.DEFINE_enum(
+  'compute', 'float32', list(COMPUTES), 'type of what the cells compute'
+)
+_PRECISION = flags.DEFINE_enum(
+  'precision', 'highest', list(PRECISIONS), 'of products of float32'
+)
+_CHANNELS = flags.DEFINE_integer(
+  'channels', 0, "of the first cell; 0 is the size's own", lower_bound=0
+)
+_LOWER_ONLY = flags.DEFINE_bool(
+  'lower_only', False, 'count the StableHLO alone, without a compiler'
+)
+
+
+def make_program(devices: Devices) -> tuple[Any, tuple[Any, ...]]:
+  """The program of the flags, and the shapes that it takes."""
+  channels, cells, size = _SIZES[_SIZE.value]
+  config = SearchConfig(
+    layers=cells,
+    channels=_CHANNELS.value or channels,
+    batch_size=size,
+    layout=_LAYOUT.value,
+    compute=_COMPUTE.value,
+    precision=_PRECISION.value,
+  )
+  task = make_task(config, SPACE, darts(), classes=10, per_epoch=1000)
+  mask = jax.tree.map(jnp.asarray, SPACE.mask())
+  key = jax.random.key(0)
+  state = jax.eval_shape(lambda: init_state(task, key, _IMAGE, mask))
+  if _MODE.value in _PASSES:
+    return _pass(task, state, size, devices)
+  batch = Batch(
+    jax.ShapeDtypeStruct((size, *_IMAGE), jnp.float32),
+    jax.ShapeDtypeStruct((size,), jnp.int32),
+  )
+  program = compiled(
+    make_steps(_MODE.value, task),
+    config,
+    devices,
+    GPU_OPTIONS,
+    donate_argnums=0,
+  )
+  return program, (state, batch, batch, jax.ShapeDtypeStruct((), jnp.int32))
+
+
+def _pass(
+  task: Task, state: Any, size: int, devices: Devices
+) -> tuple[Any, tuple[Any, ...]]:
+  """A search's own program that only looks: at a batch."""
+  made = make_programs(task, _AUGMENTATION, _IMAGE, devices)
+  rows = jax.ShapeDtypeStruct((size,), jnp.int32)
+  data = SearchData(
+    jax.ShapeDtypeStruct((50_000, *_IMAGE), jnp.uint8),
+    jax.ShapeDtypeStruct((50_000,), jnp.int32),
+    rows,
+    rows,
+  )
+  if _MODE.value == 'evaluate':
+    return made.evaluate, (state, data)
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  total = jax.ShapeDtypeStruct((), jnp.float32)
+  first = count = jax.ShapeDtypeStruct((), jnp.int32)
+  return made.score, (total, state, state.mask, data, key, first, count)
+
+
+def _of_text(lowered: Lowered, seconds: float) -> dict[str, Any]:
+  """What is known of a program that was lowered."""
+  return {
+    'lower_s': round(seconds, 1),
+    'stablehlo_lines': lowered.lines,
+    'host_conditions': lowered.conditions,
+    'scatters': lowered.scatters,
+  }
+
+
+def row_of(built: Built, constants: modelled.Model) -> dict[str, Any]:
+  """What is known of a program that was compiled."""
+  counts, memory = built.counts, built.memory
+  kinds = {
+    name: round(number)
+    for name, number in counts._asdict().items()
+    if name not in ('read', 'written', 'operations', 'operations_16')
+  }
+  optimal, accessed = built.optimal, built.accessed
+  return {
+    'compile_s': round(built.compile_s, 1),
+    'kernels': round(counts.kernels),
+    **kinds,
+    'moved_mb': round(counts.moved / 1e6, 1),
+    'accessed_mb': None if accessed is None else round(accessed / 1e6, 1),
+    'gflop': round(counts.operations / 1e9, 2),
+    'gflop_16': round(counts.operations_16 / 1e9, 2),
+    'temp_mb': round(memory.temporary / 1e6, 1),
+    'argument_mb': round(memory.arguments / 1e6, 1),
+    'total_mb': round(memory.total / 1e6, 1),
+    'optimal_ms': None if optimal is None else round(optimal * 1e3, 3),
+    'modelled_ms': round(modelled.seconds(counts, constants) * 1e3, 3),
+    'constants': constants._asdict(),
+  }
+
+
+def main(argv: list[str]) -> None:
+  """Prints the line."""
+  del argv
+  accelerator = get_accelerator(_TARGET.value)
+  channels, cells, size = _SIZES[_SIZE.value]
+  row: dict[str, Any] = {
+    'target': accelerator.name,
+    'size': _SIZE.value,
+    'mode': _MODE.value,
+    'layout': _LAYOUT.value,
+    'compute': _COMPUTE.value,
+    'channels': _CHANNELS.value or channels,
+    'cells': cells,
+    'batch': size,
+    'operations': len(SPACE.names),
+  }
+  try:
+    row |= measured(accelerator)
+  except UserError as error:
+    raise SystemExit(f'error: {error}') from error
+  print(json.dumps(row | {'jax': jax.__version__}), flush=True)
+
+
+def measured(accelerator: Accelerator) -> dict[str, Any]:
+  """What lowering, and compiling if that is asked for, tell of the program."""
+  if _LOWER_ONLY.value:
+    devices = absent.devices_like(accelerator)
+    program, arguments = make_program(devices)
+    lowered, seconds = absent.lower(program, arguments, accelerator)
+    return _of_text(lowered, seconds)
+  devices = absent.find(accelerator.name).devices
+  program, arguments = make_program(devices)
+  built = absent.build(program, absent.arguments_on(devices, arguments))
+  constants = modelled.model_of(accelerator, _PRECISION.value)
+  return _of_text(built.lowered, built.lower_s) | row_of(built, constants)
+
+
+if __name__ == '__main__':
+  app.run(main)

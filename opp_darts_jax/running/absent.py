@@ -1,0 +1,250 @@
+"""Programs compiled for accelerators that are not here.
+
+The compilers come with the plugins that would run the programs, NVIDIA's and
+libtpu, and need no device: `pip install 'opp_darts_jax[accelerator-aot]'`. They
+say how many kernels a program is and how much memory it takes; nothing is run.
+
+libtpu asks Google Cloud which machine it is on, unless the environment has
+`TPU_SKIP_MDS_QUERY`, `TPU_WORKER_HOSTNAMES` and `TPU_ACCELERATOR_TYPE`: what is
+not set is set when programs are first compiled for a TPU, and only then. One
+process at a time uses libtpu.
+"""
+
+import contextlib
+import os
+import time
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+from jax.experimental import topologies
+from jax.sharding import AbstractDevice, AbstractMesh, AxisType
+
+from opp_darts_jax.errors import DeviceMemoryError, UserError, first_line
+from opp_darts_jax.operations.target import Target
+from opp_darts_jax.running import counts
+from opp_darts_jax.running.accelerators import Accelerator, get_accelerator
+from opp_darts_jax.running.counts import Counts, Lowered
+from opp_darts_jax.running.devices import Devices
+
+EXTRA = "pip install 'opp_darts_jax[accelerator-aot]'"
+# '' stands for the accelerator's own type.
+_TPU_ENVIRONMENT: Mapping[str, str] = types.MappingProxyType(
+  {
+    'TPU_SKIP_MDS_QUERY': '1',
+    'TPU_WORKER_HOSTNAMES': 'localhost',
+    'TPU_ACCELERATOR_TYPE': '',
+  }
+)
+_CONFIG: Any = jax.config  # Its type has no fields.
+_KEPT = 'jax_persistent_cache_min_compile_time_secs'
+
+
+class Absent(NamedTuple):
+  """An accelerator that programs are compiled for, and one device of it."""
+
+  accelerator: Accelerator
+  devices: Devices
+
+
+class Memory(NamedTuple):
+  """Bytes on a device while a program runs.
+
+  Attributes:
+    arguments: what it is given: state and data.
+    outputs: what it gives, without what takes the place of arguments.
+    temporary: what it needs in between.
+  """
+
+  arguments: int
+  outputs: int
+  temporary: int
+
+  @property
+  def total(self) -> int:
+    """All of it."""
+    return sum(self)
+
+
+class Built(NamedTuple):
+  """A program that was compiled for an accelerator.
+
+  Attributes:
+    lowered: counts of its StableHLO.
+    counts: of what was compiled; a loop over steps has turned once.
+    memory: that it takes.
+    optimal: seconds by the compiler's own model, where it has one.
+    accessed: bytes by the compiler's own count, where it has one: for TPUs, and
+      with those on the chip.
+    lower_s: seconds that tracing and lowering took here.
+    compile_s: seconds that compiling took here.
+  """
+
+  lowered: Lowered
+  counts: Counts
+  memory: Memory
+  optimal: float | None
+  accessed: float | None
+  lower_s: float
+  compile_s: float
+
+
+def find(name: str) -> Absent:
+  """The accelerator of a name, and its compiler.
+
+  Args:
+    name: of `accelerators.ACCELERATORS`.
+
+  Raises:
+    UserError: if there is none, or its compiler is not installed, or in use.
+  """
+  accelerator = get_accelerator(name)
+  options = {'topology_name': accelerator.topology}
+  if accelerator.platform == 'gpu':
+    options = {
+      'topology_name': accelerator.name,
+      'topology': accelerator.topology,
+      'target_config': accelerator.config,
+    }
+  else:
+    for name, value in _TPU_ENVIRONMENT.items():
+      os.environ.setdefault(name, value or accelerator.config)
+  try:
+    topology = topologies.get_topology_desc(
+      platform=accelerator.lowered_for, **options
+    )
+  except (RuntimeError, ValueError) as error:
+    raise UserError(_about(error, accelerator)) from error
+  return Absent(accelerator, Devices(topology.devices[:1]))
+
+
+def devices_like(accelerator: Accelerator) -> Devices:
+  """A device of this machine, for which is traced what an accelerator runs.
+
+  Programs for it can be lowered for the accelerator, not compiled.
+  """
+  devices = Devices(jax.devices()[:1])
+  devices.target = Target(accelerator.platform)
+  return devices
+
+
+def _about(error: Exception, accelerator: Accelerator) -> str:
+  """What is wrong where an accelerator's compiler gives no devices."""
+  said = str(error)
+  if 'not installed' in said or isinstance(error, NotImplementedError):
+    return (
+      f'To compile for {accelerator.name} its compiler must be installed: '
+      f'{EXTRA}; got: {first_line(error)}.'
+    )
+  if 'lockfile' in said or 'already in use' in said:
+    return (
+      'libtpu lets one process compile at a time, and another one does; wait '
+      f'until it has ended; got: {first_line(error)}.'
+    )
+  return (
+    f'Expected a compiler for {accelerator.name} that fits jax '
+    f'{jax.__version__} ({EXTRA}), got: {first_line(error)}.'
+  )
+
+
+def arguments_on(devices: Devices, tree: Any) -> Any:
+  """The shapes of a pytree, every leaf whole on each of the devices."""
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(
+      leaf.shape, leaf.dtype, sharding=devices.copied
+    ),
+    jax.eval_shape(lambda: tree) if _has_values(tree) else tree,
+  )
+
+
+def _has_values(tree: Any) -> bool:
+  return not all(
+    isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(tree)
+  )
+
+
+def build(program: Any, arguments: tuple[Any, ...], turns: int = 1) -> Built:
+  """Compiles a program for the devices that its arguments lie on.
+
+  Args:
+    program: of `jax.jit`, that traces for these devices.
+    arguments: shapes from `arguments_on`; or numbers.
+    turns: of a loop that does not tell how many it has; see `counts.count`.
+
+  Raises:
+    DeviceMemoryError: if the compiler finds that the device has too little
+      memory for it.
+  """
+  begin = time.perf_counter()
+  lowering = program.trace(*arguments).lower()
+  lowered = time.perf_counter()
+  try:
+    with _nothing_kept():
+      compiled = lowering.compile()
+  except jax.errors.JaxRuntimeError as error:
+    if 'RESOURCE_EXHAUSTED' not in str(error):
+      raise
+    raise DeviceMemoryError(f'{first_line(error)}.') from error
+  done = time.perf_counter()
+  sizes = compiled.memory_analysis()
+  cost = compiled.cost_analysis() or {}
+  optimal = cost.get('optimal_seconds', 0.0)
+  return Built(
+    counts.count_lowered(lowering.as_text()),
+    counts.count(compiled.as_text(), turns),
+    Memory(
+      sizes.argument_size_in_bytes,
+      sizes.output_size_in_bytes - sizes.alias_size_in_bytes,
+      sizes.temp_size_in_bytes,
+    ),
+    optimal if optimal > 0 else None,
+    cost.get('bytes accessed'),
+    lowered - begin,
+    done - lowered,
+  )
+
+
+def lower(
+  program: Any, arguments: tuple[Any, ...], accelerator: Accelerator
+) -> tuple[Lowered, float]:
+  """Lowers a program for an accelerator; its compiler is not needed.
+
+  Args:
+    program: of `jax.jit`, that traces for the accelerator's platform.
+    arguments: shapes or values.
+    accelerator: that it is for.
+
+  Returns:
+    Counts of its StableHLO, and the seconds that this took.
+  """
+  begin = time.perf_counter()
+  with jax.sharding.use_abstract_mesh(_mesh_of(accelerator)):
+    lowering = program.trace(*arguments).lower(
+      lowering_platforms=(accelerator.lowered_for,)
+    )
+  seconds = time.perf_counter() - begin
+  return counts.count_lowered(lowering.as_text()), seconds
+
+
+def _mesh_of(accelerator: Accelerator) -> AbstractMesh:
+  """A mesh that says whose kernels are wanted; later releases of JAX ask."""
+  device = AbstractDevice(
+    accelerator.kind, accelerator.cores, accelerator.platform
+  )
+  types = (AxisType.Explicit,)
+  return AbstractMesh((1,), ('x',), types, abstract_device=device)
+
+
+@contextlib.contextmanager
+def _nothing_kept() -> Iterator[None]:
+  """Within it no compiled program is written to JAX's cache.
+
+  One for a device that is not there could not be read from it.
+  """
+  before = getattr(_CONFIG, _KEPT)
+  _CONFIG.update(_KEPT, float('inf'))
+  try:
+    yield
+  finally:
+    _CONFIG.update(_KEPT, before)
