@@ -99,7 +99,9 @@ class Forked:
     """As Popen has it: None before the end, -N after signal N."""
     return self._process.exitcode
 
-  poll = returncode.fget
+  def poll(self) -> int | None:
+    """The exit code, if it has ended."""
+    return self.returncode
 
   def send_signal(self, number: int) -> None:
     """Sends a signal to it."""
@@ -118,7 +120,8 @@ class Forked:
     self._process.join()
     for output in self._outputs:
       output.close()
-    return tuple(text.decode() for text in found.values())
+    # Names of files may be no text.
+    return tuple(os.fsdecode(text) for text in found.values())
 
 
 @functools.cache
