@@ -1,8 +1,9 @@
-"""What all test modules share: programs are compiled quickly.
+"""What all test modules share: programs are traced and compiled quickly.
 
-Most of the time goes to compiling programs that run once.
+Most of the time goes to making programs that run once.
 """
 
+import gc
 import os
 from importlib import metadata
 
@@ -18,6 +19,10 @@ import jax  # noqa: E402
 from opp_darts_jax.launchers.launch import keep_programs  # noqa: E402
 
 keep_programs()
+# Tracing makes objects that live on by the million: to look through them again
+# and again, and to note for each where it came from, takes half of its time.
+gc.set_threshold(100_000, 20, 20)
+jax.config.update('jax_traceback_in_locations_limit', 0)
 jax.config.update('jax_disable_most_optimizations', True)
 # Most of the tests' programs are small, and there are many of them.
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)

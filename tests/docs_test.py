@@ -1,15 +1,12 @@
 """The documents: their examples run as printed, and what they name exists."""
 
-import os
 import pathlib
 import re
 import shlex
-import subprocess
-import sys
 from typing import NamedTuple
 
 import pytest
-from launched import QUICK, ROOT
+from launched import ROOT, launch
 
 import opp_darts_jax
 from opp_darts_jax import errors
@@ -87,28 +84,11 @@ def test_examples(name, own, tmp_path, monkeypatch):
       (tmp_path / block.file).write_text(block.text)
     elif block.language == 'shell':
       for words in commands(block):
-        run_command(words, tmp_path)
+        done = launch(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
     else:
       where = '\n' * (block.line - 1)  # So that tracebacks tell the line.
       exec(compile(where + block.text, str(ROOT / name), 'exec'), known)
-
-
-def run_command(words, folder):
-  environment = (
-    os.environ
-    | QUICK
-    | {
-      'PYTHONPATH': os.pathsep.join([str(ROOT), *sys.path]),
-    }
-  )
-  done = subprocess.run(
-    [sys.executable, '-m', 'opp_darts_jax', *words],
-    cwd=folder,
-    env=environment,
-    capture_output=True,
-    text=True,
-  )
-  assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize('words', all_commands())

@@ -1,11 +1,24 @@
-"""Launchers as processes, as a user starts them."""
+"""Launchers as processes, as a user starts them.
 
+Most are forked from a process that has imported what they need, which would
+take longer than the rest of a small run. Those of `run` and `start` are begun
+as a user's are.
+"""
+
+import atexit
+import functools
+import multiprocessing
 import os
 import pathlib
+import resource
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
+from multiprocessing import connection, forkserver
 from typing import Any
+
+from opp_darts_jax.launchers import main
 
 ROOT = pathlib.Path(__file__).parents[1]
 DATA = ('--config.data.max_train=96', '--config.data.max_test=40')
@@ -14,6 +27,7 @@ QUICK = {
   'JAX_PLATFORMS': 'cpu',
   'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
   'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
+  'JAX_TRACEBACK_IN_LOCATIONS_LIMIT': '0',
 }
 
 
@@ -49,6 +63,108 @@ def run(line: Sequence[str]) -> subprocess.CompletedProcess[str]:
   return subprocess.CompletedProcess(line, process.returncode, said, wrong)
 
 
-def launch(launcher: str, *flags: str) -> subprocess.CompletedProcess[str]:
-  """Runs a launcher to its end."""
-  return run(command(launcher, *flags))
+def launch(
+  launcher: str, *flags: str, cwd: pathlib.Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+  """Runs a launcher to its end, forked."""
+  run = Forked(launcher, *flags, cwd=cwd)
+  said, wrong = run.communicate()
+  return subprocess.CompletedProcess(
+    [launcher, *flags], run.returncode, said, wrong
+  )
+
+
+class Forked:
+  """A launcher in a forked process, with a part of what Popen has."""
+
+  def __init__(
+    self,
+    launcher: str,
+    *flags: str,
+    cwd: pathlib.Path = ROOT,
+    limits: Mapping[int, int] | None = None,
+  ) -> None:
+    pipes = [multiprocessing.Pipe(duplex=False) for _ in range(2)]
+    self._outputs, given = zip(*pipes)
+    self._process = _forks().Process(
+      target=_main,
+      args=((launcher, *flags), cwd, os.environ | QUICK, limits or {}, given),
+    )
+    self._process.start()
+    for output in given:
+      output.close()
+
+  @property
+  def returncode(self) -> int | None:
+    """As Popen has it: None before the end, -N after signal N."""
+    return self._process.exitcode
+
+  def poll(self) -> int | None:
+    """The exit code, if it has ended."""
+    return self.returncode
+
+  def send_signal(self, number: int) -> None:
+    """Sends a signal to it."""
+    os.kill(self._process.pid, number)
+
+  def communicate(self) -> tuple[str, ...]:
+    """Waits for its end; what it wrote to stdout and stderr."""
+    found = dict.fromkeys(self._outputs, b'')
+    left = list(self._outputs)
+    while left:
+      for output in connection.wait(left):
+        part = os.read(output.fileno(), 1 << 16)
+        found[output] += part
+        if not part:
+          left.remove(output)
+    self._process.join()
+    for output in self._outputs:
+      output.close()
+    # Names of files may be no text.
+    return tuple(os.fsdecode(text) for text in found.values())
+
+
+@functools.cache
+def _forks() -> Any:
+  """The context whose processes are forked from the prepared one."""
+  context = multiprocessing.get_context('forkserver')
+  context.set_forkserver_preload(['launched_imports'])
+  before = dict(os.environ)
+  # JAX reads its own as it is imported.
+  places = os.pathsep.join([str(pathlib.Path(__file__).parent), *sys.path])
+  os.environ.update(QUICK, PYTHONPATH=places)
+  try:
+    forkserver.ensure_running()
+  finally:
+    os.environ.clear()
+    os.environ.update(before)
+  return context
+
+
+def _main(
+  words: Sequence[str],
+  cwd: pathlib.Path,
+  environment: Mapping[str, str],
+  limits: Mapping[int, int],
+  outputs: Sequence[connection.Connection],
+) -> None:
+  """What `python -m opp_darts_jax` does, in a process that was forked."""
+  assert 'opp_darts_jax.running.search' in sys.modules, 'not prepared'
+  for descriptor, output in enumerate(outputs, 1):
+    os.dup2(output.fileno(), descriptor)
+    output.close()
+  os.chdir(cwd)
+  os.environ.clear()
+  os.environ.update(environment)
+  for kind, most in limits.items():
+    resource.setrlimit(kind, (most, most))
+  # The one that it has by now may be of a file, which can be sought in.
+  sys.stdout = os.fdopen(1, 'w', closefd=False)
+  sys.path.insert(0, str(cwd))
+  sys.argv = ['opp_darts_jax', *words]
+  try:
+    main.main()
+  finally:
+    # Forked processes end without: that of a cluster would not take leave.
+    threading._shutdown()
+    atexit._run_exitfuncs()

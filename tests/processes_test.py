@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 from kill_runs import outcome
-from launched import DATA, command, start
+from launched import DATA, Forked
 
 SEARCH = (
   *DATA,
@@ -27,9 +27,7 @@ SEARCH = (
 
 def search(workdir, *flags, **kwargs):
   """(exit code, what was said, the error) of a search."""
-  run = start(
-    command('search', f'--workdir={workdir}', *SEARCH, *flags), **kwargs
-  )
+  run = Forked('search', f'--workdir={workdir}', *SEARCH, *flags, **kwargs)
   said, wrong = run.communicate()
   return run.returncode, said, wrong
 
@@ -56,7 +54,7 @@ def wait_for_epochs(workdir, count, run):
 )
 def test_a_run_that_is_killed_ends_the_same(finished, tmp_path, number, code):
   workdir = tmp_path / 'run'
-  run = start(command('search', f'--workdir={workdir}', *SEARCH))
+  run = Forked('search', f'--workdir={workdir}', *SEARCH)
   wait_for_epochs(workdir, 3, run)
   run.send_signal(number)
   _, wrong = run.communicate()
@@ -72,11 +70,8 @@ def test_a_run_that_is_killed_ends_the_same(finished, tmp_path, number, code):
 
 def test_checkpoints_that_cannot_be_written(finished, tmp_path):
   # Files may have 4 kB: enough for the config, too little for checkpoints.
-  def limit():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
-
   workdir = tmp_path / 'run'
-  code, _, wrong = search(workdir, preexec_fn=limit)
+  code, _, wrong = search(workdir, limits={resource.RLIMIT_FSIZE: 4000})
   assert code == 8, wrong
   # Threads of the storage may tell of their own trouble, in the same line.
   assert re.search(
@@ -114,10 +109,10 @@ def search_in_two(workdir, monkeypatch):
   monkeypatch.setenv('JAX_COORDINATOR_ADDRESS', address)
   monkeypatch.setenv('JAX_NUM_PROCESSES', '2')
   runs = []
-  line = command('search', '--distributed', f'--workdir={workdir}', *SEARCH)
+  flags = '--distributed', f'--workdir={workdir}', *SEARCH
   for process in '01':
     monkeypatch.setenv('JAX_PROCESS_ID', process)
-    runs.append(start(line))
+    runs.append(Forked('search', *flags))
   return runs
 
 

@@ -1,6 +1,7 @@
 """Tests of weights and multiply-adds against published and plain counts."""
 
 import dataclasses
+import functools
 
 import jax.numpy as jnp
 import pytest
@@ -13,6 +14,7 @@ from opp_darts_jax.operations.operation import Operation
 from opp_darts_jax.spaces.darts import DARTS
 
 
+@functools.cache
 def counted(name, imagenet):
   if imagenet:
     model = Network(GENOTYPES[name], 14, 48, 1000, True, imagenet=True)

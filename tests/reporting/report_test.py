@@ -1,13 +1,13 @@
 """Tests of the report: the files read, the files written."""
 
 import json
-import pathlib
 import subprocess
 import sys
 from xml.etree import ElementTree
 
 import pytest
 from genotype_cells import BENCH
+from launched import ROOT, launch, run
 from run_files import (
   DARTS,
   GENOTYPE,
@@ -20,8 +20,6 @@ from run_files import (
 
 from opp_darts_jax import errors
 from opp_darts_jax.reporting import report
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -238,9 +236,9 @@ def test_a_folder_whose_name_is_no_text(tmp_path):
   folder = tmp_path / 'caf\udce9'
   folder.mkdir()
   write_training(folder)
-  done = launch(f'--workdir={folder}', text=False)
+  done = launch('report', f'--workdir={folder}')
   assert done.returncode == 0, done.stderr
-  assert b'caf\xe9/report/index.html' in done.stdout
+  assert 'caf\udce9/report/index.html' in done.stdout
   assert 'caf?' in (folder / 'report' / 'index.html').read_text()
 
 
@@ -302,24 +300,15 @@ def test_without_a_config(search_dir):
   assert '2 of ?' in (search_dir / 'report' / 'index.html').read_text()
 
 
-def launch(*flags, text=True):
-  return subprocess.run(
-    [sys.executable, ROOT / 'experiments' / 'report.py', *flags],
-    capture_output=True,
-    text=text,
-    check=False,
-    env={'PYTHONPATH': str(ROOT)},
-  )
-
-
 def test_launcher_prints_the_files(training_dir):
-  done = launch(f'--workdir={training_dir}')
+  launcher = str(ROOT / 'experiments' / 'report.py')
+  done = run([sys.executable, launcher, f'--workdir={training_dir}'])
   assert done.returncode == 0, done.stderr
   assert str(training_dir / 'report' / 'index.html') in done.stdout
 
 
 def test_launcher_says_what_is_wrong(tmp_path):
-  done = launch(f'--workdir={tmp_path / "nowhere"}')
+  done = launch('report', f'--workdir={tmp_path / "nowhere"}')
   assert done.returncode == 2
   assert done.stdout == ''
   assert done.stderr.startswith('error: Expected the folder of a run')

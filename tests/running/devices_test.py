@@ -13,6 +13,7 @@ from opp_darts_jax.running.devices import Devices, distribute
 # Both on the eight devices and on the first of them, by the same kernels.
 _SEARCH = """
 import dataclasses
+import gc
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +30,7 @@ config = SearchConfig(
   data=DataConfig(crop_padding=1, flip=False, max_train=96, max_test=40),
   alphas=AlphaOptimizerConfig(learning_rate=3e-3),
 )
+gc.set_threshold(100_000, 20, 20)  # As in conftest.py.
 assert jax.device_count() == 8
 images = dataset.load(config.data)
 space = get_space(config.space, config.nodes)
