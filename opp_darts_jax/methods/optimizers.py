@@ -5,8 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
 from opp_darts_jax.config import AlphaOptimizerConfig, WeightOptimizerConfig
+from opp_darts_jax.operations.target import current
 
 
 def weight_optimizer(
@@ -14,10 +16,24 @@ def weight_optimizer(
 ) -> optax.GradientTransformation:
   """SGD as PyTorch's after clipping; the caller applies the learning rate."""
   return optax.chain(
-    optax.clip_by_global_norm(config.clip_norm),
+    _clip_by_global_norm(config.clip_norm),
     optax.add_decayed_weights(config.weight_decay),
     optax.trace(config.momentum),
   )
+
+
+def _clip_by_global_norm(most: float) -> optax.GradientTransformation:
+  """As optax's; where each reduction is a kernel, the norm is one of them."""
+  if current().platform == 'cpu':
+    return optax.clip_by_global_norm(most)
+
+  def clip(updates: Any, params: Any) -> Any:
+    del params
+    norm = jnp.linalg.norm(ravel_pytree(updates)[0])
+    scale = jnp.where(norm < most, 1, most / norm)
+    return jax.tree.map(lambda t: (t * scale).astype(t.dtype), updates)
+
+  return optax.stateless(clip)
 
 
 def mask_inactive() -> optax.GradientTransformationExtraArgs:

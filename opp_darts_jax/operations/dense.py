@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from opp_darts_jax.operations.depthwise import pad
+from opp_darts_jax.operations.target import current
 
 
 def uniform(key: jax.Array, shape: Sequence[int], fan_in: int) -> jax.Array:
@@ -65,7 +66,7 @@ def conv(
     flat = x.reshape(-1, x.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1])
     return flat.reshape(*x.shape[:-1], -1)
 
-  return lax.platform_dependent(x, kernel, cpu=product, default=library)
+  return (product if current().platform == 'cpu' else library)(x, kernel)
 
 
 def factorized_reduce(x: jax.Array, kernels: jax.Array) -> jax.Array:
@@ -78,6 +79,18 @@ def factorized_reduce(x: jax.Array, kernels: jax.Array) -> jax.Array:
   Returns:
     (B, ceil(H / 2), ceil(W / 2), D).
   """
+  if current().platform == 'gpu':
+    # One kernel of the library, of which three quarters are 0: products of
+    # every other pixel are copied first, and XLA's compiler fails on some.
+    zeros = jnp.zeros_like(kernels[0])
+    first = jnp.concatenate([kernels[0], zeros], -1)
+    last = jnp.concatenate([zeros, kernels[1]], -1)
+    none = jnp.zeros_like(first)
+    kernel = jnp.stack([jnp.stack([first, none]), jnp.stack([none, last])])
+    ends = [(0, size % 2) for size in x.shape[1:3]]
+    return lax.conv_general_dilated(
+      x, kernel, (2, 2), ends, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
   even = x[:, ::2, ::2]
   odd = pad(x, 1)[:, 2::2, 2::2]
   odd = odd[:, : even.shape[1], : even.shape[2]]

@@ -36,6 +36,7 @@ from opp_darts_jax.operations.accelerator.edges import (
   Edges,
   term_tables,
 )
+from opp_darts_jax.operations.accelerator.moments import merged
 from opp_darts_jax.operations.accelerator.pallas import (
   Grid,
   call,
@@ -217,26 +218,8 @@ def run_copies(
   )._replace(mean=found.mean)
   if not moments:
     return found
-  mean, var = _merged(found.mean, grid)
+  mean, var = merged(found.mean, grid)
   return found._replace(mean=mean, var=var)
-
-
-def _merged(moments: jax.Array, grid: Grid) -> tuple[jax.Array, jax.Array]:
-  """Mean and variance of all tiles (Chan, Golub and LeVeque, 1979).
-
-  From the first tile's mean on, so that one pass is as exact as two.
-  """
-  counts = [grid.pixels] * (grid.tiles - 1)
-  counts.append(grid.total - sum(counts))
-  if len(set(counts)) == 1:
-    share: Any = 1 / grid.tiles
-  else:
-    share = jnp.array(counts, moments.dtype)[:, None, None] / grid.total
-  means, squares = moments[:, :, 0], moments[:, :, 1]
-  distance = means - means[0]
-  offset = (distance * share).sum(0)
-  square = (squares / grid.total + share * distance * distance).sum(0)
-  return means[0] + offset, jnp.maximum(square - offset * offset, 0)
 
 
 class Given(NamedTuple):
