@@ -20,7 +20,7 @@ from opp_darts_jax.launchers.launch import keep_programs  # noqa: E402
 
 keep_programs()
 # Tracing makes objects that live on by the million: to look through them again
-# and again, and to note for each where it came from, takes half of its time.
+# and again, and to note for each where it came from, takes a fifth of its time.
 gc.set_threshold(100_000, 20, 20)
 jax.config.update('jax_traceback_in_locations_limit', 0)
 jax.config.update('jax_disable_most_optimizations', True)
