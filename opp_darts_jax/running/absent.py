@@ -26,7 +26,7 @@ from opp_darts_jax.operations.target import Target
 from opp_darts_jax.running import counts
 from opp_darts_jax.running.accelerators import Accelerator, get_accelerator
 from opp_darts_jax.running.counts import Counts, Lowered
-from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.devices import AXIS, Devices
 
 EXTRA = "pip install 'opp_darts_jax[accelerator-aot]'"
 # '' stands for the accelerator's own type.
@@ -219,7 +219,7 @@ def lower(
     Counts of its StableHLO, and the seconds that this took.
   """
   begin = time.perf_counter()
-  with jax.sharding.use_abstract_mesh(_mesh_of(accelerator)):
+  with jax.sharding.use_abstract_mesh(mesh_of(accelerator)):
     lowering = program.trace(*arguments).lower(
       lowering_platforms=(accelerator.lowered_for,)
     )
@@ -227,13 +227,16 @@ def lower(
   return counts.count_lowered(lowering.as_text()), seconds
 
 
-def _mesh_of(accelerator: Accelerator) -> AbstractMesh:
-  """A mesh that says whose kernels are wanted; later releases of JAX ask."""
+def mesh_of(accelerator: Accelerator) -> AbstractMesh:
+  """A mesh that says whose kernels are wanted.
+
+  Releases of JAX after 0.10 ask where no such device is, while they lower.
+  """
   device = AbstractDevice(
     accelerator.kind, accelerator.cores, accelerator.platform
   )
-  types = (AxisType.Explicit,)
-  return AbstractMesh((1,), ('x',), types, abstract_device=device)
+  types = (AxisType.Auto,)
+  return AbstractMesh((1,), (AXIS,), types, abstract_device=device)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from opp_darts_jax.errors import UserError, first_line
 from opp_darts_jax.operations.target import Target
 
-_AXIS = 'batch'
+AXIS = 'batch'
 
 
 class Devices:
@@ -29,10 +29,10 @@ class Devices:
   def __init__(self, devices: list[jax.Device] | None = None) -> None:
     devices = devices or jax.devices()
     self.count = len(devices)
-    mesh = Mesh(np.array(devices), (_AXIS,))
+    mesh = Mesh(np.array(devices), (AXIS,))
     self.copied = NamedSharding(mesh, PartitionSpec())
     self.target = Target(devices[0].platform, self.count, self.copied)
-    self._divided = NamedSharding(mesh, PartitionSpec(_AXIS))
+    self._divided = NamedSharding(mesh, PartitionSpec(AXIS))
     self._copy = jax.jit(lambda tree: tree, out_shardings=self.copied)
 
   def check(self, batch_size: int, parts: int = 1) -> None:

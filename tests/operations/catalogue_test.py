@@ -8,6 +8,7 @@ import pytest
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.operations.catalogue import OPERATIONS, named
+from opp_darts_jax.operations.cpu.mixture_primitives import knows
 from opp_darts_jax.operations.dense import factorized_reduce
 from opp_darts_jax.operations.norm import Normalised
 from opp_darts_jax.operations.operation import Operation, no_weights
@@ -240,6 +241,10 @@ def test_fused_forms_are_of_the_operation(operation, stride):
     repeats, size, _ = fused.unit
     depthwise = shapes(operation, stride)['depthwise']
     assert depthwise == (repeats, size, size, CHANNELS)
+  elif fused.kind == 'factorized_reduce':
+    assert shapes(operation, stride) == {
+      'pointwise': (2, CHANNELS, CHANNELS // 2)
+    }
   else:
     assert not shapes(operation, stride)
 
@@ -257,11 +262,13 @@ def test_records_are_keys_and_say_their_names(operation):
 
 def test_which_operations_fused_kernels_know():
   known = {
-    stride: {name for name, o in OPERATIONS.items() if o.fused(stride)}
+    stride: {name for name, o in OPERATIONS.items() if knows(o, stride)}
     for stride in (1, 2)
   }
   assert known[1] - known[2] == {'skip_connect'}
   assert {*OPERATIONS} - known[1] == {'none', 'conv_7x1_1x7', 'noise'}
+  # Those for GPU know one more.
+  assert known[1] == {name for name, o in OPERATIONS.items() if o.fused(2)}
 
 
 def test_pools_of_darts_have_a_norm_in_supernets_alone():

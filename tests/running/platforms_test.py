@@ -1,5 +1,6 @@
 """Programs for devices that are not here: what they are lowered to."""
 
+import contextlib
 import functools
 import re
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 import tiny_search
+from jax.sharding import use_abstract_mesh
 
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.data.augment import Augmentation
@@ -14,6 +16,8 @@ from opp_darts_jax.genotypes.published import GENOTYPES
 from opp_darts_jax.methods.state import Metrics
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.operations.target import Target
+from opp_darts_jax.running import absent
+from opp_darts_jax.running.accelerators import ACCELERATORS
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.search_programs import SearchData, make_programs
 from opp_darts_jax.running.train_programs import (
@@ -80,7 +84,11 @@ PROGRAMS = [
 @functools.cache
 def text(make, name, platform, **fields):
   program, args = make(PLATFORMS[platform], **fields)[name]
-  return program.trace(*args).lower(lowering_platforms=(platform,)).as_text()
+  # Kernels for GPU ask whose they are.
+  mesh = absent.mesh_of(ACCELERATORS['h100']) if make is search else None
+  with contextlib.nullcontext() if mesh is None else use_abstract_mesh(mesh):
+    traced = program.trace(*args)
+    return traced.lower(lowering_platforms=(platform,)).as_text()
 
 
 @pytest.mark.parametrize('platform', PLATFORMS)
@@ -92,14 +100,29 @@ def test_kernels_are_called_on_a_cpu_alone(make, fields, name, platform):
 
 
 @pytest.mark.parametrize(
-  ('platform', 'layout'), [('cpu', 'loop'), ('cuda', 'batch'), ('tpu', 'batch')]
+  ('platform', 'layout'),
+  [('cpu', 'loop'), ('cuda', 'copies'), ('tpu', 'batch')],
 )
 def test_the_layout_is_that_of_the_platform(platform, layout):
   chosen = text(search, 'score', platform)
   assert chosen == text(search, 'score', platform, layout=layout)
-  assert chosen != text(
-    search, 'score', platform, layout={'loop': 'batch', 'batch': 'loop'}[layout]
-  )
+  other = 'loop' if layout == 'batch' else 'batch'
+  assert chosen != text(search, 'score', platform, layout=other)
+
+
+@pytest.mark.parametrize(('make', 'fields', 'name'), PROGRAMS[:3])
+def test_nothing_waits_or_scatters_on_a_gpu(make, fields, name):
+  lowered = text(make, name, 'cuda', **fields)
+  assert 'stablehlo.case' not in lowered
+  assert 'stablehlo.if' not in lowered
+  assert '"stablehlo.scatter"' not in lowered
+  # By loops: as many kernels for an operation as for eight.
+  assert len(re.findall(r'custom_call @__gpu\$xla.gpu.triton', lowered)) > 2
+
+
+def test_the_program_for_a_gpu_is_short():
+  # Of a cell of three operations on two edges, forward and backward twice.
+  assert text(search, 'steps', 'cuda').count('\n') < 3500
 
 
 @pytest.mark.parametrize('platform', ['cuda', 'tpu'])

@@ -33,11 +33,15 @@ SPACES_HERE = {
   'toy': toys.TOY,
   'sparse': toys.SPARSE,
   'darts': SPACES['darts'].with_nodes(2),
+  'beside': tiny_search.space_of(
+    'beside', 'noise', 'sep_conv_3x3', 'conv_7x1_1x7'
+  ),
   'few': tiny_search.space_of(
     'few', 'skip_connect', 'max_pool_3x3', 'dil_conv_3x3'
   ),
 }
-# The layout, and what it is traced for: the C++ kernels serve one CPU alone.
+# The layout, and what it is traced for: the C++ kernels serve one CPU alone,
+# those for GPU are interpreted.
 WAYS = {
   'kernels': ('loop', Target('cpu')),
   'loop': ('loop', Target('cpu', devices=2)),
@@ -62,7 +66,7 @@ def few_cells(space):
     keeps = Part('cell0', first, channels)
     halves = Part('cell1', last, 2 * channels, reduction=True)
     # Cells of NAS-Bench-201 never halve; those of S1 take long to compile.
-    if space.name in ('nasbench201', 's1', 'few'):
+    if space.name in ('nasbench201', 's1', 'few', 'beside'):
       return (keeps,)
     # One that halves has edges of both strides.
     return (halves,) if space.name == 'darts' else (keeps, halves)
@@ -143,8 +147,7 @@ def gradients(way, name, parts):
     ('fused', 2, 'loop'),
     ('darts', 0, 'kernels'),
     ('darts', 0, 'loop'),
-    ('full', 0, 'copies'),
-    ('s1', 0, 'copies'),
+    ('beside', 0, 'copies'),
     ('nasbench201', 0, 'copies'),
     ('toy', 0, 'copies'),
     ('sparse', 0, 'copies'),

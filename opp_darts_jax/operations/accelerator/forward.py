@@ -119,7 +119,8 @@ def run_copies(
     tile, n = pl.program_id(0), pl.program_id(1)
     about = table.about_N
     kind, s = about[n, KIND], about[n, SOURCE]
-    taps = about[n, TAPS] * active(activity, n)
+    rests = active(activity, n) == 0
+    taps = jnp.where(rests, 0, about[n, TAPS])
     c, has = channel_block(channels)
     at, ok = grid.tile(tile)
     pixel = grid.split(at)
@@ -141,7 +142,7 @@ def run_copies(
 
     zeros = jnp.zeros((grid.pixels, block), wide)
     d = loop(taps * (kind <= BARE), add_tap, zeros)
-    square = has[:, None] & has[None]
+    square = has[:, None] & has[None] & ~rests
     w = load(w_ref, (about[n, POINTWISE], c[:, None], c[None]), square)
     y = dot(d.astype(dtype), w.astype(dtype), precision)
     if copies.pools:
