@@ -95,7 +95,7 @@ def test_several_searches_at_once_are_longer_lists():
   together = jax.jit(jax.vmap(gradient))(*stacked, masks)
   for i, args in enumerate(each):
     own = jax.tree.map(lambda t, i=i: t[i], together)
-    chex.assert_trees_all_equal(own, alone()(*args, masks[i]))
+    chex.assert_trees_all_close(own, alone()(*args, masks[i]), rtol=1e-5)
 
 
 def test_copies_that_rest_are_not_computed():
@@ -124,9 +124,7 @@ def test_bfloat16_is_near_and_weights_are_float32():
   args = arguments(0, jnp.bfloat16)
   value, (x_grad, *grads) = alone()(*args, ALL)
   assert x_grad.dtype == jnp.bfloat16
-  assert {leaf.dtype for leaf in jax.tree.leaves(grads)} == {
-    jnp.dtype('float32')
-  }
+  assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(grads))
   sizes = float(jnp.abs(exact_grads[2]).max())
   assert abs(value - exact) < 0.05 * sizes
   np.testing.assert_allclose(grads[1], exact_grads[2], atol=0.05 * sizes)
