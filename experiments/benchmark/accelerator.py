@@ -158,6 +158,7 @@ def row_of(built: Built, constants: modelled.Model) -> dict[str, Any]:
 def main(argv: list[str]) -> None:
   """Prints the line."""
   del argv
+  absent.run_on_cpu()
   accelerator = get_accelerator(_TARGET.value)
   channels, cells, size = _SIZES[_SIZE.value]
   row: dict[str, Any] = {

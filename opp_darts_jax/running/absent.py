@@ -11,7 +11,9 @@ process at a time uses libtpu.
 """
 
 import contextlib
+import importlib
 import os
+import pkgutil
 import time
 import types
 from collections.abc import Iterator, Mapping
@@ -90,6 +92,16 @@ class Built(NamedTuple):
   compile_s: float
 
 
+def run_on_cpu() -> None:
+  """This process shall run nothing on an accelerator, though one may be here.
+
+  To be called before anything has run. NVIDIA's plugin asks for devices as it
+  starts, and where it finds no driver it gives no compiler either, unless JAX
+  is to run on the CPU alone.
+  """
+  _CONFIG.update('jax_platforms', 'cpu')
+
+
 def find(name: str) -> Absent:
   """The accelerator of a name, and its compiler.
 
@@ -132,6 +144,12 @@ def devices_like(accelerator: Accelerator) -> Devices:
 def _about(error: Exception, accelerator: Accelerator) -> str:
   """What is wrong where an accelerator's compiler gives no devices."""
   said = str(error)
+  if isinstance(error, NotImplementedError) and _has_plugin(accelerator):
+    return (
+      f'Expected a compiler for {accelerator.name}, got a plugin of JAX that '
+      'does not start, as without a driver; it compiles where JAX itself is '
+      f'to run on the CPU (JAX_PLATFORMS=cpu); got: {first_line(error)}.'
+    )
   if 'not installed' in said or isinstance(error, NotImplementedError):
     return (
       f'To compile for {accelerator.name} its compiler must be installed: '
@@ -145,6 +163,18 @@ def _about(error: Exception, accelerator: Accelerator) -> str:
   return (
     f'Expected a compiler for {accelerator.name} that fits jax '
     f'{jax.__version__} ({EXTRA}), got: {first_line(error)}.'
+  )
+
+
+def _has_plugin(accelerator: Accelerator) -> bool:
+  """Whether a plugin of JAX for such accelerators is installed."""
+  try:
+    plugins = importlib.import_module('jax_plugins')
+  except ImportError:
+    return False
+  return any(
+    accelerator.lowered_for in module.name
+    for module in pkgutil.iter_modules(plugins.__path__)
   )
 
 
