@@ -362,7 +362,7 @@ def test_a_method_ends_the_search(tmp_path):
 
 
 def test_a_loss_on_d_val_that_is_not_finite_ends_it(tmp_path, monkeypatch):
-  make = live_search._programs
+  make = live_search.programs_of
 
   def programs(*given):
     made = make(*given)
