@@ -18,7 +18,8 @@ from absl import app, flags
 from steps import MODES, SIZES, build_steps, start
 
 from opp_darts_jax.config.search import LAYOUTS
-from opp_darts_jax.operations.target import Target, traced_for
+from opp_darts_jax.running.absent import devices_like
+from opp_darts_jax.running.accelerators import get_accelerator
 from opp_darts_jax.running.counts import count
 
 _SIZE = flags.DEFINE_enum('size', 'small', list(SIZES), 'of the supernet')
@@ -30,9 +31,11 @@ def main(argv: list[str]) -> None:
   del argv
   print(f'{"layout":8} {"kernels":>9} {"GB":>8}')
   for layout in LAYOUTS[1:]:
-    with traced_for(Target('tpu')):
-      task, state, train, val = start(_SIZE.value, 8, layout)
-      compiled = build_steps(_MODE.value, task, state, train, val)
+    task, state, train, val = start(_SIZE.value, 8, layout)
+    devices = devices_like(get_accelerator('v5e'))
+    compiled = build_steps(
+      _MODE.value, task, state, train, val, devices=devices
+    )
     counts = count(compiled.as_text())
     print(
       f'{layout:8} {counts.kernels:9,.0f} {counts.moved / 1e9:8.2f}', flush=True

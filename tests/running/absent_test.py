@@ -94,7 +94,9 @@ def test_a_plugin_that_finds_no_driver(monkeypatch, tmp_path):
   plugins.__path__ = [str(tmp_path)]
   monkeypatch.setitem(sys.modules, 'jax_plugins', plugins)
   monkeypatch.setattr(topologies, 'get_topology_desc', asleep)
-  with pytest.raises(UserError, match=r'not start.* \(JAX_PLATFORMS=cpu\); got'):
+  with pytest.raises(
+    UserError, match=r'not start.* \(JAX_PLATFORMS=cpu\); got'
+  ):
     absent.find('h100')
 
 
