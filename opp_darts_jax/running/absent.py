@@ -217,6 +217,21 @@ def build(program: Any, arguments: tuple[Any, ...], turns: int = 1) -> Built:
       raise
     raise DeviceMemoryError(f'{first_line(error)}.') from error
   done = time.perf_counter()
+  return examine(lowering, compiled, lowered - begin, done - lowered, turns)
+
+
+def examine(
+  lowering: Any, compiled: Any, lower_s: float, compile_s: float, turns: int = 1
+) -> Built:
+  """What is known of a program that was compiled, for a device here or not.
+
+  Args:
+    lowering: of `jax.jit`.
+    compiled: what came of it.
+    lower_s: seconds that tracing and lowering took.
+    compile_s: seconds that compiling took.
+    turns: of a loop that does not tell how many it has; see `counts.count`.
+  """
   sizes = compiled.memory_analysis()
   cost = compiled.cost_analysis() or {}
   optimal = cost.get('optimal_seconds', 0.0)
@@ -230,8 +245,8 @@ def build(program: Any, arguments: tuple[Any, ...], turns: int = 1) -> Built:
     ),
     optimal if optimal > 0 else None,
     cost.get('bytes accessed'),
-    lowered - begin,
-    done - lowered,
+    lower_s,
+    compile_s,
   )
 
 
