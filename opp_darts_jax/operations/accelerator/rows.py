@@ -21,11 +21,11 @@ def _take(x: jax.Array, *, rows: tuple[int, ...], count: int) -> jax.Array:
   del count
   if rows == tuple(range(len(x))):
     return x
-  # A row of -1 is 0.
   at = np.array(rows)
-  if (at < 0).any():
-    x = jnp.concatenate([x, jnp.zeros_like(x[:1])])
-  return x.at[at % len(x)].get(mode='promise_in_bounds')
+  taken = x.at[np.maximum(at, 0)].get(mode='promise_in_bounds')
+  if (at >= 0).all():
+    return taken
+  return jnp.where((at >= 0).reshape(-1, *[1] * (x.ndim - 1)), taken, 0)
 
 
 def _transpose(
