@@ -41,11 +41,7 @@ from opp_darts_jax.running.accelerators import (
 )
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.programs import compiled
-from opp_darts_jax.running.search_programs import (
-  GPU_OPTIONS,
-  SearchData,
-  make_programs,
-)
+from opp_darts_jax.running.search_programs import SearchData, make_programs
 from opp_darts_jax.supernet.cell import LAYOUTS
 
 _PASSES = ('score', 'evaluate')
@@ -96,11 +92,7 @@ def make_program(devices: Devices) -> tuple[Any, tuple[Any, ...]]:
     jax.ShapeDtypeStruct((size,), jnp.int32),
   )
   program = compiled(
-    make_steps(_MODE.value, task),
-    config,
-    devices,
-    GPU_OPTIONS,
-    donate_argnums=0,
+    make_steps(_MODE.value, task), config, devices, donate_argnums=0
   )
   return program, (state, batch, batch, jax.ShapeDtypeStruct((), jnp.int32))
 

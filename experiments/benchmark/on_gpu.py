@@ -53,7 +53,6 @@ from opp_darts_jax.running import absent, api, modelled
 from opp_darts_jax.running.accelerators import ACCELERATORS
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.programs import compiled
-from opp_darts_jax.running.search_programs import GPU_OPTIONS
 
 _OPERATIONS = (8, 1, 4, 2)  # The most telling first, should time run out.
 _ROUND_S = 0.5
@@ -209,7 +208,7 @@ def deviation(ours: Any, theirs: Any) -> float:
 def _program(task: Task, function: Callable[..., Any]) -> Callable[..., Any]:
   """A function, compiled as a search compiles its own."""
   devices = Devices(jax.devices()[:1])
-  return compiled(function, task.config, devices, GPU_OPTIONS)
+  return compiled(function, task.config, devices)
 
 
 def _loss_of(task: Task, state: Any, train: Any, val: Any) -> Any:

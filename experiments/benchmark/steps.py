@@ -22,7 +22,6 @@ from opp_darts_jax.methods.steps import search_step
 from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.programs import compiled
-from opp_darts_jax.running.search_programs import GPU_OPTIONS
 from opp_darts_jax.spaces.darts import DARTS as SPACE
 
 # The order in which --ops counts operations, as a search might take them in.
@@ -159,7 +158,7 @@ def lower_steps(
   def run(state, count):
     return steps(state, train, val, count)
 
-  program = compiled(run, task.config, devices, GPU_OPTIONS, donate_argnums=0)
+  program = compiled(run, task.config, devices, donate_argnums=0)
   return program.lower(state, 1)
 
 
