@@ -23,13 +23,8 @@ from opp_darts_jax.operations.accelerator.fused import Moments, Stacks
 from opp_darts_jax.operations.accelerator.rows import take_rows
 from opp_darts_jax.operations.gate import open_operation
 from opp_darts_jax.operations.norm import unbiased
-from opp_darts_jax.supernet.copies_plan import (
-  Norm,
-  Other,
-  Plan,
-  plan,
-  stacks,
-)
+from opp_darts_jax.supernet.copies_plan import Norm, Other, Plan, plan
+from opp_darts_jax.supernet.copies_weights import stacks
 from opp_darts_jax.supernet.edges import CellEdges, Statistics, take_copies
 from opp_darts_jax.supernet.groups import Group, groups_of, run_groups
 

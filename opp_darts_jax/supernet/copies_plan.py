@@ -6,8 +6,6 @@ two flat tables (E, K), one after the other.
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.operations.accelerator.copies import (
@@ -26,13 +24,17 @@ from opp_darts_jax.operations.accelerator.edges import (
   Edges,
   Term,
 )
-from opp_darts_jax.operations.accelerator.fused import Stacks
-from opp_darts_jax.operations.operation import Fused
+from opp_darts_jax.supernet.copies_weights import (
+  REDUCE,
+  first_rows,
+  form_of,
+  kind_of,
+  with_weights,
+)
 from opp_darts_jax.supernet.edges import CellEdges, CellOperation
 from opp_darts_jax.supernet.groups import Group
 
 _POOLS = {'max_pool': MAX, 'avg_pool': AVG}
-_REDUCE = 'factorized_reduce'
 
 
 class Norm(NamedTuple):
@@ -101,7 +103,7 @@ def plan(cell: CellEdges, group: Group) -> Plan:
   kinds: dict[str, list[CellOperation]] = {}
   for o in cell.operations:
     if o.present(group.phase):
-      kinds.setdefault(_kind(_form(o, stride)), []).append(o)
+      kinds.setdefault(kind_of(form_of(o, stride)), []).append(o)
   others = kinds.pop('', [])
   if not set(kinds) - {'identity'}:
     others += kinds.pop('identity', [])
@@ -109,7 +111,7 @@ def plan(cell: CellEdges, group: Group) -> Plan:
   # The second list's copies come first, pools last.
   for o in kinds.get('separable', []):
     lists.add_separable(o)
-  for o in kinds.get(_REDUCE, []):
+  for o in kinds.get(REDUCE, []):
     lists.add_reduce(o)
   for kind in _POOLS:
     for o in kinds.get(kind, []):
@@ -124,93 +126,6 @@ def plan(cell: CellEdges, group: Group) -> Plan:
   )
 
 
-def stacks(cell: CellEdges) -> Stacks:
-  """The weights of all operations of a cell that the kernels know."""
-  depthwise, pointwise, seconds = [], [], []
-  for o in _with_weights(cell, 'separable'):
-    params = cell.params[o.name]
-    depthwise.append(params['depthwise'][:, 0])
-    pointwise.append(params['pointwise'][:, 0])
-    if _repeats(o) == 2:
-      seconds.append((params['depthwise'][:, 1], params['pointwise'][:, 1]))
-  for o in _with_weights(cell, _REDUCE):
-    # Each half of the channels is a copy's, whose other channels are 0.
-    halves = cell.params[o.name]['pointwise']
-    zeros = jnp.zeros_like(halves[:, 0])
-    pointwise.append(jnp.concatenate([halves[:, 0], zeros], -1))
-    pointwise.append(jnp.concatenate([zeros, halves[:, 1]], -1))
-  channels = next(o.channels for o in cell.operations)
-  return Stacks(
-    _taps(depthwise, channels),
-    _stacked(pointwise, (channels, channels)),
-    _taps([k for k, _ in seconds], channels),
-    _stacked([w for _, w in seconds], (channels, channels)),
-  )
-
-
-def _taps(kernels: list[jax.Array], channels: int) -> jax.Array:
-  """Depthwise kernels (n, k, k, C) of several sizes as one (N, T, C)."""
-  flat = [k.reshape(len(k), -1, channels) for k in kernels]
-  most = max((k.shape[1] for k in flat), default=1)
-  return _stacked(
-    [jnp.pad(k, ((0, 0), (0, most - k.shape[1]), (0, 0))) for k in flat],
-    (most, channels),
-  )
-
-
-def _stacked(arrays: list[jax.Array], shape: tuple[int, ...]) -> jax.Array:
-  return jnp.concatenate(arrays) if arrays else jnp.zeros((1, *shape))
-
-
-def _form(o: CellOperation, stride: int) -> Fused | None:
-  form = o.operation.fused(stride)
-  if form is not None and form.kind == 'separable' and form.unit.repeats > 2:
-    return None
-  return form
-
-
-def _kind(form: Fused | None) -> str:
-  return form.kind if form is not None else ''
-
-
-def _repeats(o: CellOperation) -> int:
-  form = _form(o, 1)
-  assert form is not None
-  return form.unit.repeats
-
-
-def _with_weights(cell: CellEdges, kind: str) -> list[CellOperation]:
-  """The operations of a kind that have weights in the cell."""
-  strides = {phase.stride for phase in cell.phases}
-  return [
-    o
-    for o in cell.operations
-    if cell.params[o.name]
-    and any(_kind(_form(o, stride)) == kind for stride in strides)
-  ]
-
-
-def _starts(cell: CellEdges) -> tuple[dict[str, int], dict[str, int], int, int]:
-  """Of each operation, its first rows in the stacks; the stacks' sizes.
-
-  Of the depthwise and 1x1 weights of first units, which are numbered alike, and
-  of those of second ones.
-  """
-  first: dict[str, int] = {}
-  second: dict[str, int] = {}
-  count = seconds = 0
-  for o in _with_weights(cell, 'separable'):
-    first[o.name] = count
-    count += len(cell.params[o.name]['pointwise'])
-    if _repeats(o) == 2:
-      second[o.name] = seconds
-      seconds += len(cell.params[o.name]['pointwise'])
-  for o in _with_weights(cell, _REDUCE):
-    first[o.name] = count
-    count += 2 * len(cell.params[o.name]['pointwise'])
-  return first, second, count, seconds
-
-
 class _Lists:
   """Puts the lists of a group together."""
 
@@ -223,13 +138,13 @@ class _Lists:
     self._second: list[Copy] = []
     self._terms: list[Term] = []
     self._table = cell.weights_EK.size
-    self._starts = _starts(cell)
+    self._starts = first_rows(cell)
 
   def edges(self) -> Edges | None:
     """What has been put together."""
     if not self._first or not self._terms:
       return None
-    separable = _with_weights(self._cell, 'separable')
+    separable = with_weights(self._cell, 'separable')
     sizes = [len(self._cell.params[o.name]['pointwise']) for o in separable]
     count, seconds = self._starts[2:]
     first = Copies(
@@ -256,7 +171,7 @@ class _Lists:
 
   def add_separable(self, o: CellOperation) -> None:
     """A copy for each edge that has it, and maybe one behind that."""
-    form = _form(o, self._stride)
+    form = form_of(o, self._stride)
     assert form is not None
     window = Window(form.unit.size, form.unit.dilation)
     slots, sources, destinations, edges = own_copies(o, self._group)

@@ -8,45 +8,22 @@ Axes: as in forward.py.
 """
 
 import functools
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import lax
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad
 
-from opp_darts_jax.operations.accelerator.backward import (
-  Arriving,
-  FromSecond,
-  terms_of,
-  through_matrices,
-  to_sources,
-)
-from opp_darts_jax.operations.accelerator.copies import (
-  CONV,
-  Copies,
-)
-from opp_darts_jax.operations.accelerator.edges import (
-  Edges,
-  term_tables,
-)
-from opp_darts_jax.operations.accelerator.forward import (
-  Given,
-  grids,
-  run_copies,
-  sum_terms,
-  term_sums,
-)
+from opp_darts_jax.operations.accelerator import group
+from opp_darts_jax.operations.accelerator.edges import Edges
+from opp_darts_jax.operations.accelerator.forward import grids
+from opp_darts_jax.operations.accelerator.group import NUM_ARGS
 from opp_darts_jax.operations.accelerator.lists import define
 from opp_darts_jax.operations.accelerator.parts import edge_parts
-from opp_darts_jax.operations.accelerator.reading import Activity, Rows
-from opp_darts_jax.operations.accelerator.rows import take_rows
 from opp_darts_jax.operations.accelerator.shares import shares_of
-from opp_darts_jax.operations.norm import EPSILON, wide_type
+from opp_darts_jax.operations.norm import wide_type
 
 _CONFIG: Any = jax.config  # Its type has no fields.
 Moments = tuple[jax.Array, jax.Array]  # Mean and biased variance, (N, C).
@@ -116,10 +93,6 @@ def _how(x: jax.Array) -> dict[str, Any]:
   }
 
 
-# Primals: x, the four stacks, weights; and the mask, which has no derivative.
-_ARGS = 6
-
-
 def _result_shapes(
   x: Any, *args: Any, lists: Edges, **params: Any
 ) -> list[ShapedArray]:
@@ -144,46 +117,11 @@ def _result_shapes(
   return found
 
 
-class _Kept(NamedTuple):
-  """What the forward pass leaves."""
-
-  first: Rows
-  second: Rows | None
-  taps: Any
-
-  @classmethod
-  def of(cls, edges: Edges, results: Sequence[Any]) -> '_Kept':
-    """Of the primitive's results, the first of which is the sums."""
-    _, *rest = results
-    taps = rest[3] if edges.first.num_max else None
-    second = Rows(*rest[-3:]) if edges.second else None
-    return cls(Rows(*rest[:3]), second, taps)
-
-
 @functools.partial(jax.jit, static_argnames=('lists', 'precision', 'shares'))
 def _forward(*args, shares, **params):
   shapes = _result_shapes(*args, **params)
-  run = functools.partial(_forward_share, shares=shares, **params)
+  run = functools.partial(group.forward, shares=shares, **params)
   return shares.run(run, shapes, *args)
-
-
-def _forward_share(
-  x, k1, w1, k2, w2, weights, mask, *, lists, precision, shares
-):
-  first, second = lists.first, lists.second
-  table = term_tables(lists)
-  activity = Activity(mask, table.places_first_NM)
-  y1 = run_copies(first, Rows(x), k1, w1, activity, precision=precision)
-  rows = Rows(y1.y, *shares.merged(y1.mean, y1.var))
-  results = [*rows, *([y1.taps] if first.num_max else [])]
-  behind = None
-  if second:
-    activity = Activity(mask, table.places_second_NM)
-    y2 = run_copies(second, rows, k2, w2, activity, precision=precision)
-    behind = Rows(y2.y, *shares.merged(y2.mean, y2.var))
-    results += behind
-  given = Given(rows, behind, Rows(x))
-  return [sum_terms(lists, given, weights, mask), *results]
 
 
 @functools.partial(
@@ -192,94 +130,8 @@ def _forward_share(
 def _gradient(*args, shares, **params):
   """(primals, mask, results, the sums' gradient) -> of those that move."""
   shapes = _gradient_shapes(*args, **params)
-  run = functools.partial(_gradient_share, shares=shares, **params)
+  run = functools.partial(group.gradient, shares=shares, **params)
   return shares.run(run, shapes, *args)
-
-
-def _gradient_share(*args, moves, lists, precision, shares):
-  x, k1, w1, k2, w2, weights, mask = args[: _ARGS + 1]
-  kept, g = _Kept.of(lists, args[_ARGS + 1 : -1]), args[-1]
-  first, second, table = lists.first, lists.second, term_tables(lists)
-  given = Given(kept.first, kept.second, Rows(x))
-  sums = shares.sum(term_sums(lists, given, g, mask))
-  found: list[Any] = [None] * _ARGS
-  found[5] = _weight_gradient(lists, given, sums) if moves[5] else None
-  if any(moves[:5]):
-    from_terms = g, weights, mask, sums
-    behind = None
-    if second:
-      activity = Activity(mask, table.places_second_NM)
-      terms = terms_of(table, table.of_second_NM, *from_terms)
-      between = through_matrices(
-        second,
-        kept.first,
-        k2,
-        w2,
-        activity,
-        Arriving(rows=kept.second, terms=terms),
-        weights=moves[3] or moves[4],
-        precision=precision,
-        shares=shares.devices,
-      )
-      found[3:5] = shares.sum(_stacked(second, between, k2))
-      own, own_sums = to_sources(second, kept.first, k2, activity, between.g)
-      behind = FromSecond(own, shares.sum(own_sums), table.second_N)
-    activity = Activity(mask, table.places_first_NM)
-    terms = terms_of(table, table.of_first_NM, *from_terms)
-    between = through_matrices(
-      first,
-      Rows(x),
-      k1,
-      w1,
-      activity,
-      Arriving(rows=kept.first, terms=terms, second=behind),
-      weights=moves[1] or moves[2],
-      precision=precision,
-      shares=shares.devices,
-    )
-    found[1:3] = shares.sum(_stacked(first, between, k1))
-    if moves[0]:
-      terms = terms_of(table, table.of_source_SM, *from_terms)
-      found[0], _ = to_sources(
-        first, Rows(x), k1, activity, between.g, kept.taps, terms=terms
-      )
-  return [
-    t if t is not None else jnp.zeros_like(arg)
-    for t, by, arg in zip(found, moves, args)
-    if by
-  ]
-
-
-def _weight_gradient(edges: Edges, given: Given, sums: jax.Array) -> jax.Array:
-  """Of the operations' weights, (P,), by the sums of the terms."""
-  scales: list[jax.Array] = []
-  first = {}
-  for kind, rows in enumerate(given):
-    if rows is not None:
-      first[kind] = sum(len(scale) for scale in scales)
-      if rows.var is None:
-        scales.append(jnp.ones((len(rows.x), rows.x.shape[-1]), sums.dtype))
-      else:
-        scales.append(lax.rsqrt(rows.var + EPSILON))
-  at = np.array([first[t.rows] + t.row for t in edges.terms])
-  scale_TC = jnp.concatenate(scales).at[at].get(mode='promise_in_bounds')
-  found_T = (sums[:, 1] * scale_TC).sum(1)
-  places = {t.place: i for i, t in enumerate(edges.terms)}
-  return take_rows(found_T, [places.get(i, -1) for i in range(edges.places)])
-
-
-def _stacked(copies: Copies, between: Any, stack: jax.Array) -> list[Any]:
-  """The gradients of copies' weights as rows of the stacks."""
-  if between.depthwise is None:
-    return [None, None]
-  own = {c.depthwise: i for i, c in enumerate(copies.copies) if c.kind == CONV}
-  rows = [own.get(i, -1) for i in range(copies.num_depthwise)]
-  depthwise = between.depthwise[:, : stack.shape[1]]
-  missing = stack.shape[1] - depthwise.shape[1]
-  depthwise = jnp.pad(depthwise, ((0, 0), (0, missing), (0, 0)))
-  own = {c.pointwise: i for i, c in enumerate(copies.copies) if c.multiplies}
-  matrices = [own.get(i, -1) for i in range(copies.num_pointwise)]
-  return [take_rows(depthwise, rows), take_rows(between.pointwise, matrices)]
 
 
 # The derivative along a direction, linear in it: (primals, mask, results, the
@@ -287,7 +139,7 @@ def _stacked(copies: Copies, between: Any, stack: jax.Array) -> list[Any]:
 
 
 def _tangent_parts(*args, moves, **params):
-  primals, mask = args[:_ARGS], args[_ARGS]
+  primals, mask = args[:NUM_ARGS], args[NUM_ARGS]
   each = iter(args[len(args) - sum(moves) :])
   tangents = tuple(
     next(each) if by else jnp.zeros_like(primal)
@@ -299,11 +151,11 @@ def _tangent_parts(*args, moves, **params):
 
 def _tangent_shape(*args, moves, **params):
   del moves
-  return _result_shapes(*args[: _ARGS + 1], **params)[0]
+  return _result_shapes(*args[: NUM_ARGS + 1], **params)[0]
 
 
 def _gradient_parts(*args, moves, **params):
-  primals, mask, g = args[:_ARGS], args[_ARGS], args[-1]
+  primals, mask, g = args[:NUM_ARGS], args[NUM_ARGS], args[-1]
   parts = functools.partial(edge_parts, **params)
   found = jax.vjp(lambda *a: parts(*a, mask), *primals)[1](g)
   return [t for t, by in zip(found, moves) if by]
@@ -333,7 +185,7 @@ _derive_by_parts(_gradient_p, _gradient_parts)
 
 def _fused_jvp(primals, tangents, **params):
   results = _fused_p.bind(*primals, **params)
-  moves = tuple(not isinstance(t, ad.Zero) for t in tangents[:_ARGS])
+  moves = tuple(not isinstance(t, ad.Zero) for t in tangents[:NUM_ARGS])
   moved = [t for t, by in zip(tangents, moves) if by]
   dot = _tangent_p.bind(*primals, *results, *moved, moves=moves, **params)
   # All but the sums are kept for the gradient alone.

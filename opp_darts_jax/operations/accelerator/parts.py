@@ -13,12 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from opp_darts_jax.operations.accelerator.copies import (
-  AVG,
-  CONV,
-  Copies,
-  Copy,
-)
+from opp_darts_jax.operations.accelerator.copies import AVG, CONV, Copies, Copy
 from opp_darts_jax.operations.accelerator.edges import (
   FIRST,
   SECOND,

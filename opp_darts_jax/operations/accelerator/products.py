@@ -18,19 +18,17 @@ import numpy as np
 from jax.core import ShapedArray
 from jax.interpreters import ad
 
-from opp_darts_jax.operations.accelerator.backward import (
-  Arriving,
-  through_matrices,
-  to_sources,
-)
+from opp_darts_jax.operations.accelerator.arriving import Arriving
 from opp_darts_jax.operations.accelerator.copies import Copies
 from opp_darts_jax.operations.accelerator.forward import run_copies
 from opp_darts_jax.operations.accelerator.lists import (
   define,
   define_multilinear,
 )
+from opp_darts_jax.operations.accelerator.matrices import through_matrices
 from opp_darts_jax.operations.accelerator.reading import Activity, Rows
 from opp_darts_jax.operations.accelerator.shares import IMAGES, Shares
+from opp_darts_jax.operations.accelerator.sources import to_sources
 from opp_darts_jax.operations.depthwise import out_size
 from opp_darts_jax.operations.norm import wide_type
 

@@ -1,0 +1,189 @@
+"""The first kernel backward: through norm and matrix, with weights' gradients.
+
+These come in parts, each a sum over some pixels.
+
+Axes: as in forward.py; P parts of a sum.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+
+from opp_darts_jax.operations.accelerator.arriving import Arriving, arriving_at
+from opp_darts_jax.operations.accelerator.copies import (
+  AVG,
+  BARE,
+  CONV,
+  DEPTHWISE,
+  KIND,
+  POINTWISE,
+  SOURCE,
+  TAPS,
+  Copies,
+  tables,
+)
+from opp_darts_jax.operations.accelerator.forward import grids
+from opp_darts_jax.operations.accelerator.pallas import (
+  call,
+  channel_block,
+  dot,
+  flat,
+  load,
+  loop,
+  padded,
+  store,
+)
+from opp_darts_jax.operations.accelerator.reading import (
+  Activity,
+  Rows,
+  active,
+  normalised,
+  tap,
+)
+from opp_darts_jax.operations.norm import wide_type
+
+# Programs among which the pixels of a copy are divided for its weights.
+_PARTS = 16
+
+
+class Between(NamedTuple):
+  """What the first kernel gives.
+
+  Attributes:
+    g: behind the matrices, or of what pools give, (N, B, H', W', C).
+    depthwise: the gradient of each copy's weights, (N, T, C), or None.
+    pointwise: likewise, (N, C, C).
+  """
+
+  g: Any
+  depthwise: Any = None
+  pointwise: Any = None
+
+
+def through_matrices(
+  copies: Copies,
+  source: Rows,
+  depthwise: jax.Array,
+  pointwise: jax.Array,
+  activity: Activity,
+  arriving: Arriving,
+  rectified: bool = True,
+  weights: bool = True,
+  precision: str | None = None,
+  shares: int = 1,
+) -> Between:
+  """The first kernel; what it takes is as in `run_copies`.
+
+  Args:
+    arriving: the gradient of what the copies gave.
+    weights: whether the weights' gradients are asked for, too.
+    shares: into how many parts the batch is divided, of which this is one.
+  """
+  x = source.x
+  channels, dtype, wide = x.shape[-1], x.dtype, wide_type(x)
+  from_grid, grid = grids(copies, x.shape)
+  count = len(copies.copies)
+  block, taps_block = padded(channels), padded(copies.taps)
+  parts = min(grid.tiles, _PARTS) if weights else grid.tiles
+  each = -(-grid.tiles // parts)
+
+  def kernel(table, activity, source, k_ref, w_ref, arriving, out):
+    part, n = pl.program_id(0), pl.program_id(1)
+    about = table.about_N
+    kind, s = about[n, KIND], about[n, SOURCE]
+    c, has = channel_block(channels)
+    square = has[:, None] & has[None]
+    w = load(w_ref, (about[n, POINTWISE], c[:, None], c[None]), square)
+    w = w.astype(dtype)
+
+    def add_tile(i, carry):
+      at, ok = grid.tile(part * each + i)
+      inside = ok[:, None] & has[None]
+      pixel = grid.split(at)
+
+      def under(t):
+        place, there = tap(
+          table.offsets_NT2, n, t, pixel, copies.stride, from_grid
+        )
+        return place, there & ok
+
+      g = arriving_at(arriving, n, at, ok, shares * grid.total)
+      rounded = g.astype(dtype)
+      d = dot(rounded, w.T, precision).astype(wide)
+      if copies.pools:
+
+        def count_tap(t, number):
+          return number + under(t)[1].astype(wide)
+
+        number = loop(
+          about[n, TAPS] * (kind == AVG), count_tap, jnp.zeros(len(at), wide)
+        )
+        pooled = jnp.where(kind == AVG, g / jnp.maximum(number, 1)[:, None], g)
+        d = jnp.where(kind >= AVG, pooled, d)
+      store(out.g, (n, at[:, None], c[None]), d, inside)
+      if not weights:
+        return carry
+      k_sums, w_sums = carry
+
+      def add_tap(t, carry):
+        total, k_sums = carry
+        place, there = under(t)
+        z = normalised(source, s, place, there)
+        if rectified:
+          z = jnp.maximum(z, 0)
+        z = jnp.where(there[:, None], z, 0)
+        weight = load(k_ref, (about[n, DEPTHWISE], t, c), has).astype(wide)
+        weight = jnp.where(kind == CONV, weight, 1)
+        # The sums of all taps are kept together: each is a row.
+        own = (jnp.arange(taps_block) == t)[:, None]
+        k_sums += jnp.where(own, (z * d).sum(0)[None], 0)
+        return total + z * weight[None], k_sums
+
+      total, k_sums = loop(
+        about[n, TAPS] * (kind <= BARE), add_tap, (jnp.zeros_like(d), k_sums)
+      )
+      w_sums += dot(total.astype(dtype).T, rounded, precision)
+      return k_sums, w_sums
+
+    zeros = (
+      jnp.zeros((taps_block, block), wide),
+      jnp.zeros((block, block), wide),
+    )
+    turns = each * active(activity, n)
+    sums = loop(turns, add_tile, zeros if weights else 0)
+    if weights:
+      first = 0
+      for own in sums:
+        rows = first + jnp.arange(own.shape[0])
+        here = part, n, rows[:, None], jnp.arange(block)[None]
+        store(out.depthwise, here, own, True)
+        first += own.shape[0]
+
+  shapes = Between(
+    jax.ShapeDtypeStruct((count, grid.total, channels), dtype),
+    jax.ShapeDtypeStruct((parts, count, taps_block + block, block), wide)
+    if weights
+    else None,
+  )
+  found = call(
+    kernel,
+    (parts, count),
+    shapes,
+    tables(copies),
+    activity,
+    source._replace(x=flat(x)),
+    depthwise,
+    pointwise,
+    arriving.flat(),
+  )
+  g = found.g.reshape(count, *grid.shape, channels)
+  if not weights:
+    return Between(g)
+  sums = found.depthwise.sum(0)[..., :channels]
+  return Between(
+    g,
+    sums[:, : copies.taps],
+    sums[:, taps_block : taps_block + channels],
+  )
