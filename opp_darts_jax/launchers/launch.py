@@ -95,6 +95,16 @@ def define_target() -> flags.FlagHolder[str]:
   return target
 
 
+def define_profile_steps() -> flags.FlagHolder[str]:
+  """Defines `--profile_steps`; see `profiler.parse`."""
+  return flags.DEFINE_string(
+    'profile_steps',
+    '',
+    'A,B: make a trace of the steps A to B, counted from 1, with jax.profiler, '
+    'in the folder profile of the workdir.',
+  )
+
+
 def say_target(target: str) -> None:
   """Tells why nothing is seen for a while, if `--target` is given."""
   if target:

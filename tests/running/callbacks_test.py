@@ -362,7 +362,7 @@ def test_a_method_ends_the_search(tmp_path):
 
 
 def test_a_loss_on_d_val_that_is_not_finite_ends_it(tmp_path, monkeypatch):
-  make = live_search._programs
+  make = live_search.programs_of
 
   def programs(*given):
     made = make(*given)
@@ -372,7 +372,7 @@ def test_a_loss_on_d_val_that_is_not_finite_ends_it(tmp_path, monkeypatch):
 
     return made._replace(evaluate=evaluate)
 
-  monkeypatch.setattr(live_search, '_programs', programs)
+  monkeypatch.setattr(live_search, 'programs_of', programs)
   with pytest.raises(
     DivergedError, match='loss on D_val must be finite, but is nan'
   ) as error:
