@@ -117,8 +117,12 @@ def say_target(target: str) -> None:
 def keep_programs() -> None:
   """Keeps compiled programs: the next run of the same shapes starts at once.
 
-  In `$JAX_COMPILATION_CACHE_DIR`, or beside the kernels.
+  In `$JAX_COMPILATION_CACHE_DIR`, or beside the kernels. Small ones too, unless
+  the environment says otherwise: a search begins with dozens of them.
   """
+  least = 'jax_persistent_cache_min_compile_time_secs'
+  if not os.environ.get(least.upper()):
+    jax.config.update(least, 0.0)
   if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
     cache = str(native.cache_dir())
     jax.config.update('jax_compilation_cache_dir', cache)
