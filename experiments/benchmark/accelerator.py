@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from absl import app, flags
+from counted import row_of, text_row
 from steps import MODES, SIZES, SPACE, make_steps
 
 from opp_darts_jax.config import SearchConfig
@@ -33,23 +34,16 @@ from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task, make_task
 from opp_darts_jax.methods.state import Batch
 from opp_darts_jax.running import absent, modelled
-from opp_darts_jax.running.absent import Built
 from opp_darts_jax.running.accelerators import (
   ACCELERATORS,
   Accelerator,
   get_accelerator,
 )
-from opp_darts_jax.running.counts import Lowered
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.programs import compiled
-from opp_darts_jax.running.search_programs import (
-  GPU_OPTIONS,
-  SearchData,
-  make_programs,
-)
+from opp_darts_jax.running.search_programs import SearchData, make_programs
 from opp_darts_jax.supernet.cell import LAYOUTS
 
-_SIZES = {'tiny': (8, 2, 8), **SIZES}
 _PASSES = ('score', 'evaluate')
 _IMAGE = (32, 32, 3)
 _AUGMENTATION = Augmentation((0.5,) * 3, (0.25,) * 3)
@@ -57,7 +51,7 @@ _AUGMENTATION = Augmentation((0.5,) * 3, (0.25,) * 3)
 _TARGET = flags.DEFINE_enum(
   'target', 'h100', list(ACCELERATORS), 'what it is compiled for'
 )
-_SIZE = flags.DEFINE_enum('size', 'small', list(_SIZES), 'of the supernet')
+_SIZE = flags.DEFINE_enum('size', 'small', list(SIZES), 'of the supernet')
 _MODE = flags.DEFINE_enum('mode', 'first', [*MODES, *_PASSES], 'the program')
 _LAYOUT = flags.DEFINE_enum(
   'layout', 'auto', ['auto', *LAYOUTS], "how a cell's edges are run"
@@ -78,7 +72,7 @@ _LOWER_ONLY = flags.DEFINE_bool(
 
 def make_program(devices: Devices) -> tuple[Any, tuple[Any, ...]]:
   """The program of the flags, and the shapes that it takes."""
-  channels, cells, size = _SIZES[_SIZE.value]
+  channels, cells, size = SIZES[_SIZE.value]
   config = SearchConfig(
     layers=cells,
     channels=_CHANNELS.value or channels,
@@ -98,11 +92,7 @@ def make_program(devices: Devices) -> tuple[Any, tuple[Any, ...]]:
     jax.ShapeDtypeStruct((size,), jnp.int32),
   )
   program = compiled(
-    make_steps(_MODE.value, task),
-    config,
-    devices,
-    GPU_OPTIONS,
-    donate_argnums=0,
+    make_steps(_MODE.value, task), config, devices, donate_argnums=0
   )
   return program, (state, batch, batch, jax.ShapeDtypeStruct((), jnp.int32))
 
@@ -127,47 +117,12 @@ def _pass(
   return made.score, (total, state, state.mask, data, key, first, count)
 
 
-def _of_text(lowered: Lowered, seconds: float) -> dict[str, Any]:
-  """What is known of a program that was lowered."""
-  return {
-    'lower_s': round(seconds, 1),
-    'stablehlo_lines': lowered.lines,
-    'host_conditions': lowered.conditions,
-    'scatters': lowered.scatters,
-  }
-
-
-def row_of(built: Built, constants: modelled.Model) -> dict[str, Any]:
-  """What is known of a program that was compiled."""
-  counts, memory = built.counts, built.memory
-  kinds = {
-    name: round(number)
-    for name, number in counts._asdict().items()
-    if name not in ('read', 'written', 'operations', 'operations_16')
-  }
-  optimal, accessed = built.optimal, built.accessed
-  return {
-    'compile_s': round(built.compile_s, 1),
-    'kernels': round(counts.kernels),
-    **kinds,
-    'moved_mb': round(counts.moved / 1e6, 1),
-    'accessed_mb': None if accessed is None else round(accessed / 1e6, 1),
-    'gflop': round(counts.operations / 1e9, 2),
-    'gflop_16': round(counts.operations_16 / 1e9, 2),
-    'temp_mb': round(memory.temporary / 1e6, 1),
-    'argument_mb': round(memory.arguments / 1e6, 1),
-    'total_mb': round(memory.total / 1e6, 1),
-    'optimal_ms': None if optimal is None else round(optimal * 1e3, 3),
-    'modelled_ms': round(modelled.seconds(counts, constants) * 1e3, 3),
-    'constants': constants._asdict(),
-  }
-
-
 def main(argv: list[str]) -> None:
   """Prints the line."""
   del argv
+  absent.run_on_cpu()
   accelerator = get_accelerator(_TARGET.value)
-  channels, cells, size = _SIZES[_SIZE.value]
+  channels, cells, size = SIZES[_SIZE.value]
   row: dict[str, Any] = {
     'target': accelerator.name,
     'size': _SIZE.value,
@@ -192,12 +147,12 @@ def measured(accelerator: Accelerator) -> dict[str, Any]:
     devices = absent.devices_like(accelerator)
     program, arguments = make_program(devices)
     lowered, seconds = absent.lower(program, arguments, accelerator)
-    return _of_text(lowered, seconds)
+    return text_row(lowered, seconds)
   devices = absent.find(accelerator.name).devices
   program, arguments = make_program(devices)
   built = absent.build(program, absent.arguments_on(devices, arguments))
   constants = modelled.model_of(accelerator, _PRECISION.value)
-  return _of_text(built.lowered, built.lower_s) | row_of(built, constants)
+  return text_row(built.lowered, built.lower_s) | row_of(built, constants)
 
 
 if __name__ == '__main__':

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import torch
 
 Round = Callable[[], None]
 
@@ -30,6 +29,7 @@ def chained(run: Callable[[Any, int], Any], state: Any, steps: int) -> Round:
 
 def repeated(step: Callable[[], None], steps: int) -> Round:
   """Steps of PyTorch, waited for."""
+  import torch  # Who times ours alone need not have it.
 
   def one() -> None:
     for _ in range(steps):

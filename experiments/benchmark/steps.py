@@ -20,6 +20,8 @@ from opp_darts_jax.methods.method import no_term
 from opp_darts_jax.methods.state import Batch, SearchState
 from opp_darts_jax.methods.steps import search_step
 from opp_darts_jax.operations.cpu import native
+from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.programs import compiled
 from opp_darts_jax.spaces.darts import DARTS as SPACE
 
 # The order in which --ops counts operations, as a search might take them in.
@@ -34,7 +36,7 @@ ENTRY = (
   'skip_connect',
 )
 # Channels of the first cell, cells, batch.
-SIZES = {'small': (8, 5, 32), 'full': (16, 8, 64)}
+SIZES = {'tiny': (8, 2, 8), 'small': (8, 5, 32), 'full': (16, 8, 64)}
 MODES = ('forward', 'weight', 'first', 'second', 'second_fd')
 
 
@@ -78,7 +80,7 @@ def masked(
 
 
 def start(
-  size: str, count: int, layout: str = 'auto'
+  size: str, count: int, layout: str = 'auto', compute: str = 'float32'
 ) -> tuple[Task, SearchState, Batch, Batch]:
   """A search by DARTS, its first state, and a batch of noise for each half.
 
@@ -86,9 +88,16 @@ def start(
     size: of `SIZES`.
     count: of active operations.
     layout: of the supernet.
+    compute: type of what its cells compute.
   """
   channels, layers, batch = SIZES[size]
-  config = SearchConfig(layers=layers, channels=channels, layout=layout)
+  config = SearchConfig(
+    layers=layers,
+    channels=channels,
+    batch_size=batch,
+    layout=layout,
+    compute=compute,
+  )
   task = make_task(config, SPACE, darts(), classes=10, per_epoch=1000)
   mask = jax.tree.map(jnp.asarray, SPACE.mask())
   state = jax.jit(lambda key: init_state(task, key, (32, 32, 3), mask))(
@@ -112,6 +121,7 @@ def build_steps(
   train: Batch,
   val: Batch,
   accumulate: int = 1,
+  devices: Devices | None = None,
 ) -> Any:
   """Compiles a loop over steps of a mode, as a search runs them.
 
@@ -122,16 +132,34 @@ def build_steps(
     train: a batch of D_train.
     val: a batch of D_val.
     accumulate: parts of a step.
+    devices: that it is traced for; by default the first of this process.
 
   Returns:
     The compiled (state, number of steps) -> state; it consumes its state.
   """
+  devices = devices or Devices(jax.devices()[:1])
+  return lower_steps(
+    mode, task, state, train, val, accumulate, devices
+  ).compile()
+
+
+def lower_steps(
+  mode: str,
+  task: Task,
+  state: SearchState,
+  train: Batch,
+  val: Batch,
+  accumulate: int,
+  devices: Devices,
+) -> Any:
+  """What `build_steps` compiles."""
   steps = make_steps(mode, task, accumulate)
 
   def run(state, count):
     return steps(state, train, val, count)
 
-  return jax.jit(run, donate_argnums=0).lower(state, 1).compile()
+  program = compiled(run, task.config, devices, donate_argnums=0)
+  return program.lower(state, 1)
 
 
 def make_steps(

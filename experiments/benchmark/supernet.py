@@ -31,6 +31,7 @@ import numpy as np
 import optax
 import torch
 from absl import app, flags
+from peers import build_peer
 from rounds import alternate, chained, repeated
 from steps import (
   ENTRY,
@@ -43,8 +44,6 @@ from steps import (
   masked,
   start,
 )
-from torch_supernet import Search as PeerSearch
-from torch_supernet import Supernet as Peer
 
 from opp_darts_jax.methods.state import Batch, SearchState
 from opp_darts_jax.methods.tables import softmax_weights
@@ -102,42 +101,6 @@ def build_ours(mode: str, *args: Any) -> Ours:
     seconds,
     compiled.memory_analysis().temp_size_in_bytes / 1e6,
   )
-
-
-def build_peer(
-  model: Supernet,
-  state: SearchState,
-  operations: tuple[str, ...],
-  batches: tuple[Batch, Batch],
-  channels_last: bool,
-) -> PeerSearch:
-  """PyTorch's supernet of these operations, with our weights."""
-  device = 'cuda' if jax.default_backend() == 'gpu' else 'cpu'
-  layout = torch.channels_last if channels_last else torch.contiguous_format
-  nodes = SPACE.graph.nodes
-  peer = Peer(operations, nodes, model.layers, model.channels, model.classes)
-  tensors = supernet_to_torch({'params': state.weights}, model, operations)
-  weights = {name: torch.from_numpy(w.copy()) for name, w in tensors.items()}
-  missing = peer.load_state_dict(weights, strict=False).missing_keys
-  assert all('running' in m or 'num_batches' in m for m in missing), missing
-  columns = [SPACE.names.index(name) for name in operations]
-  alphas = {
-    cell: torch.tensor(
-      np.asarray(table)[:, columns], device=device, requires_grad=True
-    )
-    for cell, table in state.alphas.items()
-  }
-
-  def to_torch(batch):
-    images = torch.from_numpy(
-      np.moveaxis(np.asarray(batch.images), -1, 1).copy()
-    )
-    labels = torch.from_numpy(np.asarray(batch.labels)).long()
-    return images.to(device, memory_format=layout), labels.to(device)
-
-  train, val = map(to_torch, batches)
-  peer = peer.to(device, train[0].dtype, memory_format=layout).train()
-  return PeerSearch(peer, alphas, train, val)
 
 
 def to_double(tree: Any) -> Any:

@@ -29,8 +29,9 @@ class SearchConfig(RunConfig):
     order: alpha step of 'first' order, exact 'second' order, or second order
       by finite differences as published, 'second_fd', far from it where ReLUs
       and maxima switch (docs/methods.md).
-    layout: how the edges of a cell are run: 'loop' (meant for CPU), 'batch'
-      (GPU and TPU), or by the device, 'auto'. It changes speed, not results.
+    layout: how the edges of a cell are run: 'loop' (meant for CPU), 'copies'
+      (GPU), 'batch' (TPU), or by the device, 'auto'. It changes speed, not
+      results.
     alphas: Adam for the alphas.
     schedule: when operations enter.
   """

@@ -22,6 +22,7 @@ from opp_darts_jax.errors import (
 )
 from opp_darts_jax.launchers import config_files
 from opp_darts_jax.operations.cpu import native
+from opp_darts_jax.running import absent
 from opp_darts_jax.running.accelerators import ACCELERATORS
 
 _INTERRUPTED = 130
@@ -105,9 +106,13 @@ def define_profile_steps() -> flags.FlagHolder[str]:
   )
 
 
-def say_target(target: str) -> None:
-  """Tells why nothing is seen for a while, if `--target` is given."""
+def prepare_target(target: str) -> None:
+  """If `--target` is given, tells why nothing is seen for a while.
+
+  The process itself then runs on the CPU, whatever devices are here.
+  """
   if target:
+    absent.run_on_cpu()
     sys.stderr.write(
       f'compiling the programs of the run for {target}: a few minutes or more\n'
     )

@@ -34,7 +34,7 @@ def main() -> None:
   config = TrainConfig.from_dict(_CONFIG.value.to_dict())
   profile_steps = profiler.parse(_PROFILE_STEPS.value)
   if _DRY_RUN.value:
-    launch.say_target(_TARGET.value)
+    launch.prepare_target(_TARGET.value)
     print(dry_run(config, _WORKDIR.value or '.', target=_TARGET.value))
   else:
     assert _WORKDIR.value  # Or the flags would not be valid.

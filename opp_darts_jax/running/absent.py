@@ -11,7 +11,9 @@ process at a time uses libtpu.
 """
 
 import contextlib
+import importlib
 import os
+import pkgutil
 import time
 import types
 from collections.abc import Iterator, Mapping
@@ -90,6 +92,16 @@ class Built(NamedTuple):
   compile_s: float
 
 
+def run_on_cpu() -> None:
+  """This process shall run nothing on an accelerator, though one may be here.
+
+  To be called before anything has run. NVIDIA's plugin asks for devices as it
+  starts, and where it finds no driver it gives no compiler either, unless JAX
+  is to run on the CPU alone.
+  """
+  _CONFIG.update('jax_platforms', 'cpu')
+
+
 def find(name: str) -> Absent:
   """The accelerator of a name, and its compiler.
 
@@ -132,6 +144,12 @@ def devices_like(accelerator: Accelerator) -> Devices:
 def _about(error: Exception, accelerator: Accelerator) -> str:
   """What is wrong where an accelerator's compiler gives no devices."""
   said = str(error)
+  if isinstance(error, NotImplementedError) and _has_plugin(accelerator):
+    return (
+      f'Expected a compiler for {accelerator.name}, got a plugin of JAX that '
+      'does not start, as without a driver; it compiles where JAX itself is '
+      f'to run on the CPU (JAX_PLATFORMS=cpu); got: {first_line(error)}.'
+    )
   if 'not installed' in said or isinstance(error, NotImplementedError):
     return (
       f'To compile for {accelerator.name} its compiler must be installed: '
@@ -145,6 +163,18 @@ def _about(error: Exception, accelerator: Accelerator) -> str:
   return (
     f'Expected a compiler for {accelerator.name} that fits jax '
     f'{jax.__version__} ({EXTRA}), got: {first_line(error)}.'
+  )
+
+
+def _has_plugin(accelerator: Accelerator) -> bool:
+  """Whether a plugin of JAX for such accelerators is installed."""
+  try:
+    plugins = importlib.import_module('jax_plugins')
+  except ImportError:
+    return False
+  return any(
+    accelerator.lowered_for in module.name
+    for module in pkgutil.iter_modules(plugins.__path__)
   )
 
 
@@ -187,6 +217,21 @@ def build(program: Any, arguments: tuple[Any, ...], turns: int = 1) -> Built:
       raise
     raise DeviceMemoryError(f'{first_line(error)}.') from error
   done = time.perf_counter()
+  return examine(lowering, compiled, lowered - begin, done - lowered, turns)
+
+
+def examine(
+  lowering: Any, compiled: Any, lower_s: float, compile_s: float, turns: int = 1
+) -> Built:
+  """What is known of a program that was compiled, for a device here or not.
+
+  Args:
+    lowering: of `jax.jit`.
+    compiled: what came of it.
+    lower_s: seconds that tracing and lowering took.
+    compile_s: seconds that compiling took.
+    turns: of a loop that does not tell how many it has; see `counts.count`.
+  """
   sizes = compiled.memory_analysis()
   cost = compiled.cost_analysis() or {}
   optimal = cost.get('optimal_seconds', 0.0)
@@ -200,8 +245,8 @@ def build(program: Any, arguments: tuple[Any, ...], turns: int = 1) -> Built:
     ),
     optimal if optimal > 0 else None,
     cost.get('bytes accessed'),
-    lowered - begin,
-    done - lowered,
+    lower_s,
+    compile_s,
   )
 
 

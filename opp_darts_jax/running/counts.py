@@ -5,7 +5,12 @@ from typing import NamedTuple, Self
 
 from opp_darts_jax.running import hlo
 from opp_darts_jax.running.hlo import Computation, Instruction, Module
-from opp_darts_jax.running.kernel_cost import SLICES, moved, products
+from opp_darts_jax.running.kernel_cost import (
+  LIBRARIES,
+  SLICES,
+  moved,
+  products,
+)
 
 
 class Counts(NamedTuple):
@@ -86,7 +91,6 @@ _FREE_CALLS = (
   'GatherScatterIndices',
   'Sharding',
 )
-_LIBRARIES = ('__cu', 'cudnn', 'cublas', 'cusolver', 'cufft', 'cub')
 _KERNELS = ('triton', 'tpu_custom_call', 'mosaic')
 _COLLECTIVES = ('all-', 'reduce-scatter', 'collective-', 'send', 'recv')
 
@@ -206,7 +210,7 @@ def _category(module: Module, one: Instruction) -> str:
     target = one.attribute('custom_call_target')
     if any(word in target for word in _KERNELS):
       return 'custom_kernels'
-    library = target.startswith(_LIBRARIES)
+    library = target.startswith(LIBRARIES)
     return 'library_calls' if library else 'others'
   if kind.startswith(_COLLECTIVES):
     return 'collectives'

@@ -6,6 +6,8 @@ from opp_darts_jax.running.hlo import Array, Computation, Instruction, Module
 
 # What takes a part of its first operand.
 SLICES = ('dynamic-slice', 'slice', 'gather')
+# How the names of custom calls begin that are a library's.
+LIBRARIES = ('__cu', 'cudnn', 'cublas', 'cusolver', 'cufft', 'cub')
 _SCRATCH = ('s8', 'u8')
 _NARROW = re.compile(r'(?:bf16|f16|f8\w*|s8|u8)$')
 
@@ -37,7 +39,8 @@ def moved(
     return read, _bytes(one)
   if one.kind == 'fusion':
     return _moved_by_fusion(module, own, one)
-  written = _bytes(one, scratch=one.kind != 'custom-call')
+  target = one.attribute('custom_call_target')
+  written = _bytes(one, scratch=not target.startswith(LIBRARIES))
   if one.kind in SLICES:
     rest = sum(_bytes(i) for i in given[1:])
     return min(_bytes(given[0]), written) + rest if given else 0.0, written
@@ -83,7 +86,7 @@ def _part(inner: Computation, name: str, user: Instruction) -> float | None:
 
 
 def _bytes(one: Instruction, scratch: bool = True) -> float:
-  """Of a result; without its parts of bytes, which are a library's scratch."""
+  """Of a result; a library's scratch is its parts of bytes, beside others."""
   parts = one.arrays
   if not scratch and len(parts) > 1:
     parts = [array for array in parts if array.dtype not in _SCRATCH]

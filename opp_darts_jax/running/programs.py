@@ -1,8 +1,7 @@
 """How the programs of a run are made: for its devices, at its precision."""
 
 import functools
-import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,18 +10,11 @@ from opp_darts_jax.config.run import RunConfig
 from opp_darts_jax.operations.target import traced_for
 from opp_darts_jax.running.devices import Devices
 
-# Fusions of products with strided slices, as in the skip connections of
-# reduction cells, abort the compiler of jax 0.10 for an H100.
-_GPU_OPTIONS: Mapping[str, Any] = types.MappingProxyType(
-  {'xla_gpu_enable_triton_gemm': False}
-)
-
 
 def compiled(
   function: Callable[..., Any],
   config: RunConfig,
   devices: Devices,
-  gpu_options: Mapping[str, Any] = types.MappingProxyType({}),
   **options: Any,
 ) -> Any:
   """`jax.jit` of a function whose results every device has whole.
@@ -34,7 +26,6 @@ def compiled(
     function: to be compiled when it is first called.
     config: of the run; its `precision`.
     devices: that the program runs on.
-    gpu_options: of XLA's compiler, where the devices are GPUs.
     options: further ones of `jax.jit`.
   """
 
@@ -46,6 +37,4 @@ def compiled(
     ):
       return function(*args)
 
-  if devices.target.platform == 'gpu':
-    options['compiler_options'] = {**_GPU_OPTIONS, **gpu_options}
   return jax.jit(traced, out_shardings=devices.copied, **options)

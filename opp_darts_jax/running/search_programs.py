@@ -1,9 +1,8 @@
 """The compiled programs of a search: one of each serves all of its stages."""
 
 import functools
-import types
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +18,6 @@ from opp_darts_jax.running import evaluation
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.evaluation import Evaluation
 from opp_darts_jax.running.programs import compiled
-
-# Trying out kernels for hundreds of small operations doubled the time to
-# compile a weight step at full size (H100).
-GPU_OPTIONS: Mapping[str, Any] = types.MappingProxyType(
-  {'xla_gpu_autotune_level': 0}
-)
 
 
 class SearchData(NamedTuple):
@@ -129,7 +122,6 @@ def make_programs(
     compiled,
     config=task.config,
     devices=devices,
-    gpu_options=GPU_OPTIONS,
   )
   return Programs(
     make(init),

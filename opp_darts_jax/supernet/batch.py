@@ -1,4 +1,4 @@
-"""The edges of a cell as batches, for GPU and TPU.
+"""The edges of a cell as batches, for TPU.
 
 All edges that leave the same nodes run together, an operation's copies as one
 batch: few large kernels where loop.py has many small ones. The inputs of a

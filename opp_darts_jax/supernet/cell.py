@@ -30,7 +30,7 @@ LAYOUTS = {
 def _best_layout() -> str:
   """The layout that serves what is traced for."""
   target = current()
-  if target.platform == 'gpu' and target.devices == 1:
+  if target.platform == 'gpu':
     return 'copies'
   return 'loop' if target.platform == 'cpu' else 'batch'
 

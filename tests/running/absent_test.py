@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import types
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from tiny_runs import SEARCH, TRAIN
 
 from opp_darts_jax.config import ScheduleConfig
 from opp_darts_jax.errors import DeviceMemoryError, UserError
+from opp_darts_jax.launchers.launch import prepare_target
 from opp_darts_jax.methods.progressive import count_scored
 from opp_darts_jax.operations.target import Target, current, traced_for
 from opp_darts_jax.running import absent, forecast, modelled, search, training
@@ -72,6 +74,7 @@ def test_without_its_compiler_a_sentence_says_what_to_install(
     raise NotImplementedError('topology not implemented for cuda')
 
   monkeypatch.setattr(topologies, 'get_topology_desc', missing)
+  monkeypatch.setitem(sys.modules, 'jax_plugins', None)
   message = (
     rf"compile for {name} .* pip install 'opp_darts_jax\[accelerator-aot"
   )
@@ -79,6 +82,33 @@ def test_without_its_compiler_a_sentence_says_what_to_install(
     with pytest.raises(UserError, match=message):
       run.dry_run(config, tmp_path, target=name)
   assert not list(tmp_path.iterdir())
+
+
+def test_a_plugin_that_finds_no_driver(monkeypatch, tmp_path):
+  def asleep(**options):
+    raise NotImplementedError('topology not implemented for cuda')
+
+  (tmp_path / 'xla_cuda12').mkdir()
+  (tmp_path / 'xla_cuda12' / '__init__.py').touch()
+  plugins = types.ModuleType('jax_plugins')
+  plugins.__path__ = [str(tmp_path)]
+  monkeypatch.setitem(sys.modules, 'jax_plugins', plugins)
+  monkeypatch.setattr(topologies, 'get_topology_desc', asleep)
+  with pytest.raises(
+    UserError, match=r'not start.* \(JAX_PLATFORMS=cpu\); got'
+  ):
+    absent.find('h100')
+
+
+def test_a_target_leaves_this_process_on_the_cpu(monkeypatch, capsys):
+  updates = []
+  config = types.SimpleNamespace(update=lambda *given: updates.append(given))
+  monkeypatch.setattr(absent, '_CONFIG', config)
+  prepare_target('')
+  assert not updates
+  prepare_target('h100')
+  assert updates == [('jax_platforms', 'cpu')]
+  assert 'for h100: a few minutes' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

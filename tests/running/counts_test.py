@@ -121,6 +121,32 @@ def test_bytes_are_those_of_slices_and_without_scratch():
   assert found.moved == found.read + found.written
 
 
+KERNEL = """HloModule jit_f
+
+ENTRY %main (x: f32[2,64], taps: s8[64], table: s32[6]) -> f32[64] {
+  %x = f32[2,64]{1,0} parameter(0)
+  %taps = s8[64]{0} parameter(1)
+  %table = s32[6]{0} parameter(2)
+  %flat = f32[128]{0} bitcast(%x)
+  %pallas = (f32[64]{0}, s8[64]{0}) custom-call(%table, %taps, %table, %table, %table, /*index=5*/%flat), custom_call_target="__gpu$xla.gpu.triton", backend_config={grid_x = 1 : i32}
+  %sum = f32[64]{0} get-tuple-element(%pallas), index=0
+  %which = s8[64]{0} get-tuple-element(%pallas), index=1
+  ROOT %out = f32[64]{0} custom-call(%sum, %which), custom_call_target="__gpu$xla.gpu.triton", backend_config={grid_x = 1 : i32}
+}
+"""  # noqa: E501
+
+
+def test_a_kernels_own_bytes_are_data():
+  found = counts.count(KERNEL)
+  # What is taken several times is read once; so is a number of 8 bits.
+  first = 6 * 4 + 64 + 128 * 4, 64 * 4 + 64
+  assert found == Counts(
+    custom_kernels=2,
+    read=first[0] + 64 * 4 + 64,
+    written=first[1] + 64 * 4,
+  )
+
+
 @pytest.mark.parametrize(
   ('text', 'turns', 'fusions'),
   [

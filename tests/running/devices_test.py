@@ -26,7 +26,7 @@ from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.spaces.catalogue import get_space
 
 config = SearchConfig(
-  space='s3', layers=1, nodes=1, channels=2, batch_size=16, layout='batch',
+  space='s3', layers=1, nodes=1, channels=2, batch_size=16,
   data=DataConfig(crop_padding=1, flip=False, max_train=96, max_test=40),
   alphas=AlphaOptimizerConfig(learning_rate=3e-3),
 )
@@ -34,8 +34,8 @@ gc.set_threshold(100_000, 20, 20)  # As in conftest.py.
 assert jax.device_count() == 8
 images = dataset.load(config.data)
 space = get_space(config.space, config.nodes)
-for accumulate in (1, 2):
-  config = dataclasses.replace(config, accumulate=accumulate)
+for layout, accumulate in (('batch', 2), ('copies', 1)):
+  config = dataclasses.replace(config, layout=layout, accumulate=accumulate)
   found = []
   for devices in (Devices(jax.devices()[:1]), Devices()):
     devices.check(config.batch_size, config.accumulate)
@@ -64,7 +64,7 @@ for accumulate in (1, 2):
 
 
 def test_eight_devices_search_as_one():
-  """With the whole batch at once, and in two parts."""
+  """With the whole batch at once, and in two parts; by either layout."""
   cache = {'JAX_COMPILATION_CACHE_DIR': jax.config.jax_compilation_cache_dir}
   done = subprocess.run(
     [sys.executable, '-c', _SEARCH],

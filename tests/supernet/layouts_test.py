@@ -39,6 +39,9 @@ SPACES_HERE = {
   'few': tiny_search.space_of(
     'few', 'skip_connect', 'max_pool_3x3', 'dil_conv_3x3'
   ),
+  'pair': tiny_search.space_of(
+    'pair', 'skip_connect', 'max_pool_3x3', 'sep_conv_3x3', nodes=1
+  ),
 }
 # The layout, and what it is traced for: the C++ kernels serve one CPU alone,
 # those for GPU are interpreted.
@@ -66,7 +69,7 @@ def few_cells(space):
     keeps = Part('cell0', first, channels)
     halves = Part('cell1', last, 2 * channels, reduction=True)
     # Cells of NAS-Bench-201 never halve; those of S1 take long to compile.
-    if space.name in ('nasbench201', 's1', 'few', 'beside'):
+    if space.name in ('nasbench201', 's1', 'few', 'beside', 'pair'):
       return (keeps,)
     # One that halves has edges of both strides.
     return (halves,) if space.name == 'darts' else (keeps, halves)
@@ -236,12 +239,12 @@ def test_rematerialisation_keeps_less_and_computes_the_same(way):
 
 
 @functools.cache
-def products(way):
+def products(way, name='few'):
   """(weights, operation weights, direction) -> derivatives along it.
 
   Those of the loss and of its gradient, and the gradient of the former.
   """
-  whole, mask = loss_of(way, 'few'), network('few', 0)[-1]
+  whole, mask = loss_of(way, name), network(name, 0)[-1]
 
   def loss(*args):
     return whole(*args, mask)[0]
@@ -258,18 +261,26 @@ def products(way):
   return program
 
 
-def direction():
-  _, variables, _, weights, _ = network('few', 0)
+def direction(name='few'):
+  _, variables, _, weights, _ = network(name, 0)
   args = variables['params'], weights
   return *args, jax.tree.map(lambda t: jnp.cos(3 * t + 1), args)
 
 
-@pytest.mark.parametrize('way', WAYS)
-def test_derivatives_of_both_orders_and_directions(way):
-  slope, backward, forward = products(way)(*direction())
+@pytest.mark.parametrize(
+  ('way', 'name'),
+  [
+    ('kernels', 'few'),
+    ('loop', 'few'),
+    ('batch', 'few'),
+    ('copies', 'pair'),  # Interpreted kernels take long to compile.
+  ],
+)
+def test_derivatives_of_both_orders_and_directions(way, name):
+  slope, backward, forward = products(way, name)(*direction(name))
   # A Hessian is symmetric.
   close(backward, forward)
-  close((slope, forward), products('batch')(*direction())[::2])
+  close((slope, forward), products('batch', name)(*direction(name))[::2])
 
 
 def test_second_order_is_what_the_gradient_changes_by():

@@ -214,12 +214,14 @@ def through_matrices(
   rectified: bool = True,
   weights: bool = True,
   precision: str | None = None,
+  shares: int = 1,
 ) -> Between:
   """The first kernel; what it takes is as in `run_copies`.
 
   Args:
     arriving: the gradient of what the copies gave.
     weights: whether the weights' gradients are asked for, too.
+    shares: into how many parts the batch is divided, of which this is one.
   """
   x = source.x
   channels, dtype, wide = x.shape[-1], x.dtype, wide_type(x)
@@ -249,7 +251,7 @@ def through_matrices(
         )
         return place, there & ok
 
-      g = _arriving(arriving, n, at, ok, grid.total)
+      g = _arriving(arriving, n, at, ok, shares * grid.total)
       rounded = g.astype(dtype)
       d = dot(rounded, w.T, precision).astype(wide)
       if copies.pools:

@@ -45,6 +45,7 @@ from opp_darts_jax.operations.accelerator.lists import define
 from opp_darts_jax.operations.accelerator.parts import edge_parts
 from opp_darts_jax.operations.accelerator.reading import Activity, Rows
 from opp_darts_jax.operations.accelerator.rows import take_rows
+from opp_darts_jax.operations.accelerator.shares import shares_of
 from opp_darts_jax.operations.norm import EPSILON, wide_type
 
 _CONFIG: Any = jax.config  # Its type has no fields.
@@ -88,7 +89,7 @@ def run_edges(
     the copies of both lists gave, which pass no gradient on.
   """
   out, _, *rest = _fused_p.bind(
-    x, *stacks, weights, mask.astype(jnp.int32), lists=edges, **_precision()
+    x, *stacks, weights, mask.astype(jnp.int32), lists=edges, **_how(x)
   )
   second = (rest[-2], rest[-1]) if edges.second else None
   return out, (rest[0], rest[1]), second
@@ -104,11 +105,15 @@ def evaluate_edges(
 ) -> jax.Array:
   """The same, normalised by moments that are given."""
   args = x, *stacks, weights, mask.astype(jnp.int32)
-  return edge_parts(*args, lists=edges, moments=moments, **_precision())
+  return edge_parts(*args, lists=edges, moments=moments, **_how(x))
 
 
-def _precision() -> dict[str, Any]:
-  return {'precision': _CONFIG.jax_default_matmul_precision}
+def _how(x: jax.Array) -> dict[str, Any]:
+  """What the primitives, which are lowered later, know of where they run."""
+  return {
+    'precision': _CONFIG.jax_default_matmul_precision,
+    'shares': shares_of(x.shape[1]),
+  }
 
 
 # Primals: x, the four stacks, weights; and the mask, which has no derivative.
@@ -155,32 +160,48 @@ class _Kept(NamedTuple):
     return cls(Rows(*rest[:3]), second, taps)
 
 
-@functools.partial(jax.jit, static_argnames=('lists', 'precision'))
-def _forward(x, k1, w1, k2, w2, weights, mask, *, lists, precision):
+@functools.partial(jax.jit, static_argnames=('lists', 'precision', 'shares'))
+def _forward(*args, shares, **params):
+  shapes = _result_shapes(*args, **params)
+  run = functools.partial(_forward_share, shares=shares, **params)
+  return shares.run(run, shapes, *args)
+
+
+def _forward_share(
+  x, k1, w1, k2, w2, weights, mask, *, lists, precision, shares
+):
   first, second = lists.first, lists.second
   table = term_tables(lists)
   activity = Activity(mask, table.places_first_NM)
   y1 = run_copies(first, Rows(x), k1, w1, activity, precision=precision)
-  rows = Rows(y1.y, y1.mean, y1.var)
+  rows = Rows(y1.y, *shares.merged(y1.mean, y1.var))
   results = [*rows, *([y1.taps] if first.num_max else [])]
   behind = None
   if second:
     activity = Activity(mask, table.places_second_NM)
     y2 = run_copies(second, rows, k2, w2, activity, precision=precision)
-    behind = Rows(y2.y, y2.mean, y2.var)
+    behind = Rows(y2.y, *shares.merged(y2.mean, y2.var))
     results += behind
   given = Given(rows, behind, Rows(x))
   return [sum_terms(lists, given, weights, mask), *results]
 
 
-@functools.partial(jax.jit, static_argnames=('moves', 'lists', 'precision'))
-def _gradient(*args, moves, lists, precision):
+@functools.partial(
+  jax.jit, static_argnames=('moves', 'lists', 'precision', 'shares')
+)
+def _gradient(*args, shares, **params):
   """(primals, mask, results, the sums' gradient) -> of those that move."""
+  shapes = _gradient_shapes(*args, **params)
+  run = functools.partial(_gradient_share, shares=shares, **params)
+  return shares.run(run, shapes, *args)
+
+
+def _gradient_share(*args, moves, lists, precision, shares):
   x, k1, w1, k2, w2, weights, mask = args[: _ARGS + 1]
   kept, g = _Kept.of(lists, args[_ARGS + 1 : -1]), args[-1]
   first, second, table = lists.first, lists.second, term_tables(lists)
   given = Given(kept.first, kept.second, Rows(x))
-  sums = term_sums(lists, given, g, mask)
+  sums = shares.sum(term_sums(lists, given, g, mask))
   found: list[Any] = [None] * _ARGS
   found[5] = _weight_gradient(lists, given, sums) if moves[5] else None
   if any(moves[:5]):
@@ -198,10 +219,11 @@ def _gradient(*args, moves, lists, precision):
         Arriving(rows=kept.second, terms=terms),
         weights=moves[3] or moves[4],
         precision=precision,
+        shares=shares.devices,
       )
-      found[3:5] = _stacked(second, between, k2)
+      found[3:5] = shares.sum(_stacked(second, between, k2))
       own, own_sums = to_sources(second, kept.first, k2, activity, between.g)
-      behind = FromSecond(own, own_sums, table.second_N)
+      behind = FromSecond(own, shares.sum(own_sums), table.second_N)
     activity = Activity(mask, table.places_first_NM)
     terms = terms_of(table, table.of_first_NM, *from_terms)
     between = through_matrices(
@@ -213,8 +235,9 @@ def _gradient(*args, moves, lists, precision):
       Arriving(rows=kept.first, terms=terms, second=behind),
       weights=moves[1] or moves[2],
       precision=precision,
+      shares=shares.devices,
     )
-    found[1:3] = _stacked(first, between, k1)
+    found[1:3] = shares.sum(_stacked(first, between, k1))
     if moves[0]:
       terms = terms_of(table, table.of_source_SM, *from_terms)
       found[0], _ = to_sources(

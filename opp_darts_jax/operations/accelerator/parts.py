@@ -28,12 +28,17 @@ from opp_darts_jax.operations.accelerator.edges import (
 )
 from opp_darts_jax.operations.accelerator.products import products
 from opp_darts_jax.operations.accelerator.rows import take_rows
+from opp_darts_jax.operations.accelerator.shares import Shares
 from opp_darts_jax.operations.norm import EPSILON, wide_type
 from opp_darts_jax.operations.pooling import avg_pool, max_pool
 
 
 def edge_parts(
-  *args: Any, lists: Edges, precision: str | None, moments: Any = None
+  *args: Any,
+  lists: Edges,
+  precision: str | None,
+  shares: Shares,
+  moments: Any = None,
 ) -> jax.Array:
   """What reaches the destinations, (D, B, H', W', C).
 
@@ -42,18 +47,19 @@ def edge_parts(
       these, as `fused.run_edges` has them.
     lists: the edges.
     precision: of the products of float32.
+    shares: of the batch.
     moments: of both lists, to normalise with; None takes the batch's.
   """
   x, k1, w1, k2, w2, weights, mask = args
   table = term_tables(lists)
   given = moments or (None, None)
   used = _used(mask, table.places_first_NM)
-  y1 = _copy_parts(lists.first, x, k1, w1, used, precision)
+  y1 = _copy_parts(lists.first, x, k1, w1, used, precision, shares)
   values = [_normalised(y1, given[0])]
   first = {FIRST: 0, SECOND: len(y1)}
   if lists.second:
     used = _used(mask, table.places_second_NM)
-    y2 = _copy_parts(lists.second, values[0], k2, w2, used, precision)
+    y2 = _copy_parts(lists.second, values[0], k2, w2, used, precision, shares)
     values.append(_normalised(y2, given[1]))
   terms, count = lists.terms, sum(map(len, values))
   if any(t.rows == SOURCES for t in terms):
@@ -79,7 +85,7 @@ def _used(mask, places_NM):
   return ((mask[places] > 0) & has).any(1).astype(jnp.int32)
 
 
-def _copy_parts(copies, x, depthwise, pointwise, used, precision):
+def _copy_parts(copies, x, depthwise, pointwise, used, *how):
   """What the copies give, from parts; convolutions come before pools."""
   convs = [c for c in copies.copies if c.multiplies]
   pools = [c for c in copies.copies if not c.multiplies]
@@ -95,7 +101,7 @@ def _copy_parts(copies, x, depthwise, pointwise, used, precision):
     k = jnp.where(np.array(rows)[:, None, None] < 0, 1, k)
     w = take_rows(pointwise, [c.pointwise for c in convs])
     z = jax.nn.relu(x)
-    values.append(products(z, k, w, used[: len(convs)], lists, precision))
+    values.append(products(z, k, w, used[: len(convs)], lists, *how))
   for i, pool in enumerate(pools, len(convs)):
     run = avg_pool if pool.kind == AVG else max_pool
     y = run(x[pool.source], copies.stride)

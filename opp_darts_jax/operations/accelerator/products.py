@@ -30,6 +30,7 @@ from opp_darts_jax.operations.accelerator.lists import (
   define_multilinear,
 )
 from opp_darts_jax.operations.accelerator.reading import Activity, Rows
+from opp_darts_jax.operations.accelerator.shares import IMAGES, Shares
 from opp_darts_jax.operations.depthwise import out_size
 from opp_darts_jax.operations.norm import wide_type
 
@@ -43,6 +44,7 @@ def products(
   active: jax.Array,
   copies: Copies,
   precision: str | None,
+  shares: Shares,
 ) -> jax.Array:
   """(N, B, H', W', C) of z (S, B, H, W, C); zeros of inactive copies."""
   return _PRIMITIVES['g'].bind(
@@ -53,6 +55,7 @@ def products(
     lists=copies,
     size=z.shape[2:4],
     precision=precision,
+    shares=shares,
   )
 
 
@@ -80,7 +83,16 @@ def _rest(missing: str) -> list[str]:
   return [slot for slot in _SLOTS if slot != missing]
 
 
-def _lowered(
+def _lowered(missing: str, *args: Any, shares: Shares, **params: Any) -> Any:
+  def run(*args):
+    found = _of_share(missing, *args, **params)
+    # What has no share of the batch is a sum over it.
+    return found if found.ndim == IMAGES else shares.sum(found)
+
+  return shares.run(run, _shape(missing, *args, **params), *args)
+
+
+def _of_share(
   missing: str, *args: Any, lists: Copies, size: Any, precision: str | None
 ) -> jax.Array:
   given = dict(zip(_rest(missing), args))
