@@ -28,6 +28,13 @@ class RunConfig:
     channels: channels of the first cell.
     epochs: passes over the training images; for a search, over D_train.
     batch_size: images in a step; for a search, of each of D_train and D_val.
+    eval_batch_size: images evaluated at a time: of D_val by a search, of the
+      test images by a training. Norms go by running averages there, so that it
+      changes speed, memory and rounding alone, and what a method draws at
+      random, once a batch. 0 is batch_size on CPU; on GPUs and TPUs 512, or
+      batch_size if that is more, or if accumulate or remat save memory.
+    eval_epochs: epochs between two evaluations; after the last epoch there is
+      always one. Lines of metrics of the other epochs have no numbers of it.
     log_steps: steps between two lines of metrics.
     compute: 'float32', or 'bfloat16' for what the cells compute, which GPUs and
       TPUs do faster; weights, alphas, statistics and losses stay float32.
@@ -52,6 +59,8 @@ class RunConfig:
   channels: int = 16
   epochs: int = 50
   batch_size: int = 64
+  eval_batch_size: int = 0
+  eval_epochs: int = 1
   log_steps: int = 50
   compute: str = 'float32'
   precision: str = 'highest'
@@ -64,11 +73,17 @@ class RunConfig:
   def __post_init__(self) -> None:
     for name in ('layers', 'channels', 'epochs', 'log_steps', 'accumulate'):
       at_least(self, name, 1)
+    at_least(self, 'eval_epochs', 1)
     at_least(self, 'batch_size', 2)
-    for name in ('seed', 'save_steps'):
+    for name in ('seed', 'save_steps', 'eval_batch_size'):
       at_least(self, name, 0)
     check_choice('compute', self.compute, COMPUTES)
     check_choice('precision', self.precision, PRECISIONS)
+
+  def evaluates(self, epoch: int) -> bool:
+    """Whether the run is evaluated after this epoch."""
+    done = epoch + 1
+    return done % self.eval_epochs == 0 or done == self.epochs
 
   @classmethod
   def from_dict(cls, fields: Mapping[str, Any]) -> Self:

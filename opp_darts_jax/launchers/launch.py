@@ -96,6 +96,16 @@ def define_target() -> flags.FlagHolder[str]:
   return target
 
 
+def define_profile_steps() -> flags.FlagHolder[str]:
+  """Defines `--profile_steps`; see `profiler.parse`."""
+  return flags.DEFINE_string(
+    'profile_steps',
+    '',
+    'A,B: make a trace of the steps A to B, counted from 1, with jax.profiler, '
+    'in the folder profile of the workdir.',
+  )
+
+
 def prepare_target(target: str) -> None:
   """If `--target` is given, tells why nothing is seen for a while.
 
@@ -112,8 +122,12 @@ def prepare_target(target: str) -> None:
 def keep_programs() -> None:
   """Keeps compiled programs: the next run of the same shapes starts at once.
 
-  In `$JAX_COMPILATION_CACHE_DIR`, or beside the kernels.
+  In `$JAX_COMPILATION_CACHE_DIR`, or beside the kernels. Small ones too, unless
+  the environment says otherwise: a search begins with dozens of them.
   """
+  least = 'jax_persistent_cache_min_compile_time_secs'
+  if not os.environ.get(least.upper()):
+    jax.config.update(least, 0.0)
   if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
     cache = str(native.cache_dir())
     jax.config.update('jax_compilation_cache_dir', cache)

@@ -11,7 +11,7 @@ from absl import flags
 
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.launchers import launch
-from opp_darts_jax.running import devices
+from opp_darts_jax.running import devices, profiler
 from opp_darts_jax.running.training import dry_run, run_training
 
 _DEFAULT = 'digits:train'
@@ -21,6 +21,7 @@ _WORKDIR = flags.DEFINE_string(
 )
 _DRY_RUN = launch.define_dry_run()
 _TARGET = launch.define_target()
+_PROFILE_STEPS = launch.define_profile_steps()
 _DISTRIBUTED = flags.DEFINE_bool(
   'distributed', False, 'Be one of several processes, one a machine.'
 )
@@ -31,12 +32,13 @@ def main() -> None:
   if _DISTRIBUTED.value:
     devices.distribute()
   config = TrainConfig.from_dict(_CONFIG.value.to_dict())
+  profile_steps = profiler.parse(_PROFILE_STEPS.value)
   if _DRY_RUN.value:
     launch.prepare_target(_TARGET.value)
     print(dry_run(config, _WORKDIR.value or '.', target=_TARGET.value))
   else:
     assert _WORKDIR.value  # Or the flags would not be valid.
-    run_training(config, _WORKDIR.value)
+    run_training(config, _WORKDIR.value, profile_steps=profile_steps)
 
 
 if __name__ == '__main__':

@@ -29,8 +29,9 @@ class EpochRecord(NamedTuple):
     epochs: of the whole search.
     step: steps taken.
     metrics: means over the epoch of `train_loss`, `train_accuracy`, `val_loss`
-      and `val_accuracy` (of the steps' batches; NaN while alphas rest), and
-      `eval_loss` and `eval_accuracy`, on all of D_val by the running averages.
+      and `val_accuracy` (of the steps' batches; NaN while alphas rest), and,
+      where the epoch ends with an evaluation, `eval_loss` and `eval_accuracy`,
+      on all of D_val by the running averages.
     genotype: what the search would give if it ended now.
     alphas: the method's parameters as nested lists; None where an operation is
       not active.
@@ -118,12 +119,10 @@ def built_in(run: Run, space: Space) -> list[OnEpoch]:
   shown: list[Genotype] = []
 
   def show(record: EpochRecord) -> None:
-    run.screen.progress(
-      'epoch {}: loss {train_loss:.4f}, accuracy {train_accuracy:.4f}; on '
-      'D_val {eval_loss:.4f}, {eval_accuracy:.4f}'.format(
-        record.epoch, **record.metrics
-      )
-    )
+    said = 'epoch {}: loss {train_loss:.4f}, accuracy {train_accuracy:.4f}'
+    if 'eval_loss' in record.metrics:
+      said += '; on D_val {eval_loss:.4f}, {eval_accuracy:.4f}'
+    run.screen.progress(said.format(record.epoch, **record.metrics))
     if shown != [record.genotype]:
       shown[:] = [record.genotype]
       run.screen.say(console.genotype_lines(record.genotype))

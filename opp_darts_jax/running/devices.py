@@ -35,18 +35,26 @@ class Devices:
     self._divided = NamedSharding(mesh, PartitionSpec(AXIS))
     self._copy = jax.jit(lambda tree: tree, out_shardings=self.copied)
 
-  def check(self, batch_size: int, parts: int = 1) -> None:
+  def check(
+    self, batch_size: int, parts: int = 1, eval_batch_size: int = 0
+  ) -> None:
     """Raises `UserError` unless each device gets as much of every part.
 
     Args:
       batch_size: images in a step.
       parts: into which the step divides its batch one after the other.
+      eval_batch_size: images evaluated at a time, in one part; 0 is chosen.
     """
+    whole = f'{self.count} device{"s" if self.count > 1 else ""}'
     if batch_size % (self.count * parts):
-      whole = f'{self.count} device{"s" if self.count > 1 else ""}'
       raise UserError(
         f'batch_size must be a multiple of {self.count * parts}, for {whole} '
         f'and accumulate={parts}; got {batch_size}.'
+      )
+    if eval_batch_size % self.count:
+      raise UserError(
+        f'eval_batch_size must be a multiple of {self.count}, for {whole}, or '
+        f'0; got {eval_batch_size}.'
       )
 
   def copy(self, tree: Any) -> Any:

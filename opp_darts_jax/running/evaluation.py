@@ -8,10 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from opp_darts_jax.config.run import RunConfig
 from opp_darts_jax.data import augment
 from opp_darts_jax.data.augment import Augmentation
+from opp_darts_jax.running.devices import Devices
 
 TOP = 5
+# Without gradients a batch keeps no inner values: one that is larger than that
+# of a step fits, and takes fewer launches.
+_LARGE = 512
 
 
 class Evaluation(NamedTuple):
@@ -28,6 +33,24 @@ class Evaluation(NamedTuple):
   accuracy: jax.Array
   top5_accuracy: jax.Array
   confusion: jax.Array
+
+
+def batch_size(config: RunConfig, devices: Devices, count: int) -> int:
+  """Images that a run evaluates at a time; see `RunConfig.eval_batch_size`.
+
+  Args:
+    config: of the run.
+    devices: over which the batch is divided.
+    count: images to evaluate; a size that is chosen here goes little beyond.
+  """
+  own = config.batch_size
+  tight = config.accumulate > 1 or config.remat
+  if config.eval_batch_size:
+    return config.eval_batch_size
+  if devices.target.platform == 'cpu' or tight:
+    return own
+  whole = -(-count // devices.count)
+  return max(own, min(_LARGE // devices.count, whole) * devices.count)
 
 
 def evaluate(

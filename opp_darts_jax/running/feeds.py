@@ -68,6 +68,7 @@ class Streaming:
     programs: of the training run.
     devices: that take the batches.
     batch_size: images in a step.
+    test_size: images tested at a time.
     start: steps already taken.
   """
 
@@ -77,12 +78,13 @@ class Streaming:
     programs: TrainPrograms,
     devices: Devices,
     batch_size: int,
+    test_size: int,
     start: int,
   ) -> None:
     self._stream, self._programs, self._devices = stream, programs, devices
-    self._batch_size = batch_size
-    self._own = devices.own_rows(batch_size)
-    self._batches = stream.train_batches(batch_size, start, self._own)
+    self._test_size = test_size
+    own = devices.own_rows(batch_size)
+    self._batches = stream.train_batches(batch_size, start, own)
 
   def train(
     self, state: TrainState, sums: TrainMetrics, count: int, step: Step
@@ -97,10 +99,11 @@ class Streaming:
     """Evaluates on all test images."""
 
     def parts() -> Iterator[Evaluation]:
-      left = self._stream.num_test
-      for own in self._stream.test_batches(self._batch_size, self._own):
+      left, size = self._stream.num_test, self._test_size
+      own_rows = self._devices.own_rows(size)
+      for own in self._stream.test_batches(size, own_rows):
         batch = self._devices.join(own)
-        yield self._programs.test(state, *batch, min(left, self._batch_size))
-        left -= self._batch_size
+        yield self._programs.test(state, *batch, min(left, size))
+        left -= size
 
     return merge(parts())

@@ -17,7 +17,7 @@ from opp_darts_jax.errors import DeviceMemoryError
 from opp_darts_jax.methods import progressive
 from opp_darts_jax.methods.state import Metrics
 from opp_darts_jax.networks.network import Network
-from opp_darts_jax.running import absent, modelled
+from opp_darts_jax.running import absent, evaluation, modelled
 from opp_darts_jax.running.absent import Absent, Built
 from opp_darts_jax.running.accelerators import Accelerator
 from opp_darts_jax.running.live_search import LiveSearch, programs_of
@@ -61,7 +61,9 @@ def of_search(search: LiveSearch, target: Absent) -> str:
   data = absent.arguments_on(devices, search.data)
   state = absent.arguments_on(devices, jax.eval_shape(made.init, key))
   sums = absent.arguments_on(devices, Metrics.zeros())
-  batches = -(-len(search.data.val_rows) // config.batch_size)
+  count = len(search.data.val_rows)
+  batches = -(-count // evaluation.batch_size(config, devices, count))
+  evaluations = sum(map(config.evaluates, range(config.epochs)))
   parts = [
     Part(
       'steps',
@@ -69,7 +71,7 @@ def of_search(search: LiveSearch, target: Absent) -> str:
       (state, sums, data, key, 0.1, 1),
       config.epochs * per_epoch,
     ),
-    Part('evaluation', made.evaluate, (state, data), config.epochs, batches),
+    Part('evaluation', made.evaluate, (state, data), evaluations, batches),
   ]
   if config.schedule.name == 'progressive':
     each = min(config.schedule.score_batches or per_epoch, per_epoch)
@@ -113,17 +115,20 @@ def of_training(
   streamed = isinstance(images, Streamed)
   size = config.batch_size
   train = split(size if streamed else images.num_train)
-  test = split(size if streamed else images.num_test)
+  test_size = evaluation.batch_size(config, devices, images.num_test)
+  test = split(test_size if streamed else images.num_test)
   rate = 0.1, 0.1
   step = state, sums, *train, key, *rate
   per_epoch = count_batches(size, images.num_train, 'training images')
-  epochs = config.epochs * max(1, len(config.seeds))
-  batches = -(-images.num_test // size)
+  seeds = max(1, len(config.seeds))
+  steps = seeds * config.epochs * per_epoch
+  tests = seeds * sum(map(config.evaluates, range(config.epochs)))
+  batches = -(-images.num_test // test_size)
   parts = [
-    Part('steps', made.step, step, epochs * per_epoch)
+    Part('steps', made.step, step, steps)
     if streamed
-    else Part('steps', made.steps, (*step, 1), epochs * per_epoch),
-    Part('tests', made.test, (state, *test, 1), epochs * batches),
+    else Part('steps', made.steps, (*step, 1), steps),
+    Part('tests', made.test, (state, *test, 1), tests * batches),
   ]
   return '\n'.join(lines(parts, target.accelerator, config.precision))
 

@@ -12,6 +12,7 @@ from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.split import count_batches, halves
+from opp_darts_jax.errors import check_finite
 from opp_darts_jax.methods import growth
 from opp_darts_jax.methods.check import check_task
 from opp_darts_jax.methods.loss import make_task
@@ -86,17 +87,32 @@ class LiveSearch:
     batches = self.config.schedule.score_batches or self.per_epoch
     batches = min(batches, self.per_epoch)
     total = self.devices.copy(jnp.zeros(()))
-    pace = self.run.pace
-    at = 0
+    pace, step = self.run.pace, int(state.step)
+    at = under_way = 0
+    pace.start()
     while at < batches:
-      self.run.stop_if_asked(int(state.step))
+      self.run.stop_if_asked(step)
       size = min(pace.size, batches - at)
-      pace.start()
+      before = total
       total = self.programs.score(total, state, mask, self.data, key, at, size)
-      total.block_until_ready()
-      pace.finish(size)
-      at += size
+      if under_way:  # The device is busy with the next batches meanwhile.
+        before.block_until_ready()
+        pace.finish(under_way)
+      at, under_way = at + size, size
+    total.block_until_ready()
+    pace.finish(under_way)
     return float(total) / batches
+
+  def evaluate(self, state: SearchState) -> dict[str, float]:
+    """Loss and accuracy on all of D_val by the running averages.
+
+    Raises:
+      DivergedError: if the loss is not finite.
+    """
+    found = self.programs.evaluate(state, self.data)
+    loss, accuracy = map(float, jax.device_get((found.loss, found.accuracy)))
+    check_finite('loss on D_val', loss)
+    return {'eval_loss': loss, 'eval_accuracy': accuracy}
 
   def accuracy(self, state: SearchState, tables: Tables | None = None) -> float:
     """On D_val, with these operation weights instead of the method's."""

@@ -103,7 +103,7 @@ def run_epoch(
       return
     done, size, sums = pending
     pending = None
-    values = {name: float(v) for name, v in sums._asdict().items()}
+    values = {n: float(v) for n, v in jax.device_get(sums)._asdict().items()}
     pace.finish(size)
     check_finite('training loss', values['train_loss'])
     since = (done - 1) % log_steps + 1

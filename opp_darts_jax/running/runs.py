@@ -11,7 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from opp_darts_jax.errors import CheckpointError, NotFinished
-from opp_darts_jax.running import loop
+from opp_darts_jax.running import loop, profiler
 from opp_darts_jax.running.checkpoint import FOLDER, Checkpoints
 from opp_darts_jax.running.console import Console
 from opp_darts_jax.running.interruption import Interruption
@@ -23,6 +23,7 @@ from opp_darts_jax.running.metrics import (
   MetricsWriter,
   read_epochs,
 )
+from opp_darts_jax.running.profiler import Profiler, Steps
 from opp_darts_jax.running.workdirs import open_workdir
 
 Begin = Callable[[Mapping[str, Any]], Any]
@@ -57,6 +58,7 @@ class Run:
     begin: Begin,
     zeros: Any,
     quiet: bool = False,
+    profile_steps: Steps | None = None,
   ) -> None:
     self.folder = folder
     self.pace = Pace()
@@ -83,6 +85,9 @@ class Run:
       MetricsWriter(self.lines(METRICS), folder / 'tensorboard', self.step)
     )
     self._times = self.lines(TIMES)
+    self._profiler = stack.enter_context(
+      Profiler(profile_steps, folder, self.screen.say)
+    )
 
   def within(self, epoch: int) -> bool:
     """Whether the run goes on in the midst of an epoch, begun before."""
@@ -132,7 +137,7 @@ class Run:
       self.stop_if_asked(saved)
 
     state, means = loop.run_epoch(
-      dispatch,
+      self._profiler.around(dispatch, saved),
       state,
       start,
       self._zeros,
@@ -210,6 +215,7 @@ def open_run(
   signals: bool = True,
   quiet: bool = False,
   inputs: Mapping[str, Any] | None = None,
+  profile_steps: Steps | None = None,
 ) -> Iterator[Run]:
   """Opens a workdir for a run, or for what is left of it.
 
@@ -224,10 +230,13 @@ def open_run(
       where it runs: a notebook has handlers of its own.
     quiet: whether nothing is printed.
     inputs: what it is made of beside its config; others are refused.
+    profile_steps: the first and the last step of which a trace is made.
 
   Raises:
-    UserError: if the workdir or its checkpoints cannot be used.
+    UserError: if the workdir or its checkpoints cannot be used, or if there are
+      no such steps.
   """
+  profiler.check(profile_steps, config.epochs * per_epoch)
   with contextlib.ExitStack() as stack:
     folder = stack.enter_context(open_workdir(workdir, config, inputs))
     interruption = Interruption()
@@ -246,6 +255,7 @@ def open_run(
       begin,
       zeros,
       quiet,
+      profile_steps,
     )
 
 

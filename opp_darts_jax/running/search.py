@@ -11,7 +11,6 @@ from opp_darts_jax import files
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data import dataset
 from opp_darts_jax.data.dataset import ImageData
-from opp_darts_jax.errors import check_finite
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.catalogue import configured_method
 from opp_darts_jax.methods.method import Method
@@ -31,6 +30,7 @@ from opp_darts_jax.running.callbacks import OnEpoch
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.live_search import LiveSearch, prepare
 from opp_darts_jax.running.metrics import read_epochs
+from opp_darts_jax.running.profiler import Steps
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
@@ -45,6 +45,7 @@ def run_search(
   on_epoch: OnEpoch | Iterable[OnEpoch] = (),
   signals: bool = True,
   quiet: bool = False,
+  profile_steps: Steps | None = None,
 ) -> Genotype:
   """Searches a cell, writing everything into `workdir`.
 
@@ -63,6 +64,8 @@ def run_search(
       ends the search there.
     signals: whether SIGTERM and SIGINT save the run before they end it.
     quiet: whether nothing is printed.
+    profile_steps: the first and the last step, counted from 1, of which a trace
+      is made, in `profile/`; None makes none.
 
   Returns:
     The genotype of the last epoch.
@@ -97,6 +100,7 @@ def run_search(
     signals,
     quiet,
     made_of,
+    profile_steps,
   ) as run:
     search.run = run
     files.write_json(run.folder / 'space.json', space.describe())
@@ -144,7 +148,7 @@ def _checked(
     method = configured_method(config)
   method.check(config, space)
   devices = Devices()
-  devices.check(config.batch_size, config.accumulate)
+  devices.check(config.batch_size, config.accumulate, config.eval_batch_size)
   return config, space, method, devices
 
 
@@ -199,6 +203,9 @@ def _end(search: LiveSearch, state: SearchState, ended: str) -> Genotype:
   files.write_json(folder / 'genotype.json', found.to_dict())
   epochs = read_epochs(folder)
   last = epochs[-1] if epochs else {}
+  taken = int(state.step) // search.per_epoch
+  if taken and not search.config.evaluates(taken - 1):
+    last = search.evaluate(state)  # It has ended early.
   skips = {f'skip_{kind}': found.num_skips(kind) for kind in found.kinds}
   files.write_json(
     folder / results.RESULTS,
@@ -224,8 +231,8 @@ def _run_epoch(
   """All steps of an epoch.
 
   Returns:
-    The state, and the epoch's mean training loss and accuracy, and those on
-    D_val by the running averages.
+    The state, and the epoch's mean training loss and accuracy; if it ends with
+    an evaluation, those on D_val too.
   """
   starts = [stage.epoch for stage in stages]
   rate = search.method.learning_rate(search.config, epoch, starts)
@@ -237,10 +244,6 @@ def _run_epoch(
     return search.programs.steps(state, sums, search.data, key, rate, count)
 
   state, means = search.run.steps(dispatch, state, epoch, rate, known)
-  found = search.programs.evaluate(state, search.data)
-  check_finite('loss on D_val', float(found.loss))
-  return state, {
-    **means,
-    'eval_loss': float(found.loss),
-    'eval_accuracy': float(found.accuracy),
-  }
+  if search.config.evaluates(epoch):
+    means = means | search.evaluate(state)
+  return state, means

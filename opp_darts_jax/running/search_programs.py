@@ -46,7 +46,9 @@ class Programs(NamedTuple):
       steps added. The state that comes in is consumed.
     score: (total, state, mask, data, key, first, count) -> the total plus the
       losses on `count` batches, from the `first` on, of D_train in an order
-      that the key decides; nothing else changes.
+      that the key decides; nothing else changes. Batches are those of steps,
+      whatever the device has room for: norms go by a batch's own statistics
+      here, and on a larger batch the loss would be another.
     evaluate: (state, data, operation weights or None for the method's) -> the
       `Evaluation` on D_val, by the running averages.
   """
@@ -160,7 +162,7 @@ def _evaluator(
       data.images,
       data.labels,
       data.val_rows,
-      task.config.batch_size,
+      evaluation.batch_size(task.config, devices, len(data.val_rows)),
       augmentation,
       model.classes,
     )

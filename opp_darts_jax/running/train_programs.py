@@ -16,7 +16,7 @@ from opp_darts_jax.methods.accumulate import mean_over_parts
 from opp_darts_jax.methods.optimizers import weight_optimizer
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.running.devices import Devices
-from opp_darts_jax.running.evaluation import Evaluation, evaluate
+from opp_darts_jax.running.evaluation import Evaluation, batch_size, evaluate
 from opp_darts_jax.running.programs import compiled
 
 
@@ -203,7 +203,14 @@ def make_train_programs(
 
     rows = jnp.arange(len(labels))
     return evaluate(
-      logits, images, labels, rows, size, augmentation, model.classes, count
+      logits,
+      images,
+      labels,
+      rows,
+      batch_size(config, devices, len(labels)),
+      augmentation,
+      model.classes,
+      count,
     )
 
   make = functools.partial(compiled, config=config, devices=devices)

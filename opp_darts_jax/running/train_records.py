@@ -16,8 +16,9 @@ class TrainRecord(NamedTuple):
   Attributes:
     epoch: its number, from 0.
     epochs: of the whole training.
-    metrics: `train_loss` and `train_accuracy`, means over the epoch, and what
-      the test gives: `test_loss`, `test_accuracy` and more.
+    metrics: `train_loss` and `train_accuracy`, means over the epoch, and, where
+      it ends with one, what the test gives: `test_loss`, `test_accuracy` and
+      more.
     workdir: of the run.
   """
 
@@ -52,12 +53,11 @@ def record_epoch(
   tested: dict[str, Any],
   run: Run,
 ) -> None:
-  """Writes and shows what an epoch has come to."""
-  loss, accuracy = tested['test_loss'], tested['test_accuracy']
-  run.writer.write(
-    'epoch', step, epoch, **means, test_loss=loss, test_accuracy=accuracy
-  )
-  run.screen.progress(
-    f'epoch {epoch}: loss {means["train_loss"]:.4f}, accuracy '
-    f'{means["train_accuracy"]:.4f}; test {loss:.4f}, {accuracy:.4f}'
-  )
+  """Writes and shows what an epoch has come to; `tested` is {} without one."""
+  shown = [n for n in ('test_loss', 'test_accuracy') if n in tested]
+  test = {name: tested[name] for name in shown}
+  run.writer.write('epoch', step, epoch, **means, **test)
+  said = 'epoch {}: loss {train_loss:.4f}, accuracy {train_accuracy:.4f}'
+  if test:
+    said += '; test {test_loss:.4f}, {test_accuracy:.4f}'
+  run.screen.progress(said.format(epoch, **means, **test))

@@ -24,6 +24,7 @@ from opp_darts_jax.networks.network import Network, count_weights
 from opp_darts_jax.running import (
   absent,
   callbacks,
+  evaluation,
   forecast,
   inputs,
   plans,
@@ -35,6 +36,7 @@ from opp_darts_jax.running import (
 )
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.feeds import InMemory, Step, Streaming
+from opp_darts_jax.running.profiler import Steps
 from opp_darts_jax.running.runs import Run
 from opp_darts_jax.running.train_programs import (
   TrainMetrics,
@@ -58,6 +60,7 @@ def run_training(
   on_epoch: OnEpoch | Iterable[OnEpoch] = (),
   signals: bool = True,
   quiet: bool = False,
+  profile_steps: Steps | None = None,
 ) -> dict[str, Any]:
   """Trains and tests the network, writing everything into `workdir`.
 
@@ -78,6 +81,8 @@ def run_training(
     on_epoch: called with a `TrainRecord` after each epoch.
     signals: whether SIGTERM and SIGINT save the run before they end it.
     quiet: whether nothing is printed.
+    profile_steps: the first and the last step, counted from 1, of which a trace
+      is made, in `profile/`, by each seed; None makes none.
 
   Returns:
     The contents of `results.json`: `test_accuracy` (a fraction), `test_loss`,
@@ -100,12 +105,13 @@ def run_training(
       on_epoch=watchers,
       signals=signals,
       quiet=quiet,
+      profile_steps=profile_steps,
     )
     return seeds.run_seeds(run_one, config, workdir)
   space = space or get_space(config.space)
   genotype = named_genotype(config, space)
   devices = Devices()
-  devices.check(config.batch_size, config.accumulate)
+  devices.check(config.batch_size, config.accumulate, config.eval_batch_size)
   workdirs.check(workdir, config)
   images = load_images(config) if data is None else data
   made_of = inputs.of_training(images, genotype)
@@ -124,6 +130,7 @@ def run_training(
     signals,
     quiet,
     made_of,
+    profile_steps,
   ) as run:
     files.write_json(run.folder / 'genotype.json', genotype.to_dict())
     run.screen.say(
@@ -204,6 +211,7 @@ def _run_epochs(
       training.programs,
       training.devices,
       config.batch_size,
+      evaluation.batch_size(config, training.devices, images.num_test),
       run.step,
     )
   )
@@ -217,20 +225,23 @@ def _run_epochs(
 
     known = {'results': found}
     state, means = run.steps(dispatch, state, epoch, rate, known)
-    tested = train_records.describe(feed.test(state), images.class_names)
+    tested = {}
+    if config.evaluates(epoch):
+      tested = train_records.describe(feed.test(state), images.class_names)
     train_records.record_epoch(epoch, int(state.step), means, tested, run)
     record = TrainRecord(epoch, config.epochs, means | tested, run.folder)
     for watcher in watchers:
       watcher(record)
-    check_finite('test loss', tested['test_loss'])
-    found = {
-      **tested,
-      **means,
-      'weights_of': 'the last epoch',
-      'epochs': epoch + 1,
-      'num_weights': training.num_weights,
-      'genotype': training.model.genotype.to_dict(),
-    }
+    if tested:
+      check_finite('test loss', tested['test_loss'])
+      found = {
+        **tested,
+        **means,
+        'weights_of': 'the last epoch',
+        'epochs': epoch + 1,
+        'num_weights': training.num_weights,
+        'genotype': training.model.genotype.to_dict(),
+      }
     run.end_epoch(state, epoch, {'results': found})
   return state, found
 

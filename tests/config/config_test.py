@@ -61,6 +61,15 @@ def test_defaults_are_the_published_settings():
   )
 
 
+@pytest.mark.parametrize(
+  ('epochs', 'every', 'evaluated'),
+  [(4, 1, [0, 1, 2, 3]), (5, 2, [1, 3, 4]), (6, 3, [2, 5]), (3, 9, [2])],
+)
+def test_the_last_epoch_is_always_evaluated(epochs, every, evaluated):
+  config = TrainConfig(epochs=epochs, eval_epochs=every)
+  assert [e for e in range(epochs) if config.evaluates(e)] == evaluated
+
+
 def test_whole_numbers_are_floats_where_a_float_is_due():
   config = TrainConfig.from_dict({'drop_path': 0, 'auxiliary_weight': 1})
   assert type(config.drop_path) is type(config.auxiliary_weight) is float
@@ -115,6 +124,8 @@ def test_whole_numbers_are_floats_where_a_float_is_due():
     ),
     ({'train_fraction': 1.0}, r'train_fraction must be in \(0, 1\); got 1\.0'),
     ({'batch_size': 1}, 'batch_size must be at least 2; got 1'),
+    ({'eval_batch_size': -1}, 'eval_batch_size must be at least 0; got -1'),
+    ({'eval_epochs': 0}, 'eval_epochs must be at least 1; got 0'),
     ({'nodes': -1}, 'nodes must be at least 0; got -1'),
     ({'seed': -1}, 'seed must be at least 0; got -1'),
     ({'schedule': {'stage_epochs': 0}}, 'stage_epochs must be at least 1'),

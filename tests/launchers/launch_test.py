@@ -240,6 +240,8 @@ def test_a_network_without_an_auxiliary_head(tmp_path):
     ('--config=nope.py', "Unknown config 'nope.py'", 2),
     ('--config.epochs=abc', 'abc', 2),
     ('--config.data.source=/no/such', 'not a folder', 9),
+    ('--profile_steps=7', "such as 10,12; got '7'", 2),
+    ('--profile_steps=7,5', 'steps of the run; got 7,5', 2),
   ],
 )
 def test_wrong_input_is_a_sentence(tmp_path, flag, sentence, code):

@@ -86,6 +86,12 @@ def test_batches_that_cannot_be_divided_are_refused():
     match='must be a multiple of 6, for 3 devices and accumulate=2; got 9',
   ):
     three.check(9, 2)
+  three.check(12, eval_batch_size=9)
+  with pytest.raises(
+    UserError,
+    match='eval_batch_size must be a multiple of 3, for 3 devices, or 0; got 8',
+  ):
+    three.check(12, eval_batch_size=8)
 
 
 def test_without_a_cluster_a_sentence_says_what_is_missing(monkeypatch):

@@ -1,10 +1,13 @@
 """Tests of evaluation on plain arrays."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.running import evaluation
 
@@ -63,3 +66,27 @@ def test_the_five_largest():
   ranks = (scores > scores[np.arange(9), labels][:, None]).sum(1)
   assert 0 < (ranks < 5).mean() < 1
   np.testing.assert_allclose(found.top5_accuracy, (ranks < 5).mean(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('platform', 'devices', 'count', 'fields', 'size'),
+  [
+    ('cpu', 1, 9000, {}, 64),
+    ('cpu', 1, 9000, {'eval_batch_size': 300}, 300),
+    ('gpu', 1, 9000, {'eval_batch_size': 300}, 300),
+    ('gpu', 1, 9000, {}, 512),
+    ('tpu', 6, 9000, {}, 510),
+    ('tpu', 4, 359, {}, 360),
+    ('gpu', 1, 40, {}, 64),
+    ('gpu', 1, 9000, {'batch_size': 1024}, 1024),
+    ('gpu', 1, 9000, {'accumulate': 2}, 64),
+    ('gpu', 1, 9000, {'remat': True}, 64),
+  ],
+)
+def test_how_many_images_are_evaluated_at_a_time(
+  platform, devices, count, fields, size
+):
+  target = types.SimpleNamespace(platform=platform)
+  given = types.SimpleNamespace(target=target, count=devices)
+  config = SearchConfig(**fields)
+  assert evaluation.batch_size(config, given, count) == size

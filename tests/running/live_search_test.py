@@ -1,6 +1,7 @@
 """Tests of searches whose supernet gets another size on the way."""
 
 import dataclasses
+import types
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,8 @@ import tiny_runs
 from opp_darts_jax.methods import growth
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.stages import Change, Stage
+from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.live_search import LiveSearch
 from opp_darts_jax.running.search import run_search
 
 SEARCH = dataclasses.replace(
@@ -78,3 +81,54 @@ def test_a_supernet_that_deepens_and_goes_on(tmp_path):
   assert tiny_runs.contents(tmp_path / 'cut', files) == tiny_runs.contents(
     tmp_path / 'whole', files
   )
+
+
+class Total(float):
+  """A sum of losses that says when it is waited for."""
+
+  def block_until_ready(self):
+    self.events.append(('wait', self))
+
+
+def test_scoring_waits_for_a_dispatch_after_the_next_one_alone():
+  events = []
+
+  def total(value):
+    made = Total(value)
+    made.events = events
+    return made
+
+  def score(before, state, mask, data, key, first, count):
+    events.append(('dispatch', first, count))
+    return total(before + count)
+
+  pace = types.SimpleNamespace(
+    size=2,
+    start=lambda: None,
+    finish=lambda size: events.append(('finished', size)),
+  )
+  live = LiveSearch(
+    config=SEARCH,
+    space=None,
+    method=None,
+    key=None,
+    programs=types.SimpleNamespace(score=score),
+    images=None,
+    data=None,
+    devices=Devices(),
+    per_epoch=5,
+    run=types.SimpleNamespace(pace=pace, stop_if_asked=lambda step: None),
+  )
+  state = types.SimpleNamespace(step=0)
+  assert live.score(state, {}, None) == 1.0
+  assert events == [
+    ('dispatch', 0, 2),
+    ('dispatch', 2, 2),
+    ('wait', 2),
+    ('finished', 2),
+    ('dispatch', 4, 1),
+    ('wait', 4),
+    ('finished', 2),
+    ('wait', 5),
+    ('finished', 1),
+  ]

@@ -22,6 +22,9 @@ SPACE = tiny_search.space_of(
 TASK = tiny_search.task_of(SPACE, channels=2)
 
 
+AUGMENTATION = Augmentation((0.5,), (0.3,), crop_padding=1, flip=False)
+
+
 @pytest.fixture(scope='module')
 def search():
   """The programs of a tiny search, and its data."""
@@ -32,12 +35,7 @@ def search():
     jnp.arange(12),
     jnp.arange(12, 24),
   )
-  made = search_programs.make_programs(
-    TASK,
-    Augmentation((0.5,), (0.3,), crop_padding=1, flip=False),
-    (8, 8, 1),
-    DEVICES,
-  )
+  made = search_programs.make_programs(TASK, AUGMENTATION, (8, 8, 1), DEVICES)
   return made, DEVICES.copy(data)
 
 
@@ -132,6 +130,18 @@ def test_evaluation_uses_the_running_averages(search):
   other = made.evaluate(state.replace(batch_stats=moved), data)
   assert found.confusion.sum() == len(data.val_rows)
   assert abs(float(found.loss) - float(other.loss)) > 1e-4
+
+
+@pytest.mark.parametrize('size', [5, 32])
+def test_evaluation_does_not_depend_on_its_batch_size(search, size):
+  made, data = search
+  task = tiny_search.task_of(SPACE, channels=2, eval_batch_size=size)
+  other = search_programs.make_programs(task, AUGMENTATION, (8, 8, 1), DEVICES)
+  state = masked(made.init(KEY), 'sep_conv_3x3', 'max_pool_3x3')
+  by_fours, found = (m.evaluate(state, data) for m in (made, other))
+  np.testing.assert_allclose(found.loss, by_fours.loss, rtol=1e-5)
+  np.testing.assert_array_equal(found.confusion, by_fours.confusion)
+  assert found.accuracy == by_fours.accuracy
 
 
 def test_evaluation_takes_other_operation_weights(search):
