@@ -4,7 +4,8 @@
 
 The same command goes on where the run stopped. With --dry_run it says what it
 would do, and shows the images as the network will see them; with --target=h100,
-say, also whether it fits that device and about how long it takes there.
+say, also whether it fits that device and about how long it takes there. With
+--config.search_seeds="(0,1,2)" it searches with several seeds at a time.
 """
 
 from absl import flags
@@ -13,6 +14,7 @@ from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.launchers import launch
 from opp_darts_jax.running import devices
 from opp_darts_jax.running.search import dry_run, run_search
+from opp_darts_jax.running.searches import run_searches
 
 _DEFAULT = 'digits'
 _CONFIG = launch.define_config(_DEFAULT)
@@ -36,7 +38,8 @@ def main() -> None:
     print(dry_run(config, _WORKDIR.value or '.', target=_TARGET.value))
   else:
     assert _WORKDIR.value  # Or the flags would not be valid.
-    run_search(config, _WORKDIR.value)
+    run = run_searches if config.search_seeds else run_search
+    run(config, _WORKDIR.value)
 
 
 if __name__ == '__main__':
