@@ -40,6 +40,25 @@ def finished(tmp_path_factory):
   return workdir
 
 
+def test_several_seeds_stop_and_go_on(finished, tmp_path):
+  workdir = tmp_path / 'seeds'
+  flags = f'--workdir={workdir}', *SEARCH, '--config.search_seeds=(0,3)'
+  run = Forked('search', *flags)
+  wait_for_epochs(workdir / 'seed3', 2, run)
+  run.send_signal(signal.SIGTERM)
+  _, wrong = run.communicate()
+  assert run.returncode == 75, wrong
+  assert 'stopped: 0 of 2 searches are finished' in wrong
+  run = Forked('search', *flags)
+  said, wrong = run.communicate()
+  assert run.returncode == 0, wrong
+  assert 'seed 0: finished, 0.' in said
+  # Seed 0 is that of a search by itself.
+  for name in ('config.json', 'metrics.jsonl', 'alphas.jsonl', 'results.json'):
+    own = (workdir / 'seed0' / name).read_bytes()
+    assert own == (finished / name).read_bytes()
+
+
 def wait_for_epochs(workdir, count, run):
   lines = workdir / 'metrics.jsonl'
   until = time.monotonic() + 600

@@ -20,6 +20,8 @@ class SearchConfig(RunConfig):
   """A search for a cell, by default as published for CIFAR-10.
 
   Attributes:
+    search_seeds: search with each of these instead of `seed`, all at a time,
+      each in a folder of its own.
     space: the search space: 'darts', 's1' to 's4', 'nasbench201', or your own
       as 'MODULE:NAME' or 'FILE.py:NAME'.
     nodes: intermediate nodes of a cell; 0 is the space's own number.
@@ -36,6 +38,7 @@ class SearchConfig(RunConfig):
     schedule: when operations enter.
   """
 
+  search_seeds: tuple[int, ...] = ()
   space: str = 'darts'
   nodes: int = 0
   method: str = 'darts'
@@ -55,6 +58,17 @@ class SearchConfig(RunConfig):
     require(
       self.train_fraction, 'train_fraction', lambda v: 0 < v < 1, 'in (0, 1)'
     )
+    require(
+      self.search_seeds,
+      'search_seeds',
+      lambda v: len(set(v)) == len(v) and all(s >= 0 for s in v),
+      'different numbers, at least 0',
+    )
+    if self.search_seeds and self.seed:
+      raise UserError(
+        'seed is that of one search, search_seeds are those of several: give '
+        f'either; got seed={self.seed} and search_seeds={self.search_seeds}.'
+      )
     if self.data.stream:
       raise UserError(
         'data.stream is for training; a search holds its images in memory: '

@@ -4,15 +4,18 @@
 
 The same command goes on where the run stopped. With --dry_run it says what it
 would do, and shows the images as the network will see them; with --target=h100,
-say, also whether it fits that device and about how long it takes there.
+say, also whether it fits that device and about how long it takes there. With
+--config.search_seeds="(0,1,2)" it searches with several seeds at a time.
 """
 
 from absl import flags
 
 from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import launch
 from opp_darts_jax.running import devices, profiler
 from opp_darts_jax.running.search import dry_run, run_search
+from opp_darts_jax.running.searches import run_searches
 
 _DEFAULT = 'digits'
 _CONFIG = launch.define_config(_DEFAULT)
@@ -38,7 +41,15 @@ def main() -> None:
     print(dry_run(config, _WORKDIR.value or '.', target=_TARGET.value))
   else:
     assert _WORKDIR.value  # Or the flags would not be valid.
-    run_search(config, _WORKDIR.value, profile_steps=profile_steps)
+    if not config.search_seeds:
+      run_search(config, _WORKDIR.value, profile_steps=profile_steps)
+      return
+    if profile_steps:
+      raise UserError(
+        '--profile_steps is for a search of one seed; got config.search_seeds='
+        f'{config.search_seeds}.'
+      )
+    run_searches(config, _WORKDIR.value)
 
 
 if __name__ == '__main__':

@@ -20,7 +20,12 @@ from opp_darts_jax.networks.network import Network
 from opp_darts_jax.running import absent, evaluation, modelled
 from opp_darts_jax.running.absent import Absent, Built
 from opp_darts_jax.running.accelerators import Accelerator
+from opp_darts_jax.running.joint_programs import (
+  JointPrograms,
+  make_joint_programs,
+)
 from opp_darts_jax.running.live_search import LiveSearch, programs_of
+from opp_darts_jax.running.search_programs import Programs
 from opp_darts_jax.running.train_programs import (
   TrainMetrics,
   make_train_programs,
@@ -49,7 +54,8 @@ def of_search(search: LiveSearch, target: Absent) -> str:
   """What a search would take, in a few lines.
 
   Args:
-    search: prepared; it need not have begun.
+    search: prepared; it need not have begun. With several `search_seeds`, what
+      is said is of all of them together.
     target: where it would run, on one device.
   """
   config, per_epoch = search.config, search.per_epoch
@@ -64,21 +70,33 @@ def of_search(search: LiveSearch, target: Absent) -> str:
   count = len(search.data.val_rows)
   batches = -(-count // evaluation.batch_size(config, devices, count))
   evaluations = sum(map(config.evaluates, range(config.epochs)))
+  programs: Programs | JointPrograms = made
+  total = absent.arguments_on(devices, jnp.zeros(()))
+  own: list[Any] = [state, sums, key, 0.1, total, state.mask]
+  if seeds := len(config.search_seeds):
+    programs = make_joint_programs(made, config, devices)
+    own = [(one,) * seeds for one in own]
+  states, sums, keys, rates, totals, masks = own
   parts = [
     Part(
       'steps',
-      made.steps,
-      (state, sums, data, key, 0.1, 1),
+      programs.steps,
+      (states, sums, data, keys, rates, 1),
       config.epochs * per_epoch,
     ),
-    Part('evaluation', made.evaluate, (state, data), evaluations, batches),
+    Part(
+      'evaluation',
+      programs.evaluate,
+      (states, data, None),
+      evaluations,
+      batches,
+    ),
   ]
   if config.schedule.name == 'progressive':
     each = min(config.schedule.score_batches or per_epoch, per_epoch)
-    total = absent.arguments_on(devices, jnp.zeros(()))
-    arguments = total, state, state.mask, data, key, 0, 1
+    arguments = totals, states, masks, data, keys, 0, 1
     scored = progressive.count_scored(search.space, config.schedule)
-    parts.append(Part('scoring', made.score, arguments, scored * each))
+    parts.append(Part('scoring', programs.score, arguments, scored * each))
   said = lines(parts, target.accelerator, config.precision)
   return '\n'.join(
     [*said, '            as if all operations had entered from the start']

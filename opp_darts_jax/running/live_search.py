@@ -1,7 +1,8 @@
 """A search as its methods see it, and what it runs on."""
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -32,7 +33,8 @@ from opp_darts_jax.spaces.space import Space
 class LiveSearch:
   """A search as its methods see it (`stages.Search`), and what runs it.
 
-  All but `run`, which is there once it has begun, stay the same.
+  All but `run`, which is there once it has begun, stay the same. `make` gives
+  the programs of a config.
   """
 
   config: SearchConfig
@@ -44,6 +46,7 @@ class LiveSearch:
   data: SearchData
   devices: Devices
   per_epoch: int
+  make: Callable[[SearchConfig], Programs]
   run: Any = None
 
   def begin(self) -> SearchState:
@@ -66,15 +69,7 @@ class LiveSearch:
     )
     if config == own:
       return self
-    programs = programs_of(
-      config,
-      self.space,
-      self.method,
-      self.images,
-      self.per_epoch,
-      self.devices,
-    )
-    return dataclasses.replace(self, config=config, programs=programs)
+    return dataclasses.replace(self, config=config, programs=self.make(config))
 
   def fresh(self, key: jax.Array) -> SearchState:
     """An initial state, every operation with fresh weights."""
@@ -140,11 +135,27 @@ def prepare(
     )
     for half, part in zip(('D_train', 'D_val'), rows)
   )
-  programs = programs_of(config, space, method, images, per_epoch, devices)
+  make = functools.partial(
+    programs_of,
+    space=space,
+    method=method,
+    images=images,
+    per_epoch=per_epoch,
+    devices=devices,
+  )
   on_device = SearchData(*devices.copy((*images.train, *rows)))
   key = devices.copy(jax.random.key(config.seed))
   return LiveSearch(
-    config, space, method, key, programs, images, on_device, devices, per_epoch
+    config,
+    space,
+    method,
+    key,
+    make(config),
+    images,
+    on_device,
+    devices,
+    per_epoch,
+    make,
   )
 
 

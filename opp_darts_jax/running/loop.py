@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 
@@ -23,6 +23,18 @@ class Position(NamedTuple):
   done: int
   sums: Any
   totals: Mapping[str, float]
+
+
+class Pacing(Protocol):
+  """What says how many steps to dispatch at once; see `Pace`."""
+
+  size: int
+
+  def start(self) -> None:
+    """A dispatch begins, with nothing under way before it."""
+
+  def finish(self, size: int) -> None:
+    """A dispatch of `size` steps has ended, and the next one begins."""
 
 
 class Pace:
@@ -63,7 +75,7 @@ def run_epoch(
   zeros: Any,
   steps: int,
   log_steps: int,
-  pace: Pace,
+  pace: Pacing,
   log: Callable[[int, int, dict[str, float]], None],
   due: Callable[[int], bool],
   save: Callable[[Any, Position], None],

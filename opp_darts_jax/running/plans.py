@@ -34,6 +34,7 @@ def of_search(
   weights = jax.eval_shape(search.programs.init, search.key).weights
   halves = len(search.data.train_rows), len(search.data.val_rows)
   step = search.run.step if search.run else 0
+  seeds = config.search_seeds
   lines = [
     _title('Search', workdir, step),
     *_data(
@@ -48,6 +49,11 @@ def of_search(
     f'  steps     {config.epochs} epochs of {search.per_epoch} steps, batch '
     f'{config.batch_size}, {config.order} order alpha steps',
   ]
+  if seeds:
+    lines.append(
+      f'  seeds     {", ".join(map(str, seeds))}: {len(seeds)} searches '
+      'together, each in its own folder'
+    )
   return '\n'.join(lines)
 
 

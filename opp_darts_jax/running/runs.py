@@ -15,7 +15,7 @@ from opp_darts_jax.running import loop, profiler
 from opp_darts_jax.running.checkpoint import FOLDER, Checkpoints
 from opp_darts_jax.running.console import Console
 from opp_darts_jax.running.interruption import Interruption
-from opp_darts_jax.running.loop import Pace, Position
+from opp_darts_jax.running.loop import Pace, Pacing, Position
 from opp_darts_jax.running.metrics import (
   METRICS,
   TIMES,
@@ -24,6 +24,7 @@ from opp_darts_jax.running.metrics import (
   read_epochs,
 )
 from opp_darts_jax.running.profiler import Profiler, Steps
+from opp_darts_jax.running.rounds import Shared
 from opp_darts_jax.running.workdirs import open_workdir
 
 Begin = Callable[[Mapping[str, Any]], Any]
@@ -53,17 +54,18 @@ class Run:
     config: Any,
     per_epoch: int,
     checkpoints: Checkpoints,
-    interruption: Interruption,
+    asked: Callable[[], bool],
     stack: contextlib.ExitStack,
     begin: Begin,
     zeros: Any,
     quiet: bool = False,
     profile_steps: Steps | None = None,
+    pace: Pacing | None = None,
   ) -> None:
     self.folder = folder
-    self.pace = Pace()
+    self.pace = pace or Pace()
     self._config, self._per_epoch = config, per_epoch
-    self._checkpoints, self._interruption = checkpoints, interruption
+    self._checkpoints, self._stop_asked = checkpoints, asked
     self._stack, self._zeros = stack, zeros
     self._files: dict[str, JsonLines] = {}
     saved = checkpoints.restore(
@@ -183,7 +185,7 @@ class Run:
 
     JAX's own service for it wants to be asked after every single step.
     """
-    return any_process(self._interruption.requested)
+    return any_process(self._stop_asked())
 
   def _save(
     self,
@@ -216,6 +218,7 @@ def open_run(
   quiet: bool = False,
   inputs: Mapping[str, Any] | None = None,
   profile_steps: Steps | None = None,
+  shared: Shared | None = None,
 ) -> Iterator[Run]:
   """Opens a workdir for a run, or for what is left of it.
 
@@ -231,6 +234,8 @@ def open_run(
     quiet: whether nothing is printed.
     inputs: what it is made of beside its config; others are refused.
     profile_steps: the first and the last step of which a trace is made.
+    shared: what it has in common with other runs in this process; None if it
+      is alone.
 
   Raises:
     UserError: if the workdir or its checkpoints cannot be used, or if there are
@@ -243,19 +248,21 @@ def open_run(
     if signals:
       stack.enter_context(interruption)
     # Of several processes all have a part in a checkpoint.
-    say = (lambda line: None) if quiet else print
+    say: Callable[[str], None] = (lambda line: None) if quiet else print
+    say = shared.say if shared else say
     checkpoints = stack.enter_context(Checkpoints(pathlib.Path(workdir), say))
     yield Run(
       folder,
       config,
       per_epoch,
       checkpoints,
-      interruption,
+      shared.asked if shared else lambda: interruption.requested,
       stack,
       begin,
       zeros,
       quiet,
       profile_steps,
+      shared.pace if shared else None,
     )
 
 

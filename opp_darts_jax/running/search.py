@@ -11,6 +11,7 @@ from opp_darts_jax import files
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data import dataset
 from opp_darts_jax.data.dataset import ImageData
+from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.catalogue import configured_method
 from opp_darts_jax.methods.method import Method
@@ -31,6 +32,7 @@ from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.live_search import LiveSearch, prepare
 from opp_darts_jax.running.metrics import read_epochs
 from opp_darts_jax.running.profiler import Steps
+from opp_darts_jax.running.rounds import Shared
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
@@ -74,8 +76,14 @@ def run_search(
     UserError: if the config does not fit the images, the space or the method,
       or the workdir holds a run of another config or of other inputs.
   """
+  if config.search_seeds:
+    raise UserError(
+      'run_search searches with one seed, config.seed; with several, '
+      f'search_seeds={config.search_seeds}, run_searches does '
+      '(opp_darts_jax/running/searches.py), as `opp-darts search`.'
+    )
   watchers = callbacks.watchers_of(on_epoch)
-  config, space, method, devices = _checked(config, space, method)
+  config, space, method, devices = checked(config, space, method)
   workdirs.check(workdir, config)
   images = dataset.load(config.data) if data is None else data
   made_of = inputs.of_search(images, space, method)
@@ -85,6 +93,36 @@ def run_search(
     plans.say_finished(workdir, found, quiet)
     return Genotype.from_dict(found['genotype'])
   search = prepare(config, space, method, images, devices)
+  return run_prepared(
+    search, workdir, made_of, watchers, signals, quiet, profile_steps
+  )
+
+
+def run_prepared(
+  search: LiveSearch,
+  workdir: str | pathlib.Path,
+  made_of: Mapping[str, Any],
+  watchers: Sequence[OnEpoch],
+  signals: bool = True,
+  quiet: bool = False,
+  profile_steps: Steps | None = None,
+  shared: Shared | None = None,
+) -> Genotype:
+  """Runs a search that `prepare` has made, or what is left of it.
+
+  Args:
+    search: it.
+    workdir: a folder; made if it is missing.
+    made_of: what `inputs.of_search` says.
+    watchers: called after each epoch, as `on_epoch` of `run_search`.
+    signals: as for `run_search`.
+    quiet: likewise.
+    profile_steps: likewise.
+    shared: what it has in common with other searches in this process.
+
+  Returns:
+    The genotype of the last epoch.
+  """
 
   def begin(known: Mapping[str, Any]) -> SearchState:
     nonlocal search
@@ -93,19 +131,22 @@ def run_search(
 
   with runs.open_run(
     workdir,
-    config,
+    search.config,
     search.per_epoch,
     begin,
-    devices.copy(Metrics.zeros()),
+    search.devices.copy(Metrics.zeros()),
     signals,
     quiet,
     made_of,
     profile_steps,
+    shared,
   ) as run:
     search.run = run
-    files.write_json(run.folder / 'space.json', space.describe())
-    run.screen.say(plans.of_search(search, workdir))
-    return _run_epochs(search, [*callbacks.built_in(run, space), *watchers])
+    files.write_json(run.folder / 'space.json', search.space.describe())
+    if shared is None:
+      run.screen.say(plans.of_search(search, workdir))
+    built_in = callbacks.built_in(run, search.space)
+    return _run_epochs(search, [*built_in, *watchers])
 
 
 def dry_run(
@@ -124,7 +165,7 @@ def dry_run(
       or if there is no such target or no compiler for it.
   """
   aimed = absent.find(target) if target else None
-  config, space, method, devices = _checked(config, None, None)
+  config, space, method, devices = checked(config, None, None)
   images = dataset.load(config.data)
   search = prepare(config, space, method, images, devices)
   lines = [plans.of_search(search), plans.contact_sheet(config, images, folder)]
@@ -133,10 +174,19 @@ def dry_run(
   return '\n'.join(lines)
 
 
-def _checked(
+def checked(
   config: SearchConfig, space: Space | None, method: Method | None
 ) -> tuple[SearchConfig, Space, Method, Devices]:
-  """What a search is of, and the config that says so."""
+  """What a search is of, and the config that says so.
+
+  Args:
+    config: of it.
+    space: None takes the one that the config names.
+    method: likewise.
+
+  Raises:
+    UserError: if these, or the devices, do not fit each other.
+  """
   if space is not None:
     config = dataclasses.replace(config, space=space.name)
     space = space.with_nodes(config.nodes)
