@@ -113,6 +113,7 @@ def test_scoring_waits_for_a_dispatch_after_the_next_one_alone():
     method=None,
     key=None,
     programs=types.SimpleNamespace(score=score),
+    make=None,
     images=None,
     data=None,
     devices=Devices(),
