@@ -364,8 +364,8 @@ def test_a_method_ends_the_search(tmp_path):
 def test_a_loss_on_d_val_that_is_not_finite_ends_it(tmp_path, monkeypatch):
   make = live_search.programs_of
 
-  def programs(*given):
-    made = make(*given)
+  def programs(*given, **named):
+    made = make(*given, **named)
 
     def evaluate(*args):
       return made.evaluate(*args)._replace(loss=jnp.nan)
