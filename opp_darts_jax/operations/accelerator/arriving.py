@@ -100,13 +100,11 @@ def terms_of(
   return FromTerms(g, weights, mask, table.about_T, members_NM, sums)
 
 
-def weighed(
-  terms: FromTerms, members: Any, n: Any, run: Any, first: Any
-) -> Any:
+def weighed(terms: FromTerms, n: Any, run: Any, first: Any) -> Any:
   """Runs (term, its weight, carry) -> carry for the active terms of a row."""
 
   def add_term(m, carry):
-    t = members[n, m + 1]
+    t = terms.terms_NM[n, m + 1]
     place = terms.about_T[t, PLACE]
 
     def add(_, carry):
@@ -114,7 +112,7 @@ def weighed(
 
     return loop(terms.mask[place], add, carry)
 
-  return loop(members[n, 0], add_term, first)
+  return loop(terms.terms_NM[n, 0], add_term, first)
 
 
 def arriving_at(
@@ -146,7 +144,7 @@ def arriving_at(
         product + load(terms.sums, (t, 1, c), has) * weight,
       )
 
-    carry = weighed(terms, terms.terms_NM, n, add_term, carry)
+    carry = weighed(terms, n, add_term, carry)
   if arriving.second is not None:
     second = arriving.second
     row = second.second_N[n]

@@ -17,8 +17,6 @@ from jax.experimental import pallas as pl
 from opp_darts_jax.operations.accelerator.copies import (
   AVG,
   BARE,
-  CONV,
-  DEPTHWISE,
   KIND,
   MAX,
   MAXIMUM,
@@ -46,6 +44,7 @@ from opp_darts_jax.operations.accelerator.reading import (
   active,
   normalised,
   tap,
+  tap_weight,
 )
 from opp_darts_jax.operations.depthwise import out_size
 from opp_darts_jax.operations.norm import wide_type
@@ -127,9 +126,8 @@ def run_copies(
       z, inside = read(t)
       if rectified:
         z = jnp.maximum(z, 0)
-      weight = load(k_ref, (about[n, DEPTHWISE], t, c), has).astype(wide)
-      weight = jnp.where(kind == CONV, weight, 1)
-      return total + jnp.where(inside, z, 0) * weight[None]
+      weight = tap_weight(k_ref, about, n, t)
+      return total + jnp.where(inside, z, 0) * weight
 
     zeros = jnp.zeros((grid.pixels, block), wide)
     d = loop(taps * (kind <= BARE), add_tap, zeros)

@@ -15,8 +15,6 @@ from opp_darts_jax.operations.accelerator.arriving import Arriving, arriving_at
 from opp_darts_jax.operations.accelerator.copies import (
   AVG,
   BARE,
-  CONV,
-  DEPTHWISE,
   KIND,
   POINTWISE,
   SOURCE,
@@ -41,6 +39,7 @@ from opp_darts_jax.operations.accelerator.reading import (
   active,
   normalised,
   tap,
+  tap_weight,
 )
 from opp_darts_jax.operations.norm import wide_type
 
@@ -134,12 +133,10 @@ def through_matrices(
         if rectified:
           z = jnp.maximum(z, 0)
         z = jnp.where(there[:, None], z, 0)
-        weight = load(k_ref, (about[n, DEPTHWISE], t, c), has).astype(wide)
-        weight = jnp.where(kind == CONV, weight, 1)
         # The sums of all taps are kept together: each is a row.
         own = (jnp.arange(taps_block) == t)[:, None]
         k_sums += jnp.where(own, (z * d).sum(0)[None], 0)
-        return total + z * weight[None], k_sums
+        return total + z * tap_weight(k_ref, about, n, t), k_sums
 
       total, k_sums = loop(
         about[n, TAPS] * (kind <= BARE), add_tap, (jnp.zeros_like(d), k_sums)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from opp_darts_jax.operations.accelerator.copies import CONV, DEPTHWISE, KIND
 from opp_darts_jax.operations.accelerator.pallas import (
   Grid,
   channel_block,
@@ -76,6 +77,14 @@ def normalised(rows: Rows, n: Any, at: Any, ok: Any) -> jax.Array:
   """Pixels of a row, normalised if there is a mean; unknown where not ok."""
   x = centred(rows, n, at, ok)
   return x if rows.mean is None else x * scale_of(rows, n)
+
+
+def tap_weight(depthwise: Any, about_N: Any, n: Any, t: Any) -> jax.Array:
+  """The weight of a copy's tap for each channel, (1, C); 1 if it has none."""
+  c, has = channel_block(depthwise.shape[-1])
+  weight = load(depthwise, (about_N[n, DEPTHWISE], t, c), has)
+  weight = weight.astype(wide_type(weight))
+  return jnp.where(about_N[n, KIND] == CONV, weight, 1)[None]
 
 
 def tap(

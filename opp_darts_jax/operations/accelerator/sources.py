@@ -11,8 +11,6 @@ from opp_darts_jax.operations.accelerator.arriving import FromTerms, weighed
 from opp_darts_jax.operations.accelerator.copies import (
   AVG,
   BARE,
-  CONV,
-  DEPTHWISE,
   KIND,
   MAX,
   MAXIMUM,
@@ -39,6 +37,7 @@ from opp_darts_jax.operations.accelerator.reading import (
   active,
   centred,
   normalised,
+  tap_weight,
 )
 from opp_darts_jax.operations.norm import wide_type
 
@@ -110,9 +109,7 @@ def to_sources(
       def add_tap(t, total):
         here, there = at_tap(t)
         g = load(g_ref, (n, *here), there).astype(wide)
-        weight = load(k_ref, (about[n, DEPTHWISE], t, c), has).astype(wide)
-        weight = jnp.where(kind == CONV, weight, 1)
-        return total + g * weight[None]
+        return total + g * tap_weight(k_ref, about, n, t)
 
       def add_pool(t, total):
         here, there = at_tap(t)
@@ -144,7 +141,7 @@ def to_sources(
         g = load(terms.g, (d, *here), inside).astype(wide)
         return total + g * weight
 
-      total = weighed(terms, terms.terms_NM, s, add_term, total)
+      total = weighed(terms, s, add_term, total)
     store(out[0], (row, *here), total, inside)
     if normed:
       total = jnp.where(inside, total, 0)
