@@ -85,6 +85,20 @@ class RunConfig:
     done = epoch + 1
     return done % self.eval_epochs == 0 or done == self.epochs
 
+  def of_programs(self) -> Self:
+    """The config but for what programs do not depend on.
+
+    Runs that differ in nothing else are of the same programs.
+    """
+    return dataclasses.replace(
+      self,
+      seed=0,
+      eval_epochs=1,
+      log_steps=1,
+      save_steps=0,
+      data=DataConfig(),
+    )
+
   @classmethod
   def from_dict(cls, fields: Mapping[str, Any]) -> Self:
     """Builds the config from nested mappings; `UserError` if one is wrong."""

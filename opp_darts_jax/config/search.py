@@ -1,6 +1,7 @@
 """What a search does."""
 
 import dataclasses
+from typing import Self
 
 from opp_darts_jax.config.parts import (
   AlphaOptimizerConfig,
@@ -74,3 +75,7 @@ class SearchConfig(RunConfig):
         'data.stream is for training; a search holds its images in memory: '
         'take a part of them with data.max_train, or a smaller data.image_size.'
       )
+
+  def of_programs(self) -> Self:
+    """As for any run; nor do programs depend on the other seeds."""
+    return dataclasses.replace(super().of_programs(), search_seeds=())

@@ -4,6 +4,7 @@ Whether its alpha step is of first or second order is the config's `order`
 (gradient.py), for other methods too.
 """
 
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.method import Draw, Method
 from opp_darts_jax.methods.tables import (
   Tables,
@@ -13,6 +14,7 @@ from opp_darts_jax.methods.tables import (
 from opp_darts_jax.spaces.space import Space
 
 
+@memoized(1)
 def darts() -> Method:
   """Operations weighted by the softmax of an edge's alphas (equation 2)."""
 

@@ -18,6 +18,7 @@ import numpy as np
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.graph import CellGraph
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.method import Draw, Method, Params, Progress
 from opp_darts_jax.methods.tables import (
   ALPHA_SCALE,
@@ -33,6 +34,7 @@ from opp_darts_jax.supernet.partial import PartialChannels
 _EDGES = 'edges'
 
 
+@memoized(8)
 def pc_darts(partial: int = 4, warmup_epochs: int = 15) -> Method:
   """Partial channels, edge weights and a warm-up around DARTS.
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError, check_finite
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods import growth
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.stages import Change, Search, Stage
@@ -21,6 +22,7 @@ from opp_darts_jax.operations.plain import SKIP
 from opp_darts_jax.spaces.space import Space
 
 
+@memoized(16)
 def progressive(method: Method, schedule: ScheduleConfig) -> Method:
   """The method, with operations that enter one by one.
 

@@ -35,6 +35,12 @@ class Devices:
     self._divided = NamedSharding(mesh, PartitionSpec(AXIS))
     self._copy = jax.jit(lambda tree: tree, out_shardings=self.copied)
 
+  def __eq__(self, other: object) -> bool:
+    return isinstance(other, Devices) and self.target == other.target
+
+  def __hash__(self) -> int:
+    return hash(self.target)
+
   def check(
     self, batch_size: int, parts: int = 1, eval_batch_size: int = 0
   ) -> None:

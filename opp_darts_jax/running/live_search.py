@@ -169,6 +169,8 @@ def programs_of(
 ) -> Programs:
   """The programs of a search, which need not be on the devices that it is on.
 
+  Searches of a process that differ in their seeds or images share them.
+
   Args:
     config: of the search.
     space: what is searched.
@@ -183,4 +185,5 @@ def programs_of(
   task = make_task(config, space, method, images.num_classes, per_epoch)
   check_task(task)
   augmentation = Augmentation.of(images, config.data)
+  task = dataclasses.replace(task, config=config.of_programs())
   return make_programs(task, augmentation, images.image_shape, devices)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from opp_darts_jax.data import augment
 from opp_darts_jax.data.augment import Augmentation
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task, make_loss
 from opp_darts_jax.methods.method import Draw, no_term
@@ -59,6 +60,7 @@ class Programs(NamedTuple):
   evaluate: Callable[..., Evaluation]
 
 
+@memoized(8)
 def make_programs(
   task: Task,
   augmentation: Augmentation,

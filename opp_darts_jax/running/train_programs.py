@@ -12,6 +12,7 @@ from flax import struct
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.data import augment
 from opp_darts_jax.data.augment import Augmentation
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.accumulate import mean_over_parts
 from opp_darts_jax.methods.optimizers import weight_optimizer
 from opp_darts_jax.networks.network import Network
@@ -114,6 +115,7 @@ def _make_loss(
   return loss
 
 
+@memoized(8)
 def make_train_programs(
   config: TrainConfig,
   model: Network,

@@ -183,7 +183,7 @@ def _prepare(
   )
   model = make_network(config, genotype, space, images.num_classes)
   programs = make_train_programs(
-    config,
+    config.of_programs(),
     model,
     images.image_shape,
     Augmentation.of(images, config.data),

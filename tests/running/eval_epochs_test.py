@@ -11,7 +11,7 @@ from opp_darts_jax.running.results import load_run
 from opp_darts_jax.running.search import run_search
 from opp_darts_jax.running.training import run_training
 
-SELDOM = {'eval_epochs': 2, 'eval_batch_size': 20}
+SELDOM = {'eval_epochs': 2}
 
 
 def search(workdir, on_epoch=(), **fields):

@@ -56,10 +56,11 @@ class KillError(Exception):
 
 def test_a_supernet_that_deepens_and_goes_on(tmp_path):
   seen = []
+  method = deepening(seen)
 
   def run(name, **fields):
     return run_search(
-      SEARCH, tmp_path / name, method=deepening(seen), quiet=True, **fields
+      SEARCH, tmp_path / name, method=method, quiet=True, **fields
     )
 
   losses = []
