@@ -10,7 +10,7 @@ import pytest
 
 from opp_darts_jax.operations.catalogue import named
 from opp_darts_jax.operations.cpu import mixture, native
-from opp_darts_jax.operations.gate import gated_operation
+from opp_darts_jax.operations.gate import open_operation
 
 SEVERAL = named(
   'max_pool_3x3',
@@ -42,9 +42,9 @@ def float64():
 def operations(stride):
   """They, and which are active: identities leave no reduction's inputs."""
   if stride == 2:
-    return SEVERAL, jnp.asarray(ACTIVE)
+    return SEVERAL, ACTIVE
   active = np.concatenate([ACTIVE, [[False], [True]]], 1)
-  return SEVERAL + named('skip_connect'), jnp.asarray(active)
+  return SEVERAL + named('skip_connect'), active
 
 
 def arrays(channels, size, stride):
@@ -76,7 +76,7 @@ def mixed(states, source, weights, params, stride):
     several,
     states,
     jnp.array(1) if stride == 1 else source,
-    active,
+    jnp.asarray(active),
     weights,
     mixture.pack([p for p in params if p], (2,)),
     stride,
@@ -84,20 +84,17 @@ def mixed(states, source, weights, params, stride):
 
 
 def parts(states, source, weights, params, stride):
-  """The same by conditions, and by loops over edges and operations."""
+  """The same operation by operation, of those that are active."""
   x = states[1] if stride == 1 else source
   several, active = operations(stride)
-  statistics = [[] for _ in several]
-  for d, edge in enumerate(active):
-    for k, operation in enumerate(several):
-      apply = gated_operation(operation, stride, True, recompute=False)
-      own = jax.tree.map(lambda p, d=d: p[d], params[k])
-      y, batch = apply(edge[k], weights[d, k], own, {}, x, None)
-      states = states.at[2 + d].add(y)
-      statistics[k].append(batch)
-  return states, [
-    jax.tree.map(lambda *t: jnp.stack(t), *batches) for batches in statistics
-  ]
+  statistics = [{} for _ in several]
+  for d, k in np.argwhere(active).tolist():
+    apply = open_operation(several[k], stride, True)
+    y, statistics[k][d] = apply(
+      jax.tree.map(lambda p, d=d: p[d], params[k]), {}, x, None
+    )
+    states = states.at[2 + d].add(weights[d, k] * y)
+  return states, statistics
 
 
 def loss(function, stride, *args):
@@ -111,31 +108,28 @@ def loss(function, stride, *args):
 )
 def test_states_statistics_and_gradients(channels, size, stride):
   args = arrays(channels, size, stride)
-  states, moments = jax.jit(mixed, static_argnums=4)(*args, stride)
-  want, statistics = jax.jit(parts, static_argnums=4)(*args, stride)
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def run(function, *args):
+    gradient = jax.grad(functools.partial(loss, function, stride), range(4))
+    return *function(*args, stride), gradient(*args)
+
+  states, moments, gradients = run(mixed, *args)
+  want, statistics, slopes = run(parts, *args)
   chex.assert_trees_all_close(states, want, rtol=1e-10, atol=1e-10)
   several, active = operations(stride)
   got = mixture.statistics(several, stride, moments, states)
-  for k, (batch, expected) in enumerate(zip(got, statistics)):
+  for operation, batch, expected in zip(several, got, statistics):
     # Nothing is said of the moments of what is not active.
-    rows = np.flatnonzero(active[:, k])
-    if several[k].fused(stride).shared:
-      expected = jax.tree.map(lambda t, rows=rows: t[rows[0]], expected)
-    else:
-      batch, expected = (
-        jax.tree.map(lambda t, rows=rows: t[rows], b) for b in (batch, expected)
-      )
-    chex.assert_trees_all_close(batch, expected, rtol=1e-10, atol=1e-10)
+    shared = operation.fused(stride).shared
+    for row, own in expected.items():
+      found = batch if shared else jax.tree.map(lambda t, r=row: t[r], batch)
+      chex.assert_trees_all_close(found, own, rtol=1e-10, atol=1e-10)
   # Those of sep_conv_3x3 on the edge that has none.
   assert not moments[1, 2 * channels : 6 * channels].any()
-  gradients = (
-    jax.jit(jax.grad(functools.partial(loss, function, stride), range(4)))
-    for function in (mixed, parts)
-  )
-  got, want = (gradient(*args) for gradient in gradients)
-  chex.assert_trees_all_close(got, want, rtol=1e-9, atol=1e-9)
+  chex.assert_trees_all_close(gradients, slopes, rtol=1e-9, atol=1e-9)
   # An inactive operation has no gradient.
-  assert not got[2][~np.asarray(active)].any()
+  assert not gradients[2][~active].any()
 
 
 @pytest.mark.parametrize(
@@ -181,18 +175,19 @@ def test_the_product_that_second_order_takes(stride):
 
 
 def test_a_second_backward_pass():
+  """It is the derivative of the gradient along what is passed back."""
   args = arrays(3, 5, 1)
+  gradient = jax.grad(functools.partial(loss, mixed, 1), range(4))
 
-  def second(function):
-    def slope(*args):
-      grads = jax.grad(functools.partial(loss, function, 1), range(4))(*args)
-      return sum(jnp.sin(g).sum() for g in jax.tree.leaves(grads))
+  def slope(*args):
+    return sum(jnp.sin(g).sum() for g in jax.tree.leaves(gradient(*args)))
 
-    return jax.jit(jax.grad(slope, range(4)))(*args)
+  @jax.jit
+  def both():
+    along = jax.tree.map(jnp.cos, gradient(*args))
+    return jax.grad(slope, range(4))(*args), jax.jvp(gradient, args, along)[1]
 
-  chex.assert_trees_all_close(
-    second(mixed), second(parts), rtol=1e-9, atol=1e-9
-  )
+  chex.assert_trees_all_close(*both(), rtol=1e-9, atol=1e-9)
 
 
 def test_ties_and_what_is_not_a_number():
@@ -219,9 +214,9 @@ def test_ties_and_what_is_not_a_number():
 
   def plain(x):
     weights = jnp.arange(16.0).reshape(4, 4) ** 2
-    apply = gated_operation(max_pool, 1, True)
+    apply = open_operation(max_pool, 1, True)
     return (
-      apply(True, 1.0, {}, {}, x[None, ..., None], None)[0][0, ..., 0] * weights
+      apply({}, {}, x[None, ..., None], None)[0][0, ..., 0] * weights
     ).sum()
 
   ties = jnp.array(np.random.default_rng(0).integers(3, size=(4, 4)), float)
