@@ -68,7 +68,7 @@ def start(data, order, dtype):
   model, variables = load_supernet(group(data, 'sd/'), len(alphas['normal']))
   task = task_of(model, order=order)
   variables, alphas = jax.tree.map(
-    lambda leaf: jnp.asarray(leaf, dtype), (variables, alphas)
+    lambda leaf: np.asarray(leaf, dtype), (variables, alphas)
   )
   weights = variables['params']
   return task, SearchState(
@@ -76,7 +76,7 @@ def start(data, order, dtype):
     weights=weights,
     batch_stats=variables['batch_stats'],
     alphas=alphas,
-    mask=jax.tree.map(jnp.asarray, model.space.mask()),
+    mask=jax.device_put(model.space.mask()),
     weight_opt=weight_optimizer(task.config.weights).init(weights),
     alpha_opt=alpha_optimizer(task.config.alphas).init(alphas),
   )

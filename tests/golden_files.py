@@ -9,7 +9,6 @@ import functools
 import os
 import pathlib
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -83,6 +82,6 @@ def tables(data, prefix, order=SPACE.names):
   def table(columns_EK):
     table_EK = np.zeros((len(columns_EK), len(SPACE.names)), columns_EK.dtype)
     table_EK[:, columns] = columns_EK
-    return jnp.asarray(table_EK)
+    return table_EK
 
   return {cell: table(data[prefix + cell]) for cell in SPACE.kinds}

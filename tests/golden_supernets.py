@@ -86,7 +86,7 @@ def test_supernet(path, close):
   close('loss', loss, data['loss'], OUTPUT)
   for cell in SPACE.kinds:
     close('alpha gradient', alpha_grads[cell], data[f'grad_{cell}'], GRADIENT)
-  norm = optax.tree.norm(grads)
+  norm = jax.jit(optax.tree.norm)(grads)
   close('gradient norm', norm, data['grad_norm'], GRADIENT)
   grads = torch_weights.supernet_to_torch({'params': grads}, model)
   for name, grad in group(data, 'gw/').items():

@@ -31,7 +31,7 @@ def space_of(name, *operations, nodes=2):
 
 def mask_of(space, *operations):
   """The mask of some operations, by default of all, as arrays."""
-  return jax.tree.map(jnp.asarray, space.mask(operations or None))
+  return jax.device_put(space.mask(operations or None))
 
 
 def task_of(space, method=None, **fields):
@@ -80,10 +80,10 @@ def _fill(shapes):
   def fill(path, leaf):
     name = path[-1].key
     if name in ('mean', 'var'):
-      return jnp.full(leaf.shape, float(name == 'var'))
+      return jax.device_put(np.full(leaf.shape, name == 'var', np.float32))
     # Scales about 1, or a ReLU might let nothing through.
     drawn = numbers.standard_normal(leaf.shape) / 4
-    return jnp.float32(drawn + (name == 'scale'))
+    return jax.device_put(np.float32(drawn + (name == 'scale')))
 
   return jax.tree_util.tree_map_with_path(fill, shapes)
 

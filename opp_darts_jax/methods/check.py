@@ -91,7 +91,7 @@ def check_method(task: Task) -> None:
   what = f'The method {method.name!r}:'
   own = (space.graph.num_edges, len(space.operations))
   whole = (own[0], len(task.model.space.operations))
-  mask = jax.tree.map(jnp.asarray, space.mask())
+  mask = jax.device_put(space.mask())
   step = jnp.zeros((), jnp.int32)
   key = jax.random.key(0)
 

@@ -114,7 +114,7 @@ def grow(
   """
   mask = grown_mask(state, search.space, active, entered)
   state = offer(state, fresh, search.space, entered).replace(
-    mask=jax.tree.map(jnp.asarray, mask)
+    mask=jax.device_put(mask)
   )
   if search.config.schedule.boundary == 'reset':
     state = state.replace(

@@ -266,7 +266,9 @@ def _fill(
       f'{want.get(wrong[0], "absent")} and is {got.get(wrong[0], "missing")} '
       f'({len(wrong)} such in all).'
     )
-  return jax.tree.unflatten(structure, [jnp.asarray(arrays[n]) for n in want])
+  return jax.device_put(
+    jax.tree.unflatten(structure, [arrays[n] for n in want])
+  )
 
 
 def _name(keys: Any) -> str:

@@ -76,7 +76,7 @@ def make_programs(
     devices: over which batches are divided.
   """
   size = task.config.batch_size
-  mask = jax.tree.map(jnp.asarray, task.space.mask())
+  mask = jax.device_put(task.space.mask())
 
   def draw(data, rows, order, position, key):
     chosen = rows[augment.batch(order, position, size)]

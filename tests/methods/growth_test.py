@@ -26,7 +26,7 @@ def state_of(seed, active):
   numbers = np.random.default_rng(seed)
 
   def leaf(*shape):
-    return jnp.float32(numbers.standard_normal(shape))
+    return jax.device_put(np.float32(numbers.standard_normal(shape)))
 
   def cell():
     return {
@@ -47,7 +47,7 @@ def state_of(seed, active):
     weights=weights,
     batch_stats=batch_stats,
     alphas=alphas,
-    mask=jax.tree.map(jnp.asarray, SPACE.mask(active)),
+    mask=jax.device_put(SPACE.mask(active)),
     weight_opt=moved,
     alpha_opt=jax.tree.map(lambda m: m + jnp.ones_like(m), alpha_opt),
   )

@@ -70,7 +70,7 @@ def search_of(method, order='first'):
   numbers = np.random.default_rng(0)
 
   def leaf(*shape):
-    return jnp.float32(numbers.standard_normal(shape) / 4)
+    return jax.device_put(np.float32(numbers.standard_normal(shape) / 4))
 
   weights = {
     'cell0': {name: {'kernel': leaf(64, 5)} for name in SPACE.names},

@@ -20,7 +20,7 @@ MASK = np.array([[True, False, True], [False, True, False]])
 def test_inactive_alphas_rest_and_have_no_say(order):
   task = tiny_search.task_of(SPACE, layers=1, channels=2, order=order)
   state = tiny_search.random_state(task)
-  masks = {kind: jnp.asarray(MASK) for kind in SPACE.kinds}
+  masks = {kind: jax.device_put(MASK) for kind in SPACE.kinds}
   state = state.replace(mask=masks)
 
   @jax.jit
@@ -42,7 +42,7 @@ def test_inactive_alphas_rest_and_have_no_say(order):
     for moment in moments:
       np.testing.assert_array_equal(moment[kind] != 0, MASK)
   # Moments of what was active until now move nothing either.
-  turned = {kind: jnp.asarray(~MASK) for kind in SPACE.kinds}
+  turned = {kind: jax.device_put(~MASK) for kind in SPACE.kinds}
   last = step(moved.replace(mask=turned))
   for kind in SPACE.kinds:
     changed = last.alphas[kind] != moved.alphas[kind]

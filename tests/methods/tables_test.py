@@ -21,7 +21,7 @@ MASK = {
 def some_tables(seed=0, scale=1.0):
   rng = np.random.default_rng(seed)
   return {
-    cell: jnp.float32(scale * rng.standard_normal(mask_EK.shape))
+    cell: jax.device_put(np.float32(scale * rng.standard_normal(mask_EK.shape)))
     for cell, mask_EK in MASK.items()
   }
 

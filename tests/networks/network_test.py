@@ -340,7 +340,9 @@ def fixed(model, x):
   rng = np.random.default_rng(0)
   shapes = jax.eval_shape(functools.partial(model.init, train=True), KEYS, x)
   return jax.tree.map(
-    lambda leaf: jnp.asarray(rng.uniform(0.5, 1, leaf.shape), leaf.dtype),
+    lambda leaf: jnp.asarray(
+      rng.uniform(0.5, 1, leaf.shape).astype(leaf.dtype)
+    ),
     shapes,
   ), x
 

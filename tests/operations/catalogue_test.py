@@ -64,7 +64,9 @@ def identity(measured, i):
 
 def some_x(height=5, width=6):
   rng = np.random.default_rng(0)
-  return jnp.float32(rng.standard_normal((2, height, width, CHANNELS)))
+  return jax.device_put(
+    np.float32(rng.standard_normal((2, height, width, CHANNELS)))
+  )
 
 
 def shapes(operation, stride, copies=()):
@@ -78,7 +80,7 @@ def shapes(operation, stride, copies=()):
 def some_weights(operation, stride):
   rng = np.random.default_rng(1)
   return {
-    leaf: jnp.float32(rng.standard_normal(shape))
+    leaf: jax.device_put(np.float32(rng.standard_normal(shape)))
     for leaf, shape in shapes(operation, stride).items()
   }
 

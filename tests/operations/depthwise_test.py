@@ -41,7 +41,9 @@ def arrays(shape, size, stride, dilation, copies=(), batch=2):
   ]
   rng = np.random.default_rng(0)
   shapes = (batch, *shape, 3), (size, size, 3), (batch, *out, 3)
-  return [jnp.float32(rng.standard_normal((*copies, *s))) for s in shapes]
+  return jax.device_put(
+    [np.float32(rng.standard_normal((*copies, *s))) for s in shapes]
+  )
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4))
@@ -188,11 +190,13 @@ def test_inside_a_scan():
 )
 def test_all_implementations_agree(size, stride, dilation, shape, channels):
   rng = np.random.default_rng(1)
-  x = jnp.float32(rng.standard_normal((3, *shape, channels)))
-  kernel = jnp.float32(rng.standard_normal((size, size, channels)))
+  x = jax.device_put(np.float32(rng.standard_normal((3, *shape, channels))))
+  kernel = jax.device_put(
+    np.float32(rng.standard_normal((size, size, channels)))
+  )
   params = {'stride': stride, 'dilation': dilation}
   out = jax.eval_shape(functools.partial(depthwise_conv, **params), x, kernel)
-  g = jnp.float32(rng.standard_normal(out.shape))
+  g = jax.device_put(np.float32(rng.standard_normal(out.shape)))
   for functions, args in (
     (depthwise.CONVS, (x, kernel)),
     (depthwise.KERNEL_GRADS, (x, g)),
@@ -211,8 +215,8 @@ def test_all_implementations_agree(size, stride, dilation, shape, channels):
 def test_kernels_in_float64_and_on_several_threads():
   rng = np.random.default_rng(2)
   with jax.enable_x64(True):
-    x = jnp.asarray(rng.standard_normal((6, 30, 31, 5)))
-    kernel = jnp.asarray(rng.standard_normal((5, 5, 5)))
+    x = jax.device_put(rng.standard_normal((6, 30, 31, 5)))
+    kernel = jax.device_put(rng.standard_normal((5, 5, 5)))
     params = {'stride': 1, 'dilation': 2}
     grad = functools.partial(depthwise._native_kernel_grad, size=5, **params)
     got = depthwise._native_conv(x, kernel, **params), jax.jit(grad)(x, x)

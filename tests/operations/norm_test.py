@@ -157,7 +157,7 @@ from opp_darts_jax.operations.target import traced_for
 from opp_darts_jax.running.devices import Devices
 
 numbers = np.random.default_rng(0)
-x = jnp.float32(numbers.standard_normal((8, 3, 4, 2)) + 1000)
+x = jax.device_put(np.float32(numbers.standard_normal((8, 3, 4, 2)) + 1000))
 layer = norm.BatchNorm()
 variables = layer.init(jax.random.key(0), x, train=True)
 

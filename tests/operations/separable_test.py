@@ -21,7 +21,7 @@ def arrays(shape, out_channels, size, seed=0):
   shapes = [shape, (channels,), (channels,), (size, size, channels)]
   x, shift, scale, depthwise = map(rng.standard_normal, shapes)
   pointwise = rng.standard_normal((channels, out_channels))
-  return tuple(map(jnp.asarray, (x, shift, scale + 3, depthwise, pointwise)))
+  return jax.device_put((x, shift, scale + 3, depthwise, pointwise))
 
 
 def unit(x, shift, scale, *weights, **params):

@@ -57,7 +57,7 @@ def small_state(step):
     {},
     {},
     params | {'edges': {'normal': jnp.arange(2.0)}},
-    jax.tree.map(jnp.asarray, mask),
+    jax.device_put(mask),
     optax.EmptyState(),
     optax.EmptyState(),
   )

@@ -30,7 +30,7 @@ class State(OlderState):
 def state_of(seed):
   rng = np.random.default_rng(seed)
   weights = {
-    'stem': {'kernel': jnp.float32(rng.standard_normal((3, 2)))},
+    'stem': {'kernel': jax.device_put(np.float32(rng.standard_normal((3, 2))))},
     'cell0': {
       'none': {},
       'half': jnp.bfloat16(rng.standard_normal(5)),
@@ -41,7 +41,7 @@ def state_of(seed):
   return State(
     step=jnp.int32(seed),
     weights=weights,
-    mask={'normal': jnp.asarray(rng.random((2, 3)) > 0.5)},
+    mask={'normal': jax.device_put(rng.random((2, 3)) > 0.5)},
     opt=jax.tree.map(lambda m: m + jnp.asarray(seed, m.dtype), opt),
   )
 

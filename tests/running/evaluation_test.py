@@ -26,7 +26,7 @@ def test_every_row_counts_once(size):
 
   def logits(batch, i):
     assert batch.shape == (size, 2, 3, 1)
-    return batch.reshape(size, -1) @ jnp.asarray(kernel) + i * jnp.asarray(
+    return batch.reshape(size, -1) @ jax.device_put(kernel) + i * jnp.asarray(
       offset
     )
 
@@ -36,7 +36,7 @@ def test_every_row_counts_once(size):
   right = scores[np.arange(8), labels[rows]]
   losses = np.log(np.exp(scores).sum(1)) - right
   found = evaluate(
-    logits, images, labels, jnp.asarray(rows), size, augmentation, 3
+    logits, images, labels, jax.device_put(rows), size, augmentation, 3
   )
   np.testing.assert_allclose(found.loss, losses.mean(), rtol=1e-5)
   hits = right == scores.max(1)
@@ -54,7 +54,7 @@ def test_the_five_largest():
   images = np.zeros((9, 1, 1, 1), np.uint8)
   found = evaluate(
     lambda batch, i: jax.lax.dynamic_slice(
-      jnp.asarray(scores), (3 * i, 0), (3, 7)
+      jax.device_put(scores), (3 * i, 0), (3, 7)
     ),
     images,
     labels,

@@ -116,7 +116,7 @@ def test_it_is_hashable_and_equal_to_itself_alone(space):
 def logits_of(space, size, channels=2, **fields):
   """(logits, what was moved) of fresh variables, in training mode."""
   model = Supernet(space, layers=3, channels=channels, classes=7, **fields)
-  mask = jax.tree.map(jnp.asarray, space.mask())
+  mask = jax.device_put(space.mask())
   weights = jax.tree.map(
     lambda t: jnp.asarray(t, jnp.float32), random_weights(space)
   )

@@ -195,7 +195,7 @@ def load(
   ]
   faults = {'missing': missing, 'unexpected': unexpected, 'wrong shape': wrong}
   phrases = [_phrase(kind, found) for kind, found in faults.items() if found]
-  return jax.tree.map(jnp.asarray, variables), phrases
+  return jax.device_put(variables), phrases
 
 
 def _phrase(kind: str, found: Sequence[str]) -> str:

@@ -29,11 +29,12 @@ from opp_darts_jax.supernet.supernet import Supernet
 def randomly(shapes):
   """Different numbers everywhere; the same of a pool wherever it is."""
   rng = np.random.default_rng(0)
-  return jax.tree.map(
-    lambda s: jnp.asarray(rng.uniform(0.5, 2, s.shape), s.dtype), shapes
+  return jax.device_put(
+    jax.tree.map(lambda s: rng.uniform(0.5, 2, s.shape).astype(s.dtype), shapes)
   )
 
 
+@functools.cache
 def supernet(name='darts', nodes=2, images=3):
   space = get_space(name, nodes)
   model = Supernet(space, layers=3, channels=2, classes=5)
@@ -45,6 +46,7 @@ def supernet(name='darts', nodes=2, images=3):
   return model, randomly(shapes)
 
 
+@functools.cache
 def network(name='DARTS_V2', auxiliary=True):
   cells = published.GENOTYPES[name]
   model = Network(cells, 3, channels=2, classes=5, auxiliary=auxiliary)
@@ -213,7 +215,7 @@ def prefixed(state_dict, prefix):
 def test_state_dicts_as_people_keep_them(kept):
   model, variables = network()
   # Numbers that every type holds.
-  variables = jax.tree.map(lambda x: jnp.round(4 * x) / 4, variables)
+  variables = jax.tree.map(lambda x: np.round(4 * np.asarray(x)) / 4, variables)
   state_dict = torch_weights.network_to_torch(variables, model)
   back = torch_weights.network_from_torch(kept(state_dict), model)
   assert_equal(back, variables)
@@ -244,7 +246,7 @@ def test_state_dicts_that_are_none(kept, got):
 def test_tensors_of_pytorch(kind):
   torch = pytest.importorskip('torch')
   model, variables = network()
-  variables = jax.tree.map(lambda x: jnp.round(4 * x) / 4, variables)
+  variables = jax.tree.map(lambda x: np.round(4 * np.asarray(x)) / 4, variables)
   state_dict = torch_weights.network_to_torch(variables, model)
   tensors = {n: torch.tensor(a.copy()) for n, a in state_dict.items()}
   if kind == 'parameter':

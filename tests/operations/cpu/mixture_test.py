@@ -53,7 +53,7 @@ def arrays(channels, size, stride):
   several, active = operations(stride)
   params = [
     {
-      leaf: jnp.asarray(rng.standard_normal((2, *weights.shape)))
+      leaf: jax.device_put(rng.standard_normal((2, *weights.shape)))
       for leaf, weights in jax.eval_shape(
         lambda operation=operation: operation.init(
           jax.random.key(0), (), channels, 1
@@ -66,8 +66,7 @@ def arrays(channels, size, stride):
   states = rng.standard_normal((4, *shape))
   source = rng.standard_normal((3, size, size + 1, channels))
   weights = rng.random(active.shape)
-  arrays = jnp.asarray(states), jnp.asarray(source), jnp.asarray(weights)
-  return *arrays, params
+  return *jax.device_put((states, source, weights)), params
 
 
 def mixed(states, source, weights, params, stride):
@@ -76,7 +75,7 @@ def mixed(states, source, weights, params, stride):
     several,
     states,
     jnp.array(1) if stride == 1 else source,
-    jnp.asarray(active),
+    jax.device_put(active),
     weights,
     mixture.pack([p for p in params if p], (2,)),
     stride,
@@ -281,7 +280,7 @@ def test_sources_one_after_another():
   _, _, weights, params = arrays(3, 5, 1)
   several, active = operations(1)
   rng = np.random.default_rng(1)
-  states = jnp.asarray(rng.standard_normal((5, 2, 4, 5, 3)))
+  states = jax.device_put(rng.standard_normal((5, 2, 4, 5, 3)))
   packed = mixture.pack([p for p in params if p], (2,))
   active, weights, packed = (
     jnp.stack([t, t[::-1], t]) for t in (active, weights, packed)

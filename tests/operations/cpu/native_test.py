@@ -155,8 +155,8 @@ def test_without_a_compiler_xla_computes_the_same(
   assert len(warnings(caplog)) == (compiler == 'false')
   assert not native.supports(jnp.zeros(2))
   rng = np.random.default_rng(0)
-  x = jnp.float32(rng.standard_normal((2, 5, 6, 3)))
-  kernel = jnp.float32(rng.standard_normal((3, 3, 3)))
+  x = jax.device_put(np.float32(rng.standard_normal((2, 5, 6, 3))))
+  kernel = jax.device_put(np.float32(rng.standard_normal((3, 3, 3))))
   y, back = jax.vjp(depthwise.depthwise_conv, x, kernel)
   params = {'stride': 1, 'dilation': 1}
   want = (
