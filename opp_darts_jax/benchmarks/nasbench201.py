@@ -1,8 +1,9 @@
 """NAS-Bench-201: what every cell of the space is worth, by look-up.
 
-All 15,625 cells were trained, with up to 3 seeds each (Dong and Yang, ICLR 2020;
-the figures are those of NATS-Bench, Dong et al., TPAMI 2021, whose licence
-stands beside the table). Accuracies are means over the seeds, as fractions.
+All 15,625 cells were trained, with up to 3 seeds each (Dong and Yang, ICLR
+2020; the figures are those of NATS-Bench, Dong et al., TPAMI 2021, whose
+licence stands beside the table). Accuracies are means over the seeds, as
+fractions.
 
 Two texts may be of one network, such as one that ends in `none`: they were
 trained apart, and have figures of their own.

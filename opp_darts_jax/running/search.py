@@ -25,6 +25,7 @@ from opp_darts_jax.running import (
   plans,
   results,
   runs,
+  truth,
   workdirs,
 )
 from opp_darts_jax.running.callbacks import OnEpoch
@@ -211,8 +212,9 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     if 'stopped' in known:
       break
     if not run.within(epoch):
-      change = method.begin_epoch(search, state, epoch, stages)
-      state = search.devices.copy(change.state)
+      with run.timed(epoch):
+        change = method.begin_epoch(search, state, epoch, stages)
+        state = search.devices.copy(change.state)
       if isinstance(change.search, LiveSearch):
         search = change.search
       if change.stop:
@@ -257,6 +259,7 @@ def _end(search: LiveSearch, state: SearchState, ended: str) -> Genotype:
   if taken and not search.config.evaluates(taken - 1):
     last = search.evaluate(state)  # It has ended early.
   skips = {f'skip_{kind}': found.num_skips(kind) for kind in found.kinds}
+  known = truth.of_genotype(search.space, found)
   files.write_json(
     folder / results.RESULTS,
     {
@@ -265,9 +268,12 @@ def _end(search: LiveSearch, state: SearchState, ended: str) -> Genotype:
       'eval_accuracy': last.get('eval_accuracy'),
       'eval_loss': last.get('eval_loss'),
       **skips,
+      **known,
       'genotype': found.to_dict(),
     },
   )
+  if known:
+    search.run.screen.say(truth.sentence(known))
   return found
 
 
@@ -295,5 +301,6 @@ def _run_epoch(
 
   state, means = search.run.steps(dispatch, state, epoch, rate, known)
   if search.config.evaluates(epoch):
-    means = means | search.evaluate(state)
+    with search.run.timed(epoch):
+      means = means | search.evaluate(state)
   return state, means
