@@ -48,7 +48,8 @@ def plot_truth(records: Sequence[Record]) -> figure.Figure:
       accuracy.axhline(max(best), color=color, linewidth=1, linestyle='--')
   curves.tidy(accuracy, 'test accuracy, trained (dashed: best)')
   accuracy.yaxis.set_major_formatter(ticker.PercentFormatter(1.0))
-  accuracy.legend(frameon=False, fontsize=8)
+  accuracy.legend(frameon=False, fontsize=8, ncols=len(names),
+                  loc='lower left', bbox_to_anchor=(0, 1))  # fmt: skip
   ranked = [r for r in found if r.get(_RANK) is not None]
   rank.plot([position(r) for r in ranked], [r[_RANK] for r in ranked],
             color=_COLORS[0], **marked)  # fmt: skip
