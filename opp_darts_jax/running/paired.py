@@ -48,14 +48,15 @@ def paired(own: Sequence[float], other: Sequence[float]) -> Paired:
   sizes = difference[difference != 0]
   if not len(sizes):
     return Paired(len(difference), 0.0, 1.0, 0.0)
-  exact = len(sizes) <= _EXACT
-  test = stats.wilcoxon(
-    sizes, method=stats.PermutationMethod() if exact else 'auto'
-  )
+  p = 1.0  # One pair says nothing, whatever its sign.
+  if len(sizes) > 1:
+    exact = len(sizes) <= _EXACT
+    method = stats.PermutationMethod() if exact else 'auto'
+    p = float(stats.wilcoxon(sizes, method=method).pvalue)
   ranks = stats.rankdata(np.abs(sizes))
   effect = float((np.sign(sizes) * ranks).sum() / ranks.sum())
   mean = float(np.subtract(own, other).mean())
-  return Paired(len(difference), mean, float(test.pvalue), effect)
+  return Paired(len(difference), mean, p, effect)
 
 
 def least_p(pairs: int) -> float:
@@ -75,5 +76,5 @@ def holm(values: Sequence[float]) -> list[float]:
     np.maximum.accumulate(factors * np.take(values, order)), 1
   )
   adjusted = np.empty(len(values))
-  adjusted[order] = raised
+  adjusted[order] = np.minimum(raised, 1)
   return adjusted.tolist()
