@@ -23,15 +23,15 @@ from opp_darts_jax.running import (
   forecast,
   inputs,
   plans,
+  rank_correlation,
   results,
   runs,
-  truth,
+  search_results,
   workdirs,
 )
 from opp_darts_jax.running.callbacks import OnEpoch
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.live_search import LiveSearch, prepare
-from opp_darts_jax.running.metrics import read_epochs
 from opp_darts_jax.running.profiler import Steps
 from opp_darts_jax.running.rounds import Shared
 from opp_darts_jax.spaces.catalogue import get_space
@@ -198,6 +198,7 @@ def checked(
   else:
     method = configured_method(config)
   method.check(config, space)
+  rank_correlation.check(space, config.truth_cells)
   devices = Devices()
   devices.check(config.batch_size, config.accumulate, config.eval_batch_size)
   return config, space, method, devices
@@ -219,7 +220,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
         search = change.search
       if change.stop:
         run.writer.write('stop', epoch * search.per_epoch, epoch)
-        return _end(search, state, 'the method')
+        return search_results.write(search, state, 'the method')
       if change.stage is not None:
         stages.append(change.stage)
         callbacks.record_stage(stages, epoch * search.per_epoch, run)
@@ -239,42 +240,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
       run.writer.write('stop', record.step, epoch)
     run.end_epoch(state, epoch, known)
   ended = 'a watcher' if 'stopped' in known else 'all epochs'
-  return _end(search, state, ended)
-
-
-def _end(search: LiveSearch, state: SearchState, ended: str) -> Genotype:
-  """Writes down what a search has found.
-
-  Args:
-    search: it.
-    state: at its end.
-    ended: by what: 'all epochs', 'a watcher' or 'the method'.
-  """
-  folder = search.run.folder
-  found = search.method.derive(search.method, search, state)
-  files.write_json(folder / 'genotype.json', found.to_dict())
-  epochs = read_epochs(folder)
-  last = epochs[-1] if epochs else {}
-  taken = int(state.step) // search.per_epoch
-  if taken and not search.config.evaluates(taken - 1):
-    last = search.evaluate(state)  # It has ended early.
-  skips = {f'skip_{kind}': found.num_skips(kind) for kind in found.kinds}
-  known = truth.of_genotype(search.space, found)
-  files.write_json(
-    folder / results.RESULTS,
-    {
-      'ended_by': ended,
-      'epochs': len(epochs),
-      'eval_accuracy': last.get('eval_accuracy'),
-      'eval_loss': last.get('eval_loss'),
-      **skips,
-      **known,
-      'genotype': found.to_dict(),
-    },
-  )
-  if known:
-    search.run.screen.say(truth.sentence(known))
-  return found
+  return search_results.write(search, state, ended)
 
 
 def _run_epoch(

@@ -1,6 +1,7 @@
 """What a space knows of cells: written by searches in it, and by no others."""
 
 import dataclasses
+import json
 
 from genotype_cells import TINY
 from tiny_runs import SEARCH
@@ -48,7 +49,8 @@ def test_sentence():
 
 def test_a_search_writes_the_truth_of_its_cells(tmp_path, capsys):
   def go():
-    return run_search(SEARCH, tmp_path, space=KNOWING, signals=False)
+    config = dataclasses.replace(SEARCH, truth_cells=4)
+    return run_search(config, tmp_path, space=KNOWING, signals=False)
 
   found = go()
   run = load_run(tmp_path)
@@ -59,6 +61,10 @@ def test_a_search_writes_the_truth_of_its_cells(tmp_path, capsys):
     assert epoch['truth_test_mine'] == 1 - skips / 8
   skips = found.num_skips()
   assert run.results['truth_regret_mine'] == skips / 8
+  cells = json.loads((tmp_path / 'sampled_cells.json').read_text())
+  assert len(cells) == 4
+  assert all(0 <= cell['supernet_accuracy'] <= 1 for cell in cells)
+  assert {'spearman_mine', 'kendall_mine'} <= set(run.results)
   said = capsys.readouterr().out
   sentence = truth.sentence(run.results)
   assert sentence
