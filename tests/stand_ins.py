@@ -1,5 +1,9 @@
 """What stands in for the console command in tests of sweeps: it is quick."""
 
+import pathlib
+
+import opp_darts_jax
+
 # Stands in for the console command: writes what the sweep reads, at once. With
 # --fail=SEED that seed fails; with --wait it waits first for a SIGTERM; with
 # --meet=N until N have begun.
@@ -49,7 +53,9 @@ def stand_in(folder, monkeypatch):
   """Makes `python -m opp_darts_jax` run it, in processes begun from here on."""
   package = folder / 'opp_darts_jax'
   package.mkdir()
-  (package / '__init__.py').touch()
+  # All but the command is the package's own.
+  real = str(pathlib.Path(opp_darts_jax.__file__).parent)
+  (package / '__init__.py').write_text(f'__path__.append({real!r})\n')
   (package / '__main__.py').write_text(LAUNCHER)
   # `python -m` looks for it in the folder where it is called.
   monkeypatch.chdir(folder)

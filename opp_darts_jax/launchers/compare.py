@@ -26,6 +26,7 @@ _METHODS = flags.DEFINE_string(
 _SEEDS = sweep_flags.define_seeds()
 _WORKDIR = sweep_flags.define_workdir()
 _JOBS = sweep_flags.define_jobs()
+_CLUSTER, _OPTIONS = sweep_flags.define_cluster()
 _TRAIN = flags.DEFINE_bool('train', False, 'Train and test what is found, too.')
 _MEASURE = flags.DEFINE_enum(
   'measure',
@@ -67,7 +68,10 @@ def main() -> None:
   )
   for config in compared.configs:
     config_files.load(config)  # One that is wrong says so before any runs.
-  run_compare(compared, _JOBS.value)
+  launch_part = sweep_flags.launch_on(
+    _CLUSTER.value, _OPTIONS.value, _WORKDIR.value
+  )
+  run_compare(compared, _JOBS.value, launch_part)
 
 
 def split_methods(text: str) -> tuple[str, ...]:

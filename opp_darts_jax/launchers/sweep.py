@@ -17,6 +17,7 @@ _CONFIGS = sweep_flags.define_configs()
 _SEEDS = sweep_flags.define_seeds()
 _WORKDIR = sweep_flags.define_workdir()
 _JOBS = sweep_flags.define_jobs()
+_CLUSTER, _OPTIONS = sweep_flags.define_cluster()
 _TRAIN = flags.DEFINE_bool('train', True, 'Train and test what is found.')
 _SEARCH_FLAGS, _TRAIN_FLAGS = sweep_flags.define_further_flags()
 
@@ -33,7 +34,10 @@ def main() -> None:
   )
   for config in sweep.configs:
     config_files.load(config)  # One that is wrong says so before any runs.
-  run_sweep(sweep, _JOBS.value)
+  launch_part = sweep_flags.launch_on(
+    _CLUSTER.value, _OPTIONS.value, _WORKDIR.value
+  )
+  run_sweep(sweep, _JOBS.value, launch=launch_part)
 
 
 if __name__ == '__main__':

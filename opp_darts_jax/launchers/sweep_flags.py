@@ -1,11 +1,14 @@
 """The flags that sweeps and comparisons have in common."""
 
+import pathlib
 import shlex
 from collections.abc import Sequence
 
 from absl import flags
 
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.running import submitted
+from opp_darts_jax.running.part_queue import Launch
 
 # They are listed as those of the launcher that defines them.
 flags.disclaim_key_flags()
@@ -39,6 +42,42 @@ def define_workdir() -> flags.FlagHolder[str]:
 def define_jobs() -> flags.FlagHolder[int]:
   """Defines `--jobs`."""
   return flags.DEFINE_integer('jobs', 1, 'Runs at a time.', lower_bound=1)
+
+
+def define_cluster() -> tuple[flags.FlagHolder[str], flags.FlagHolder[str]]:
+  """Defines `--cluster` and `--cluster_options`; see `launch_on`."""
+  return (
+    flags.DEFINE_enum(
+      'cluster',
+      '',
+      ['', *submitted.CLUSTERS],
+      'Run the parts as jobs of a cluster, by submitit, not as processes here; '
+      'local tries that out on this machine.',
+    ),
+    flags.DEFINE_string(
+      'cluster_options',
+      '',
+      "What submitit's jobs take: 'timeout_min=600 gpus_per_node=1 "
+      "slurm_partition=gpu'.",
+    ),
+  )
+
+
+def launch_on(cluster: str, options: str, workdir: str) -> Launch | None:
+  """What starts the parts of a sweep; None for processes here.
+
+  Raises:
+    UserError: if there is no such cluster, or it does not take the options.
+  """
+  if cluster:
+    return submitted.launcher(
+      cluster, pathlib.Path(workdir), submitted.read_options(options)
+    )
+  if options:
+    raise UserError(
+      '--cluster_options are of the jobs of a --cluster, which is not given.'
+    )
+  return None
 
 
 def define_further_flags() -> tuple[

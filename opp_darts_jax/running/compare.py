@@ -17,6 +17,7 @@ from opp_darts_jax.methods.catalogue import SCHEDULES, get_method
 from opp_darts_jax.running import comparison, comparison_table, sweep
 from opp_darts_jax.running.comparison import MEASURES
 from opp_darts_jax.running.metrics import TIMES
+from opp_darts_jax.running.part_queue import Launch
 from opp_darts_jax.running.results import RESULTS
 from opp_darts_jax.running.sweep import Run, Sweep, Variant
 
@@ -97,7 +98,9 @@ def flags_of(method: str) -> tuple[str, ...]:
   return f'--config.schedule.name={schedule}', f'--config.method={own}'
 
 
-def run_compare(compared: Compared, jobs: int = 1) -> dict[str, Any]:
+def run_compare(
+  compared: Compared, jobs: int = 1, launch: Launch | None = None
+) -> dict[str, Any]:
   """Runs what is not finished, and compares what is.
 
   Written into the workdir: `compare.json`; `compare.csv`, a method a line;
@@ -107,6 +110,7 @@ def run_compare(compared: Compared, jobs: int = 1) -> dict[str, Any]:
   Args:
     compared: what.
     jobs: how many searches or trainings run at a time.
+    launch: as for `run_sweep`.
 
   Returns:
     The contents of `compare.json`.
@@ -126,7 +130,7 @@ def run_compare(compared: Compared, jobs: int = 1) -> dict[str, Any]:
     _write(compared.workdir, found)
     return {'compared': found['methods']}, comparison_table.text(found)
 
-  sweep.run_sweep(compared.sweep, jobs, sum_up)
+  sweep.run_sweep(compared.sweep, jobs, sum_up, launch)
   return written
 
 

@@ -1,7 +1,7 @@
-"""The processes of a sweep: parts of runs, some at a time.
+"""The parts of a sweep's runs, some at a time.
 
 Every part is a process, as from the command line: it owns its devices, and one
-that fails stops no other.
+that fails stops no other. It is started here, or by a cluster (submitted.py).
 """
 
 import collections
@@ -11,8 +11,8 @@ import pathlib
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from opp_darts_jax.errors import NotFinished
 from opp_darts_jax.running.interruption import SIGNALS
@@ -48,21 +48,37 @@ class Part(NamedTuple):
     return (self.folder / RESULTS).is_file()
 
 
+class Process(Protocol):
+  """A part that has been started."""
+
+  def poll(self) -> int | None:
+    """Its exit code, once it has ended."""
+
+  def stop(self) -> None:
+    """Asks it to save and to end."""
+
+
+# Starts a part.
+Launch = Callable[[Part], Process]
+
+
 def run_all(
-  runs: Sequence[Sequence[Part]], jobs: int
+  runs: Sequence[Sequence[Part]], jobs: int, launch: Launch | None = None
 ) -> tuple[bool, list[str]]:
   """Runs all parts that are not finished.
 
   Args:
     runs: the parts of each, which run in order.
     jobs: how many parts run at a time.
+    launch: None starts them as processes here.
 
   Returns:
     Whether a part was stopped, and what is to be said of each that failed.
   """
   left = [[part for part in parts if not part.finished] for parts in runs]
   queue = collections.deque(filter(None, left))
-  running: dict[subprocess.Popen[bytes], list[Part]] = {}
+  running: dict[Process, list[Part]] = {}
+  launch = launch or (lambda part: _Local(part, jobs))
   stopped, failed = False, []
   with _signals() as received:
     while running or (queue and not stopped):
@@ -70,15 +86,15 @@ def run_all(
         received.pop()
         stopped = True
         for process in running:
-          # This one always: it ends what is not yet ready to be asked.
-          process.send_signal(signal.SIGTERM)
+          process.stop()
       while queue and len(running) < jobs and not stopped:
         parts = queue.popleft()
-        running[_start(parts[0], jobs)] = parts
+        running[_begin(parts[0], launch)] = parts
       time.sleep(_PAUSE)
-      for process in [p for p in running if p.poll() is not None]:
+      for process in list(running):
+        if (code := process.poll()) is None:
+          continue
         part, *later = running.pop(process)
-        code = process.returncode
         said = 'finished'
         if code == 0:
           queue.extendleft([later] if later else [])
@@ -91,24 +107,40 @@ def run_all(
   return stopped, failed
 
 
-def _start(part: Part, jobs: int) -> subprocess.Popen[bytes]:
+def _begin(part: Part, launch: Launch) -> Process:
   print(f'{part.label}: begins, see {part.log}', flush=True)
   part.log.parent.mkdir(parents=True, exist_ok=True)
-  environment = dict(os.environ)
-  if jobs > 1:  # On a GPU every process would take most of the memory.
-    share = f'{0.9 / jobs:.3f}'
-    environment.setdefault('XLA_PYTHON_CLIENT_MEM_FRACTION', share)
-  with open(part.log, 'ab') as log:
-    return subprocess.Popen(
-      part.command,
-      stdin=subprocess.DEVNULL,
-      stdout=log,
-      stderr=log,
-      env=environment,
-      # A terminal's Ctrl-C goes to a whole session. A part, which a second
-      # signal would end at once, shall get ours alone.
-      start_new_session=True,
-    )
+  return launch(part)
+
+
+class _Local:
+  """A part as a process of this machine; one of so many at a time."""
+
+  def __init__(self, part: Part, jobs: int) -> None:
+    environment = dict(os.environ)
+    if jobs > 1:  # On a GPU every process would take most of the memory.
+      share = f'{0.9 / jobs:.3f}'
+      environment.setdefault('XLA_PYTHON_CLIENT_MEM_FRACTION', share)
+    with open(part.log, 'ab') as log:
+      self._process = subprocess.Popen(
+        part.command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=environment,
+        # A terminal's Ctrl-C goes to a whole session. A part, which a second
+        # signal would end at once, shall get ours alone.
+        start_new_session=True,
+      )
+
+  def poll(self) -> int | None:
+    """Its exit code, once it has ended."""
+    return self._process.poll()
+
+  def stop(self) -> None:
+    """Asks it to save and to end."""
+    # This one always: it ends what is not yet ready to be asked.
+    self._process.send_signal(signal.SIGTERM)
 
 
 @contextlib.contextmanager

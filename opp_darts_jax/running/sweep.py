@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from opp_darts_jax.errors import NotFinished, UserError
 from opp_darts_jax.files import write_json
 from opp_darts_jax.running import part_queue, sweep_table
-from opp_darts_jax.running.part_queue import Part
+from opp_darts_jax.running.part_queue import Launch, Part
 
 
 class SweepError(UserError):
@@ -117,7 +117,10 @@ def by_config(runs: Sequence[Run]) -> tuple[dict[str, Any], str]:
 
 
 def run_sweep(
-  sweep: Sweep, jobs: int = 1, sum_up: SumUp = by_config
+  sweep: Sweep,
+  jobs: int = 1,
+  sum_up: SumUp = by_config,
+  launch: Launch | None = None,
 ) -> dict[str, Any]:
   """Runs what is not finished of a sweep, and sums it up.
 
@@ -127,6 +130,7 @@ def run_sweep(
     sweep: what to run.
     jobs: how many parts run at a time.
     sum_up: called with the runs that are finished, in the end.
+    launch: starts a part, `submitted.launcher` on a cluster; None here.
 
   Returns:
     The contents of `sweep.json`: flags, and what `sum_up` made of the finished
@@ -145,7 +149,9 @@ def run_sweep(
   variants = {v.name: list(v.search_flags) for v in sweep.variants}
   path = _open(sweep.workdir, flags, variants)
   print(f'Sweep in {sweep.workdir}: {len(runs)} runs, {jobs} at a time')
-  stopped, failed = part_queue.run_all([run.parts for run in runs], jobs)
+  stopped, failed = part_queue.run_all(
+    [run.parts for run in runs], jobs, launch
+  )
   done = [run for run in runs if all(part.finished for part in run.parts)]
   found, table = sum_up(done)
   flags |= {'variants': variants} if variants else {}
