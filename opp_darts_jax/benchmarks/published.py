@@ -109,7 +109,7 @@ def _of_darts(
 
 
 _FIRST = 'Liu et al., DARTS, ICLR 2019'
-_PT_FIXED = 'darts_pt(fixed_alphas=True)'
+_PT_FIXED = 'darts_pt(holds_alphas=True)'
 
 RESULTS: tuple[Published, ...] = (
   *_of_nb201('darts', (54.30, 15.61, 16.32), _NB201),
@@ -117,7 +117,7 @@ RESULTS: tuple[Published, ...] = (
   *_of_nb201('random_sharing', (87.66, 58.33, 31.14), _NB201),
   *_of_nb201('setn', (87.64, 59.05, 32.52), _NB201),
   *_of_nb201('gdas', (93.61, 70.70, 41.71), _NB201),
-  *_of_nb201('random', (93.70, 71.04, 44.57), _NB201),
+  *_of_nb201('random_search', (93.70, 71.04, 44.57), _NB201),
   *_of_nb201('regularised_evolution', (93.92, 71.84, 45.54), _NB201),
   *_of_nb201('reinforce', (93.85, 71.71, 45.24), _NB201),
   *_of_nb201('bohb', (93.61, 70.85, 44.42), _NB201),
@@ -135,7 +135,10 @@ RESULTS: tuple[Published, ...] = (
   ),
   *_of_robust('darts', (None, 5.94, 3.04, 4.85), 'as quoted', _OPP),
   *_of_robust(
-    'early_stopping+darts', (3.05, 3.41, 3.71, 4.17), 'mean', _ROBUST_DARTS
+    'robust_darts',
+    (3.05, 3.41, 3.71, 4.17),
+    'mean, second order',
+    _ROBUST_DARTS,
   ),
   *_of_robust('progressive+darts', (None, 2.93, 2.90, 3.21), 'best', _OPP),
   *_of_robust('darts_pt', (3.50, 2.79, 2.49, 2.64), 'best', _PT),
