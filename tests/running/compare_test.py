@@ -4,6 +4,7 @@ import csv
 import json
 
 import pytest
+from launched import launch
 from stand_ins import stand_in
 
 from opp_darts_jax.errors import UserError
@@ -140,3 +141,21 @@ def test_those_that_did_not_fail_are_compared(make, capfd):
   workdir = make().workdir
   rows = json.loads((workdir / 'compare.json').read_text())['methods']
   assert [row['seeds'] for row in rows] == [2, 2]
+
+
+@pytest.mark.parametrize(
+  ('flag', 'sentence'),
+  [
+    ('--methods=darts,nope', "Unknown method 'nope'"),
+    ('--method_flags=darts', "takes 'METHOD: --config.FIELD=VALUE ...'"),
+    ('--configs=digits:big', "Unknown part of the config 'big'"),
+    ('--cluster_options=timeout_min=9', 'of a --cluster, which is not given'),
+  ],
+)
+def test_launcher_refuses_before_anything_runs(tmp_path, flag, sentence):
+  workdir = tmp_path / 'compare'
+  given = ('--configs=digits', '--methods=darts', f'--workdir={workdir}', flag)
+  done = launch('compare', *given)
+  assert done.returncode == 2
+  assert sentence in done.stderr
+  assert not workdir.exists()
