@@ -1,5 +1,6 @@
 __version__: str
 
+from . import benchmarks as benchmarks
 from .config import AlphaOptimizerConfig as AlphaOptimizerConfig
 from .config import DataConfig as DataConfig
 from .config import ScheduleConfig as ScheduleConfig

@@ -11,7 +11,9 @@ import pytest
 
 import opp_darts_jax
 
+NAME = opp_darts_jax.__name__
 STUB = pathlib.Path(opp_darts_jax.__file__).with_suffix('.pyi')
+PACKAGES = ('benchmarks',)
 CONSTANTS = ('GENOTYPES', 'METHODS', 'OPERATIONS', 'SCHEDULES', 'SPACES')
 HEAVY = ('jax', 'numpy', 'flax', 'optax', 'orbax', 'absl', 'matplotlib')
 
@@ -43,7 +45,7 @@ def stub_imports():
   """{public name: (module, its name there)} as the stub says."""
   tree = ast.parse(STUB.read_text())
   return {
-    alias.asname: (f'opp_darts_jax.{node.module}', alias.name)
+    alias.asname: ('.'.join(filter(None, (NAME, node.module))), alias.name)
     for node in tree.body
     if isinstance(node, ast.ImportFrom)
     for alias in node.names
@@ -68,7 +70,10 @@ def test_every_name_is_there_and_says_what_it_is(name):
     assert all(isinstance(key, str) for key in value)
     assert value
     return
-  assert value.__module__.startswith('opp_darts_jax.')
+  if name in PACKAGES:
+    assert value.__name__ == f'{NAME}.{name}'
+  else:
+    assert value.__module__.startswith(f'{NAME}.')
   doc = inspect.getdoc(value)
   assert doc
   assert doc.split('\n')[0].endswith('.')

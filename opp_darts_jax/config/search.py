@@ -35,6 +35,8 @@ class SearchConfig(RunConfig):
     layout: how the edges of a cell are run: 'loop' (meant for CPU), 'copies'
       (GPU), 'batch' (TPU), or by the device, 'auto'. It changes speed, not
       results.
+    truth_cells: cells drawn at the end, where the space knows what they are
+      worth trained, that the supernet's accuracies are correlated on; 0: none.
     alphas: Adam for the alphas.
     schedule: when operations enter.
   """
@@ -46,6 +48,7 @@ class SearchConfig(RunConfig):
   train_fraction: float = 0.5
   order: str = 'first'
   layout: str = 'auto'
+  truth_cells: int = 0
   alphas: AlphaOptimizerConfig = AlphaOptimizerConfig()
   schedule: ScheduleConfig = ScheduleConfig()
 
@@ -54,6 +57,12 @@ class SearchConfig(RunConfig):
     check_choice('order', self.order, BILEVEL_ORDERS)
     check_choice('layout', self.layout, LAYOUTS)
     at_least(self, 'nodes', 0)
+    require(
+      self.truth_cells,
+      'truth_cells',
+      lambda v: v == 0 or v > 1,
+      '0, or 2 cells or more',
+    )
     for name in ('space', 'method'):
       require(getattr(self, name), name, bool, f'the name of a {name}')
     require(

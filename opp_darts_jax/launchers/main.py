@@ -11,6 +11,7 @@ COMMANDS = {
   'train': 'train and test the network of a cell',
   'report': 'draw what a run found and how it went',
   'sweep': 'search and train with several configs and seeds',
+  'compare': 'compare methods over seeds',
 }
 
 

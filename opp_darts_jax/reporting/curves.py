@@ -40,7 +40,7 @@ def plot_search(
     alphas: the lines of its alphas.
     drawn: kinds of operations, see `styles.drawn_kinds`.
   """
-  position, unit = _time_axis(records)
+  position, unit = time_axis(records)
   cells = alpha_tables.cell_kinds(alphas)
   derived = [r for r in records if r['kind'] == 'epoch' and r.get('genotype')]
   count = 2 + len(cells) + bool(derived)
@@ -73,7 +73,7 @@ def plot_search(
 
 def plot_training(records: Sequence[Record]) -> figure.Figure:
   """Loss, accuracy and learning rate of a training run."""
-  position, unit = _time_axis(records)
+  position, unit = time_axis(records)
   fig = figure.Figure(figsize=(11, 3.2), layout='constrained')
   loss, accuracy, rate = fig.subplots(1, 3, sharex=True)
   _plot_metric(loss, records, position, 'loss')
@@ -84,13 +84,13 @@ def plot_training(records: Sequence[Record]) -> figure.Figure:
     [r['learning_rate'] for r in train],
     color=_SPLITS['train'],
   )
-  _tidy(rate, 'learning rate')
+  tidy(rate, 'learning rate')
   for ax in (loss, accuracy, rate):
     ax.set_xlabel(unit)
   return fig
 
 
-def _time_axis(
+def time_axis(
   records: Sequence[Record],
 ) -> tuple[Callable[[Record], float], str]:
   """Where a record stands on the time axis, and the unit of that axis."""
@@ -126,7 +126,7 @@ def _plot_metric(
         marker='o' if whole else None,
         markersize=3,
       )
-  _tidy(ax, metric)
+  tidy(ax, metric)
   if metric == 'accuracy':
     ax.yaxis.set_major_formatter(ticker.PercentFormatter(1.0))
   if ax.lines:
@@ -187,7 +187,7 @@ def _plot_weights(
       **style,
     )
   of = '' if cell == 'cell' else f', {styles.shown(cell)} cell'
-  _tidy(ax, f'mean weight{of}')
+  tidy(ax, f'mean weight{of}')
   ax.set_ylim(bottom=0)
 
 
@@ -213,7 +213,7 @@ def _plot_skips(
   most = max(sizes) or 1
   # Shares make sense where all cells have as many edges.
   alike = len(sizes) == 1
-  _tidy(ax, f'skip connections (of {most})' if alike else 'skip connections')
+  tidy(ax, f'skip connections (of {most})' if alike else 'skip connections')
   ax.set_ylim(-0.04 * most, 1.04 * most)
   ax.yaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
   if alike:
@@ -262,7 +262,8 @@ def _name_stages(
     )
 
 
-def _tidy(ax: axes.Axes, label: str) -> None:
+def tidy(ax: axes.Axes, label: str) -> None:
+  """Names what a panel is of, and leaves out what is not needed."""
   ax.set_ylabel(label)
   ax.spines[['top', 'right']].set_visible(False)
   ax.grid(axis='y', color='#eeeeee')

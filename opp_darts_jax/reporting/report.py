@@ -17,6 +17,7 @@ from opp_darts_jax.reporting import (
   curves,
   stages,
   styles,
+  truth_path,
 )
 from opp_darts_jax.reporting import page as page_lib
 from opp_darts_jax.running import metrics
@@ -26,6 +27,7 @@ Record = Mapping[str, Any]
 _CAPTIONS = {
   'curves': 'Curves',
   'stages': 'Operation losses by stage',
+  'truth': 'What the cells of the epochs are worth, trained',
   'confusion': 'Test images by class and prediction',
 }
 _CELL_CAPTIONS = {
@@ -197,6 +199,8 @@ def _figures(run: Run) -> dict[str, tuple[str, figure.Figure]]:
     add('curves', curves.plot_training(run.records))
   if stages.scored_stages(run.records):
     add('stages', stages.plot_stages(run.records, drawn))
+  if truth_path.known_epochs(run.records):
+    add('truth', truth_path.plot_truth(run.records))
   if 'confusion' in run.results:
     names = list(run.results['class_accuracy'])
     add('confusion', confusion.plot_confusion(run.results['confusion'], names))

@@ -16,7 +16,7 @@ from opp_darts_jax.errors import UserError, described
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import SearchState
-from opp_darts_jax.running import console
+from opp_darts_jax.running import console, truth
 from opp_darts_jax.running.runs import Run
 from opp_darts_jax.spaces.space import Space
 
@@ -105,6 +105,7 @@ def built_in(run: Run, space: Space) -> list[OnEpoch]:
       record.epoch,
       **record.metrics,
       **{f'skip_{k}': record.genotype.num_skips(k) for k in kinds},
+      **truth.of_genotype(space, record.genotype),
       genotype=record.genotype.to_dict(),
     )
 

@@ -14,7 +14,7 @@ from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.networks.network import count_weights
-from opp_darts_jax.running import console
+from opp_darts_jax.running import console, truth
 from opp_darts_jax.running.live_search import LiveSearch
 
 CONTACT_SHEET = 'contact_sheet.png'
@@ -116,6 +116,8 @@ def say_finished(
   print(
     f'The run in {workdir} has finished: {", ".join(found) or "no epochs"}.'
   )
+  if known := truth.sentence(results):
+    print(known)
 
 
 def _title(what: str, workdir: str | pathlib.Path | None, step: int) -> str:

@@ -155,6 +155,14 @@ class Run:
     self._times.write({'epoch': epoch, 'steps': steps, 'seconds': seconds})
     return state, means
 
+  @contextlib.contextmanager
+  def timed(self, epoch: int) -> Iterator[None]:
+    """Writes down what an epoch takes beside its steps."""
+    begin = time.monotonic()
+    yield
+    seconds = round(time.monotonic() - begin, 3)
+    self._times.write({'epoch': epoch, 'steps': 0, 'seconds': seconds})
+
   def end_epoch(self, state: Any, epoch: int, known: Mapping[str, Any]) -> None:
     """Saves what an epoch has come to.
 

@@ -23,14 +23,15 @@ from opp_darts_jax.running import (
   forecast,
   inputs,
   plans,
+  rank_correlation,
   results,
   runs,
+  search_results,
   workdirs,
 )
 from opp_darts_jax.running.callbacks import OnEpoch
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.live_search import LiveSearch, prepare
-from opp_darts_jax.running.metrics import read_epochs
 from opp_darts_jax.running.profiler import Steps
 from opp_darts_jax.running.rounds import Shared
 from opp_darts_jax.spaces.catalogue import get_space
@@ -197,6 +198,7 @@ def checked(
   else:
     method = configured_method(config)
   method.check(config, space)
+  rank_correlation.check(space, config.truth_cells)
   devices = Devices()
   devices.check(config.batch_size, config.accumulate, config.eval_batch_size)
   return config, space, method, devices
@@ -211,13 +213,14 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     if 'stopped' in known:
       break
     if not run.within(epoch):
-      change = method.begin_epoch(search, state, epoch, stages)
-      state = search.devices.copy(change.state)
+      with run.timed(epoch):
+        change = method.begin_epoch(search, state, epoch, stages)
+        state = search.devices.copy(change.state)
       if isinstance(change.search, LiveSearch):
         search = change.search
       if change.stop:
         run.writer.write('stop', epoch * search.per_epoch, epoch)
-        return _end(search, state, 'the method')
+        return search_results.write(search, state, 'the method')
       if change.stage is not None:
         stages.append(change.stage)
         callbacks.record_stage(stages, epoch * search.per_epoch, run)
@@ -237,38 +240,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
       run.writer.write('stop', record.step, epoch)
     run.end_epoch(state, epoch, known)
   ended = 'a watcher' if 'stopped' in known else 'all epochs'
-  return _end(search, state, ended)
-
-
-def _end(search: LiveSearch, state: SearchState, ended: str) -> Genotype:
-  """Writes down what a search has found.
-
-  Args:
-    search: it.
-    state: at its end.
-    ended: by what: 'all epochs', 'a watcher' or 'the method'.
-  """
-  folder = search.run.folder
-  found = search.method.derive(search.method, search, state)
-  files.write_json(folder / 'genotype.json', found.to_dict())
-  epochs = read_epochs(folder)
-  last = epochs[-1] if epochs else {}
-  taken = int(state.step) // search.per_epoch
-  if taken and not search.config.evaluates(taken - 1):
-    last = search.evaluate(state)  # It has ended early.
-  skips = {f'skip_{kind}': found.num_skips(kind) for kind in found.kinds}
-  files.write_json(
-    folder / results.RESULTS,
-    {
-      'ended_by': ended,
-      'epochs': len(epochs),
-      'eval_accuracy': last.get('eval_accuracy'),
-      'eval_loss': last.get('eval_loss'),
-      **skips,
-      'genotype': found.to_dict(),
-    },
-  )
-  return found
+  return search_results.write(search, state, ended)
 
 
 def _run_epoch(
@@ -295,5 +267,6 @@ def _run_epoch(
 
   state, means = search.run.steps(dispatch, state, epoch, rate, known)
   if search.config.evaluates(epoch):
-    means = means | search.evaluate(state)
+    with search.run.timed(epoch):
+      means = means | search.evaluate(state)
   return state, means

@@ -24,6 +24,7 @@ from opp_darts_jax.running import (
   inputs,
   plans,
   results,
+  truth,
   turns,
   workdirs,
 )
@@ -210,7 +211,8 @@ def _summed_up(
       )
       accuracy = result.get('eval_accuracy')
       said = 'finished' if accuracy is None else f'finished, {accuracy:.4f}'
-      said += f', in {folder}'
+      known = truth.sentence(result)
+      said += f', in {folder}' + (f'; {known}' if known else '')
     say(f'seed {seed}: {said}')
   count = len(folders)
   if stopped:

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import statistics
+from collections.abc import Container, Sequence
 from typing import Any
 
 from opp_darts_jax.running.results import RESULTS
@@ -91,10 +92,20 @@ def table(configs: dict[str, dict[str, Any]]) -> str:
     rows.append(
       [config, str(values['runs']), *numbers, values['best_run'] or '-']
     )
+  return aligned(rows, left=(0, len(rows[0]) - 1))
+
+
+def aligned(rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> str:
+  """Lines of a table.
+
+  Args:
+    rows: as many cells in each.
+    left: the columns that are aligned to the left.
+  """
   widths = [max(map(len, column)) for column in zip(*rows)]
   return '\n'.join(
     '  '.join(
-      cell.ljust(width) if i in (0, len(row) - 1) else cell.rjust(width)
+      cell.ljust(width) if i in left else cell.rjust(width)
       for i, (cell, width) in enumerate(zip(row, widths))
     ).rstrip()
     for row in rows

@@ -16,9 +16,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from opp_darts_jax.benchmarks import nasbench201 as benchmark
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.derive import every_edge
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.nasbench201_form import (
+  GRAPH,
+  KIND,
+  from_text,
+  to_text,
+)
 from opp_darts_jax.operations import entries, plain
 from opp_darts_jax.operations.dense import conv, uniform
 from opp_darts_jax.operations.entries import Entry
@@ -30,12 +37,6 @@ from opp_darts_jax.operations.torch_names import (
   CONV,
   TorchNames,
   TorchWeight,
-)
-from opp_darts_jax.spaces.nasbench201_text import (
-  GRAPH,
-  KIND,
-  from_text,
-  to_text,
 )
 from opp_darts_jax.spaces.skeleton import (
   BORDER,
@@ -247,5 +248,6 @@ NASBENCH201 = Space(
   derive=_derive,
   to_text=to_text,
   from_text=from_text,
+  truth=benchmark.truth,
 )
 """One table of alphas, 6 x 5; 15 cells, of 16 channels at first, there."""

@@ -57,6 +57,10 @@ class Space:
     from_text: the inverse; None for a text of another form.
     further: operations that a network of the space may have though no search of
       it chooses them: those of cells published for it.
+    truth: what is known of a genotype's trained networks, from a table say, as
+      numbers by name; it raises `UserError` for one that it does not know.
+      Reports draw `test_DATA` and `rank`, and what `regret_DATA` says is lost
+      to the best.
 
   Raises:
     UserError: on an operation that is unknown, given twice, or listed for an
@@ -76,6 +80,7 @@ class Space:
   to_text: Callable[[Genotype], str] = darts_form.to_text
   from_text: Callable[[str], Genotype | None] | None = None
   further: tuple[Operation, ...] = ()
+  truth: Callable[[Genotype], Mapping[str, float]] | None = None
 
   def __post_init__(self) -> None:
     try:

@@ -8,7 +8,7 @@ from launched import launch, run
 import opp_darts_jax
 from opp_darts_jax.launchers import main
 
-COMMANDS = ['search', 'train', 'report', 'sweep']
+COMMANDS = ['search', 'train', 'report', 'sweep', 'compare']
 
 
 def call(monkeypatch, capsys, *arguments):
@@ -36,8 +36,8 @@ def test_unknown_command_is_a_sentence(monkeypatch, capsys):
     call(monkeypatch, capsys, 'serach', '--workdir=x')
   assert stop.value.code == 2
   assert capsys.readouterr().err == (
-    "error: Unknown command 'serach'; valid are: search, train, report, sweep."
-    '\n'
+    "error: Unknown command 'serach'; valid are: search, train, report, sweep, "
+    'compare.\n'
   )
 
 

@@ -9,60 +9,18 @@ import time
 
 import pytest
 from launched import DATA, launch
+from stand_ins import stand_in
 
 from opp_darts_jax.errors import NotFinished, UserError
 from opp_darts_jax.running import sweep as sweep_lib
 from opp_darts_jax.running import sweep_table
 from opp_darts_jax.running.sweep import Sweep, SweepError
 
-# Stands in for the console command: writes what the sweep reads, at once. With
-# --fail=SEED that seed fails; with --wait it waits first for a SIGTERM; with
-# --meet=N until N have begun.
-LAUNCHER = """
-import json, os, pathlib, signal, sys, time
-
-flags = dict(flag.lstrip('-').split('=') for flag in sys.argv[2:])
-folder = pathlib.Path(flags['workdir'])
-folder.mkdir(exist_ok=True)
-seed = int(flags['config.seed'])
-print('called, own session', os.getsid(0) == os.getpid())
-if flags.get('fail') == str(seed):
-  print('error: wrong input\\n\\n', file=sys.stderr)
-  sys.exit(2)
-saved = folder / 'saved'
-if 'wait' in flags and not saved.exists():
-  def save(*_):
-    saved.touch()
-    sys.exit(75)
-  signal.signal(signal.SIGTERM, save)
-  (folder / 'started').touch()
-  time.sleep(600)
-begin = time.time()
-(folder / 'begun').touch()
-meet = int(flags.get('meet', 0))
-while len(list(folder.parents[2].glob('*/*/*/begun'))) < meet:
-  time.sleep(0.05)
-(folder / 'times').write_text(json.dumps([begin, time.time()]))
-if 'config.genotype' in flags:
-  assert json.loads(pathlib.Path(flags['config.genotype']).read_text())
-  accuracy = {'test_accuracy': (5 + seed) / 10}
-  (folder / 'results.json').write_text(json.dumps(accuracy))
-else:
-  found = {'eval_accuracy': seed / 4, 'skip_normal': seed, 'skip_reduce': 0}
-  (folder / 'genotype.json').write_text(json.dumps({'normal': seed}))
-  (folder / 'results.json').write_text(json.dumps(found))
-"""
-
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
   """A sweep of two configs and two seeds by stand-ins."""
-  package = tmp_path / 'opp_darts_jax'
-  package.mkdir()
-  (package / '__init__.py').touch()
-  (package / '__main__.py').write_text(LAUNCHER)
-  # `python -m` looks for it in the folder where it is called.
-  monkeypatch.chdir(tmp_path)
+  stand_in(tmp_path, monkeypatch)
 
   def make(**changes):
     fields = {

@@ -1,0 +1,118 @@
+"""The flags that sweeps and comparisons have in common."""
+
+import pathlib
+import shlex
+from collections.abc import Sequence
+
+from absl import flags
+
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.running import submitted
+from opp_darts_jax.running.part_queue import Launch
+
+# They are listed as those of the launcher that defines them.
+flags.disclaim_key_flags()
+
+
+def define_configs() -> flags.FlagHolder[list[str]]:
+  """Defines `--configs`."""
+  return flags.DEFINE_list(
+    'configs',
+    None,
+    'Configs, each NAME[:VARIANT] or FILE.py[:VARIANT].',
+    required=True,
+  )
+
+
+def define_seeds() -> flags.FlagHolder[list[str]]:
+  """Defines `--seeds`; see `numbers`."""
+  return flags.DEFINE_list('seeds', ['0', '1', '2'], 'Seeds of each config.')
+
+
+def define_workdir() -> flags.FlagHolder[str]:
+  """Defines `--workdir`."""
+  return flags.DEFINE_string(
+    'workdir',
+    None,
+    'Folder of the sweep; one in it is continued.',
+    required=True,
+  )
+
+
+def define_jobs() -> flags.FlagHolder[int]:
+  """Defines `--jobs`."""
+  return flags.DEFINE_integer('jobs', 1, 'Runs at a time.', lower_bound=1)
+
+
+def define_cluster() -> tuple[flags.FlagHolder[str], flags.FlagHolder[str]]:
+  """Defines `--cluster` and `--cluster_options`; see `launch_on`."""
+  return (
+    flags.DEFINE_enum(
+      'cluster',
+      '',
+      ['', *submitted.CLUSTERS],
+      'Run the parts as jobs of a cluster, by submitit, not as processes here; '
+      'local tries that out on this machine.',
+    ),
+    flags.DEFINE_string(
+      'cluster_options',
+      '',
+      "What submitit's jobs take: 'timeout_min=600 gpus_per_node=1 "
+      "slurm_partition=gpu'.",
+    ),
+  )
+
+
+def launch_on(cluster: str, options: str, workdir: str) -> Launch | None:
+  """What starts the parts of a sweep; None for processes here.
+
+  Raises:
+    UserError: if there is no such cluster, or it does not take the options.
+  """
+  if cluster:
+    return submitted.launcher(
+      cluster, pathlib.Path(workdir), submitted.read_options(options)
+    )
+  if options:
+    raise UserError(
+      '--cluster_options are of the jobs of a --cluster, which is not given.'
+    )
+  return None
+
+
+def define_further_flags() -> tuple[
+  flags.FlagHolder[str], flags.FlagHolder[str]
+]:
+  """Defines `--search_flags` and `--train_flags`; see `split`."""
+  return (
+    flags.DEFINE_string(
+      'search_flags',
+      '',
+      "Further flags of searches: '--config.epochs=9 ...'.",
+    ),
+    flags.DEFINE_string(
+      'train_flags', '', 'Further flags of training, likewise.'
+    ),
+  )
+
+
+def numbers(seeds: Sequence[str]) -> tuple[int, ...]:
+  """The seeds in `--seeds`; `UserError` if these are none."""
+  if not all(seed.isdecimal() for seed in seeds):
+    raise UserError(f'--seeds takes numbers such as 0,1,2; got {seeds}.')
+  return tuple(map(int, seeds))
+
+
+def split(name: str, text: str) -> tuple[str, ...]:
+  """The flags in the text of a flag of that name, as a shell would part them.
+
+  Raises:
+    UserError: if a quotation mark has no other.
+  """
+  try:
+    return tuple(shlex.split(text))
+  except ValueError as error:
+    raise UserError(
+      f"--{name} takes flags as a shell does, '--config.epochs=9 ...'; "
+      f'got {text!r}: {error}.'
+    ) from error

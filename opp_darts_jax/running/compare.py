@@ -1,0 +1,196 @@
+"""Compares methods: a sweep of methods and seeds, judged by paired tests.
+
+A method is named 'METHOD', all operations from the first epoch on, or
+'SCHEDULE+METHOD'; either as a config's fields name it.
+"""
+
+import csv
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from opp_darts_jax import files, naming
+from opp_darts_jax.errors import UserError, check_choice
+from opp_darts_jax.methods.catalogue import SCHEDULES, get_method
+from opp_darts_jax.running import comparison, comparison_table, sweep
+from opp_darts_jax.running.comparison import MEASURES
+from opp_darts_jax.running.metrics import TIMES
+from opp_darts_jax.running.part_queue import Launch
+from opp_darts_jax.running.results import RESULTS
+from opp_darts_jax.running.sweep import Run, Sweep, Variant
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+  """What to compare.
+
+  Attributes:
+    configs: as for a sweep; methods are compared on each by itself.
+    methods: the first one is what the others are held against.
+    seeds: with each of which all methods search.
+    workdir: folder of the runs, CONFIG/METHOD/seedSEED, and of the tables.
+    train: whether to train and test what is found.
+    measure: what methods are judged by, of `comparison.MEASURES`.
+    search_flags: further flags of all searches.
+    train_flags: further flags of all trainings.
+    method_flags: further flags of the searches of a method, by its name.
+  """
+
+  configs: tuple[str, ...]
+  methods: tuple[str, ...]
+  seeds: tuple[int, ...]
+  workdir: pathlib.Path
+  train: bool = False
+  measure: str = 'auto'
+  search_flags: tuple[str, ...] = ()
+  train_flags: tuple[str, ...] = ()
+  method_flags: Mapping[str, tuple[str, ...]] = dataclasses.field(
+    default_factory=dict
+  )
+
+  def __post_init__(self) -> None:
+    check_choice('measure', self.measure, ('auto', *MEASURES))
+    if self.measure == 'test_accuracy' and not self.train:
+      raise UserError(
+        'The measure test_accuracy is of networks that are trained: give '
+        '--train, too.'
+      )
+    if not self.methods:
+      raise UserError('Expected at least one method, got none.')
+    for method in self.methods:
+      schedule, own = parts_of(method)
+      naming.find('schedule', schedule, SCHEDULES)
+      get_method(own)
+    for method in self.method_flags:
+      check_choice('method with flags of its own', method, self.methods)
+
+  @property
+  def sweep(self) -> Sweep:
+    """The runs."""
+    return Sweep(
+      self.configs,
+      self.seeds,
+      self.workdir,
+      self.train,
+      self.search_flags,
+      self.train_flags,
+      tuple(
+        Variant(method, (*flags_of(method), *self.method_flags.get(method, ())))
+        for method in self.methods
+      ),
+    )
+
+
+def parts_of(method: str) -> tuple[str, str]:
+  """(schedule, method) that a name stands for."""
+  # Arguments may have a sign, and so may the name of a file.
+  schedule, plus, own = method.partition('+')
+  if plus and '(' not in schedule:
+    return schedule.strip(), own.strip()
+  return 'plain', method.strip()
+
+
+def flags_of(method: str) -> tuple[str, ...]:
+  """The flags of its searches."""
+  schedule, own = parts_of(method)
+  return f'--config.schedule.name={schedule}', f'--config.method={own}'
+
+
+def run_compare(
+  compared: Compared, jobs: int = 1, launch: Launch | None = None
+) -> dict[str, Any]:
+  """Runs what is not finished, and compares what is.
+
+  Written into the workdir: `compare.json`; `compare.csv`, a method a line;
+  `runs.csv`, a run a line; `compare.tex`, a table for LaTeX; and `sweep.json`.
+  The same call goes on with what is not finished, as a sweep does.
+
+  Args:
+    compared: what.
+    jobs: how many searches or trainings run at a time.
+    launch: as for `run_sweep`.
+
+  Returns:
+    The contents of `compare.json`.
+
+  Raises:
+    NotFinished: if runs were stopped.
+    SweepError: if runs failed; the others are compared.
+    UserError: if the workdir holds runs with other flags.
+  """
+  written: dict[str, Any] = {}
+
+  def sum_up(done: Sequence[Run]) -> tuple[dict[str, Any], str]:
+    found = comparison.summary(
+      [outcome(run) for run in done], compared.methods, compared.measure
+    )
+    written.update(found)
+    _write(compared.workdir, found)
+    return {'compared': found['methods']}, comparison_table.text(found)
+
+  sweep.run_sweep(compared.sweep, jobs, sum_up, launch)
+  return written
+
+
+def outcome(run: Run) -> dict[str, Any]:
+  """What a finished run came to: numbers by name."""
+  search, train = run.folders
+  config = json.loads((search / 'config.json').read_text())
+  found: dict[str, Any] = {
+    'config': run.config,
+    'method': run.variant,
+    'seed': run.seed,
+    'space': config['space'],
+    'data': config['data']['source'].removeprefix('tfds:'),
+    'search_seconds': _seconds(search),
+  }
+  results = json.loads((search / RESULTS).read_text())
+  numbers = {
+    name: value
+    for name, value in results.items()
+    if isinstance(value, int | float) and not isinstance(value, bool)
+  }
+  found |= numbers
+  if train is not None:
+    tested = json.loads((train / RESULTS).read_text())
+    found |= {
+      'test_accuracy': tested['test_accuracy'],
+      'num_weights': tested.get('num_weights'),
+      'train_seconds': _seconds(train),
+    }
+  return found
+
+
+def _seconds(folder: pathlib.Path) -> float:
+  """Of steps, evaluations and what a method does between epochs."""
+  lines = files.read_lines(folder / TIMES)
+  return round(sum(line['seconds'] for line in lines), 3)
+
+
+def _write(workdir: pathlib.Path, found: Mapping[str, Any]) -> None:
+  files.write_json(workdir / 'compare.json', found)
+  _write_csv(workdir / 'runs.csv', found['runs'])
+  _write_csv(
+    workdir / 'compare.csv',
+    [
+      {name: value for name, value in row.items() if name != 'published'}
+      | {'published': comparison_table.published_figures(row)}
+      for row in found['methods']
+    ],
+  )
+  latex = comparison_table.latex(found)
+  with files.replacing(workdir / 'compare.tex') as path:
+    path.write_text(latex, encoding='utf-8')
+
+
+def _write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
+  names = list(dict.fromkeys(name for row in rows for name in row))
+  with (
+    files.replacing(path) as temporary,
+    open(temporary, 'w', encoding='utf-8', newline='') as file,
+  ):
+    writer = csv.DictWriter(file, names)
+    writer.writeheader()
+    writer.writerows(rows)

@@ -1,0 +1,108 @@
+"""Does the supernet know which cells are good? At the end of a search.
+
+Cells are drawn at random, the same ones for all searches of a space. Each is
+evaluated as a part of the supernet: its operations with weight 1, all others
+with 0, by the weights and the running averages that the search ends with, on
+all of D_val. What is correlated, by rank, are these accuracies and the test
+accuracies of the same cells when trained, of which the space knows.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.files import write_json
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.methods.state import SearchState
+from opp_darts_jax.methods.tables import Tables
+from opp_darts_jax.running import truth
+from opp_darts_jax.running.live_search import LiveSearch
+from opp_darts_jax.spaces.space import Space
+
+FILE = 'sampled_cells.json'
+_PREFIX = f'{truth.PREFIX}test_'
+
+
+def check(space: Space, count: int) -> None:
+  """Raises `UserError` if cells are asked for of which nothing is known."""
+  if count and space.truth is None:
+    raise UserError(
+      f'truth_cells must be 0 in space {space.name!r}, which does not know '
+      f'what its cells are worth trained (Space.truth); got {count}.'
+    )
+
+
+def sample(space: Space, count: int) -> list[Genotype]:
+  """Cells of a space, by its rule from random operation weights."""
+  rng = np.random.default_rng(0)
+  mask = space.mask()
+  return [
+    space.derive(
+      space,
+      {kind: rng.uniform(0.1, 1, m.shape) * m for kind, m in mask.items()},
+    )
+    for _ in range(count)
+  ]
+
+
+def one_hot(space: Space, genotype: Genotype) -> Tables:
+  """Operation weights under which a supernet is the network of a genotype.
+
+  Args:
+    space: of the supernet, as a method has prepared it.
+    genotype: of a cell of every kind.
+  """
+  tables = {}
+  for kind in space.kinds:
+    table = np.zeros((space.graph.num_edges, len(space.names)), np.float32)
+    for name, source, node in genotype[kind].edges:
+      row = space.graph.edge_index(source, node)
+      table[row, space.names.index(name)] = 1
+    tables[kind] = jnp.asarray(table)
+  return tables
+
+
+def of_search(search: LiveSearch, state: SearchState) -> dict[str, Any]:
+  """What the supernet of a search thinks of cells, against what is known.
+
+  Args:
+    search: at its end; `config.truth_cells` of its cells are drawn.
+    state: of it.
+
+  Returns:
+    For its results: `spearman_DATA` and `kendall_DATA`, for each test accuracy
+    that the space knows; None where all cells are alike. The cells and their
+    accuracies are written into `sampled_cells.json`.
+  """
+  count = search.config.truth_cells
+  if not count:
+    return {}
+  from scipy import stats  # Half a second to import.
+
+  supernet = search.method.prepare(search.space)
+  rows = []
+  for genotype in sample(search.space, count):
+    search.run.stop_if_asked(int(state.step))
+    accuracy = search.accuracy(state, one_hot(supernet, genotype))
+    rows.append(
+      {
+        'text': search.space.to_text(genotype),
+        'supernet_accuracy': accuracy,
+        **truth.of_genotype(search.space, genotype),
+      }
+    )
+  write_json(search.run.folder / FILE, rows)
+  ours = [row['supernet_accuracy'] for row in rows]
+  found: dict[str, Any] = {}
+  for name in (name for name in rows[0] if name.startswith(_PREFIX)):
+    theirs, data = [row[name] for row in rows], name.removeprefix(_PREFIX)
+    varied = len(set(ours)) > 1 and len(set(theirs)) > 1
+    for measure, function in (
+      ('spearman', stats.spearmanr),
+      ('kendall', stats.kendalltau),
+    ):
+      value = float(function(ours, theirs).statistic) if varied else None
+      found[f'{measure}_{data}'] = value
+  return found
