@@ -10,6 +10,10 @@ and write, memory, and a modelled time with its constants
 text: its lines, conditions, for which the host of a GPU waits, and scatters.
 `--lower_only` gives these alone, and needs no compiler of the accelerator.
 
+`--topology=2x2` is for as many devices, which divide the batch; counts, bytes
+and memory are those of each, and collectives are told apart: all-reduces,
+all-gathers, reduce-scatters, and the megabytes of what they give.
+
 The modes are those of a step; 'score' and 'evaluate' are a search's own
 programs, on one batch. Sizes are (channels, cells, batch): tiny (8, 2, 8),
 small (8, 5, 32), full (16, 8, 64); `--channels=16` where a layout takes no
@@ -65,17 +69,30 @@ _PRECISION = flags.DEFINE_enum(
 _CHANNELS = flags.DEFINE_integer(
   'channels', 0, "of the first cell; 0 is the size's own", lower_bound=0
 )
+_BATCH = flags.DEFINE_integer(
+  'batch', 0, "images in a step; 0 is the size's own", lower_bound=0
+)
+_TOPOLOGY = flags.DEFINE_string(
+  'topology', '', "hosts x GPUs of each, or a grid of TPUs, as '2x2'"
+)
 _LOWER_ONLY = flags.DEFINE_bool(
   'lower_only', False, 'count the StableHLO alone, without a compiler'
 )
 
 
+def sizes() -> tuple[int, int, int]:
+  """Channels of the first cell, cells, and images in a step."""
+  channels, cells, batch = SIZES[_SIZE.value]
+  return _CHANNELS.value or channels, cells, _BATCH.value or batch
+
+
 def make_program(devices: Devices) -> tuple[Any, tuple[Any, ...]]:
   """The program of the flags, and the shapes that it takes."""
-  channels, cells, size = SIZES[_SIZE.value]
+  channels, cells, size = sizes()
+  devices.check(size)
   config = SearchConfig(
     layers=cells,
-    channels=_CHANNELS.value or channels,
+    channels=channels,
     batch_size=size,
     layout=_LAYOUT.value,
     compute=_COMPUTE.value,
@@ -91,9 +108,12 @@ def make_program(devices: Devices) -> tuple[Any, tuple[Any, ...]]:
     jax.ShapeDtypeStruct((size, *_IMAGE), jnp.float32),
     jax.ShapeDtypeStruct((size,), jnp.int32),
   )
-  program = compiled(
-    make_steps(_MODE.value, task), config, devices, donate_argnums=0
-  )
+  steps = make_steps(_MODE.value, task)
+
+  def divided(state, train, val, count):
+    return steps(state, *devices.divide((train, val)), count)
+
+  program = compiled(divided, config, devices, donate_argnums=0)
   return program, (state, batch, batch, jax.ShapeDtypeStruct((), jnp.int32))
 
 
@@ -122,16 +142,17 @@ def main(argv: list[str]) -> None:
   del argv
   absent.run_on_cpu()
   accelerator = get_accelerator(_TARGET.value)
-  channels, cells, size = SIZES[_SIZE.value]
+  channels, cells, size = sizes()
   row: dict[str, Any] = {
     'target': accelerator.name,
     'size': _SIZE.value,
     'mode': _MODE.value,
     'layout': _LAYOUT.value,
     'compute': _COMPUTE.value,
-    'channels': _CHANNELS.value or channels,
+    'channels': channels,
     'cells': cells,
     'batch': size,
+    'topology': _TOPOLOGY.value,
     'operations': len(SPACE.names),
   }
   try:
@@ -144,11 +165,13 @@ def main(argv: list[str]) -> None:
 def measured(accelerator: Accelerator) -> dict[str, Any]:
   """What lowering, and compiling if that is asked for, tell of the program."""
   if _LOWER_ONLY.value:
+    if _TOPOLOGY.value:
+      raise UserError('lower_only is for one device, without a topology.')
     devices = absent.devices_like(accelerator)
     program, arguments = make_program(devices)
     lowered, seconds = absent.lower(program, arguments, accelerator)
     return text_row(lowered, seconds)
-  devices = absent.find(accelerator.name).devices
+  devices = absent.find(accelerator.name, _TOPOLOGY.value).devices
   program, arguments = make_program(devices)
   built = absent.build(program, absent.arguments_on(devices, arguments))
   constants = modelled.model_of(accelerator, _PRECISION.value)
