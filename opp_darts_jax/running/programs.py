@@ -28,11 +28,13 @@ def compiled(
     devices: that the program runs on.
     options: further ones of `jax.jit`.
   """
+  own_norms = config.norm_statistics == 'device'
+  target = devices.target._replace(own_norms=own_norms)
 
   @functools.wraps(function)
   def traced(*args: Any) -> Any:
     with (
-      traced_for(devices.target),
+      traced_for(target),
       jax.default_matmul_precision(config.precision),
     ):
       return function(*args)
