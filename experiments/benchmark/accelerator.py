@@ -30,7 +30,7 @@ from counted import row_of, text_row
 from steps import MODES, SIZES, SPACE, make_steps
 
 from opp_darts_jax.config import SearchConfig
-from opp_darts_jax.config.run import COMPUTES, PRECISIONS
+from opp_darts_jax.config.run import COMPUTES, NORM_STATISTICS, PRECISIONS
 from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods.darts import darts
@@ -75,6 +75,12 @@ _BATCH = flags.DEFINE_integer(
 _TOPOLOGY = flags.DEFINE_string(
   'topology', '', "hosts x GPUs of each, or a grid of TPUs, as '2x2'"
 )
+_NORM_STATISTICS = flags.DEFINE_enum(
+  'norm_statistics', 'global', list(NORM_STATISTICS), 'of several devices'
+)
+_DETERMINISTIC = flags.DEFINE_bool(
+  'deterministic', False, 'without what may sum in another order'
+)
 _LOWER_ONLY = flags.DEFINE_bool(
   'lower_only', False, 'count the StableHLO alone, without a compiler'
 )
@@ -97,6 +103,8 @@ def make_program(devices: Devices) -> tuple[Any, tuple[Any, ...]]:
     layout=_LAYOUT.value,
     compute=_COMPUTE.value,
     precision=_PRECISION.value,
+    norm_statistics=_NORM_STATISTICS.value,
+    deterministic=_DETERMINISTIC.value,
   )
   task = make_task(config, SPACE, darts(), classes=10, per_epoch=1000)
   mask = jax.tree.map(jnp.asarray, SPACE.mask())
@@ -153,6 +161,8 @@ def main(argv: list[str]) -> None:
     'cells': cells,
     'batch': size,
     'topology': _TOPOLOGY.value,
+    'norm_statistics': _NORM_STATISTICS.value,
+    'deterministic': _DETERMINISTIC.value,
     'operations': len(SPACE.names),
   }
   try:

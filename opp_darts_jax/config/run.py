@@ -43,6 +43,9 @@ class RunConfig:
       it: 'highest' is float32; 'high' takes fewer bits (TensorFloat-32 on GPUs,
       three passes of bfloat16 on TPUs), and 'default' what is fastest
       (TensorFloat-32, or one pass). On CPU, and in bfloat16, all are the same.
+    deterministic: whether programs for a GPU are compiled without what may sum
+      in another order in another run, and without trying out which kernels are
+      fastest, so that a run gives the same bits again; CPUs and TPUs always do.
     norm_statistics: of what a step's norms take mean and variance, on several
       devices: of the whole batch, 'global', whatever the number of devices, or
       of the 'device''s own share, as PyTorch's DistributedDataParallel, so that
@@ -70,6 +73,7 @@ class RunConfig:
   log_steps: int = 50
   compute: str = 'float32'
   precision: str = 'highest'
+  deterministic: bool = False
   norm_statistics: str = 'global'
   remat: bool = False
   accumulate: int = 1

@@ -10,6 +10,9 @@ from opp_darts_jax.config.run import RunConfig
 from opp_darts_jax.operations.target import traced_for
 from opp_darts_jax.running.devices import Devices
 
+# XLA's: no sums by atomic additions, and no trials of kernels.
+_DETERMINISTIC = 'xla_gpu_deterministic_ops'
+
 
 def compiled(
   function: Callable[..., Any],
@@ -24,7 +27,7 @@ def compiled(
 
   Args:
     function: to be compiled when it is first called.
-    config: of the run; its `precision`.
+    config: of the run; its `precision`, `norm_statistics`, `deterministic`.
     devices: that the program runs on.
     options: further ones of `jax.jit`.
   """
@@ -39,4 +42,6 @@ def compiled(
     ):
       return function(*args)
 
+  if config.deterministic and target.platform == 'gpu':
+    options['compiler_options'] = {_DETERMINISTIC: True}
   return jax.jit(traced, out_shardings=devices.copied, **options)
