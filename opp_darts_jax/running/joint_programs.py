@@ -51,7 +51,6 @@ def make_joint_programs(
     config: of any of them.
     devices: that the programs run on.
   """
-
   # As functions: options of the compiler are for the outermost program.
   own = Programs(*map(inspect.unwrap, programs))
 

@@ -122,8 +122,8 @@ def test_a_sum_by_atomic_additions_would_be_seen():
     compiler_params=triton.CompilerParams(),
   )
   with use_abstract_mesh(absent.mesh_of(ACCELERATORS['h100'])):
-    lowered = jax.jit(add).trace(jnp.zeros(8)).lower(
-      lowering_platforms=('cuda',)
+    lowered = (
+      jax.jit(add).trace(jnp.zeros(8)).lower(lowering_platforms=('cuda',))
     )
   assert 'atomic' in lowered.as_text()
 
