@@ -52,7 +52,7 @@ def make_joint_programs(
     devices: that the programs run on.
   """
   # As functions: options of the compiler are for the outermost program.
-  own = Programs(*map(inspect.unwrap, programs))
+  own = Programs(*(inspect.unwrap(program) for program in programs))
 
   def steps(states, sums, data, keys, learning_rates, count):
     step = states[0].step
