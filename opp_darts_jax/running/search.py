@@ -1,5 +1,6 @@
 """run_search: the file that wires a search from images to a genotype."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.running import (
   absent,
+  ahead,
   callbacks,
   forecast,
   inputs,
@@ -129,18 +131,23 @@ def run_prepared(
     search = search.resized(**known.get('size', {}))
     return search.begin()
 
-  with runs.open_run(
-    workdir,
-    search.config,
-    search.per_epoch,
-    begin,
-    search.devices.copy(Metrics.zeros()),
-    signals,
-    quiet,
-    made_of,
-    profile_steps,
-    shared,
-  ) as run:
+  with contextlib.ExitStack() as stack:
+    if shared is None:
+      search = stack.enter_context(ahead.compiled_ahead(search))
+    run = stack.enter_context(
+      runs.open_run(
+        workdir,
+        search.config,
+        search.per_epoch,
+        begin,
+        search.devices.copy(Metrics.zeros()),
+        signals,
+        quiet,
+        made_of,
+        profile_steps,
+        shared,
+      )
+    )
     search.run = run
     files.write_json(run.folder / 'space.json', search.space.describe())
     if shared is None:
