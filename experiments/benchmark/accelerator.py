@@ -3,7 +3,8 @@
   pip install 'opp_darts_jax[accelerator-aot]'
   python experiments/benchmark/accelerator.py --target=h100 --size=small
 
-Compiles one program, all 8 operations active, and prints a line of JSON:
+Compiles one program, of all 8 operations or of the first `--operations` that
+might enter, all of them active, and prints a line of JSON:
 seconds to lower and compile, kernels of a step by kind, bytes that they read
 and write, memory, and a modelled time with its constants
 (`opp_darts_jax/running/modelled.py`). Three numbers are of the StableHLO's
@@ -20,6 +21,7 @@ small (8, 5, 32), full (16, 8, 64); `--channels=16` where a layout takes no
 fewer. The line says what was taken.
 """
 
+import dataclasses
 import json
 from typing import Any
 
@@ -27,7 +29,7 @@ import jax
 import jax.numpy as jnp
 from absl import app, flags
 from counted import row_of, text_row
-from steps import MODES, SIZES, SPACE, make_steps
+from steps import ENTRY, MODES, SIZES, SPACE, make_steps
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.config.run import COMPUTES, NORM_STATISTICS, PRECISIONS
@@ -81,6 +83,13 @@ _NORM_STATISTICS = flags.DEFINE_enum(
 _DETERMINISTIC = flags.DEFINE_bool(
   'deterministic', False, 'without what may sum in another order'
 )
+_OPERATIONS = flags.DEFINE_integer(
+  'operations',
+  len(ENTRY),
+  'of the space',
+  lower_bound=1,
+  upper_bound=len(ENTRY),
+)
 _LOWER_ONLY = flags.DEFINE_bool(
   'lower_only', False, 'count the StableHLO alone, without a compiler'
 )
@@ -106,8 +115,11 @@ def make_program(devices: Devices) -> tuple[Any, tuple[Any, ...]]:
     norm_statistics=_NORM_STATISTICS.value,
     deterministic=_DETERMINISTIC.value,
   )
-  task = make_task(config, SPACE, darts(), classes=10, per_epoch=1000)
-  mask = jax.tree.map(jnp.asarray, SPACE.mask())
+  names = ENTRY[: _OPERATIONS.value]
+  own = tuple(o for o in SPACE.operations if o.name in names)
+  space = dataclasses.replace(SPACE, operations=own)
+  task = make_task(config, space, darts(), classes=10, per_epoch=1000)
+  mask = jax.tree.map(jnp.asarray, space.mask())
   key = jax.random.key(0)
   state = jax.eval_shape(lambda: init_state(task, key, _IMAGE, mask))
   if _MODE.value in _PASSES:
@@ -163,7 +175,7 @@ def main(argv: list[str]) -> None:
     'topology': _TOPOLOGY.value,
     'norm_statistics': _NORM_STATISTICS.value,
     'deterministic': _DETERMINISTIC.value,
-    'operations': len(SPACE.names),
+    'operations': _OPERATIONS.value,
   }
   try:
     row |= measured(accelerator)

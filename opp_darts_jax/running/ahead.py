@@ -31,10 +31,11 @@ def compiled_ahead(search: LiveSearch) -> Iterator[LiveSearch]:
   Its end waits for what is being compiled, and gives up the rest. Where several
   processes compile together, each compiles as it comes, so that all agree.
   """
-  if jax.process_count() > 1:
+  programs = search.programs
+  begun = not hasattr(programs.steps, 'lower')  # They are no programs of JAX.
+  if begun or jax.process_count() > 1:
     yield search
     return
-  programs = search.programs
   shapes = shapes_for(search, programs, search.devices)
   begin, count = 0, 1
   mask = search.space.mask()
