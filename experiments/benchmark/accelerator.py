@@ -3,12 +3,17 @@
   pip install 'opp_darts_jax[accelerator-aot]'
   python experiments/benchmark/accelerator.py --target=h100 --size=small
 
-Compiles one program, all 8 operations active, and prints a line of JSON:
+Compiles one program, of all 8 operations or of the first `--operations` that
+might enter, all of them active, and prints a line of JSON:
 seconds to lower and compile, kernels of a step by kind, bytes that they read
 and write, memory, and a modelled time with its constants
 (`opp_darts_jax/running/modelled.py`). Three numbers are of the StableHLO's
 text: its lines, conditions, for which the host of a GPU waits, and scatters.
 `--lower_only` gives these alone, and needs no compiler of the accelerator.
+
+`--topology=2x2` is for as many devices, which divide the batch; counts, bytes
+and memory are those of each, and collectives are told apart: all-reduces,
+all-gathers, reduce-scatters, and the megabytes of what they give.
 
 The modes are those of a step; 'score' and 'evaluate' are a search's own
 programs, on one batch. Sizes are (channels, cells, batch): tiny (8, 2, 8),
@@ -16,6 +21,7 @@ small (8, 5, 32), full (16, 8, 64); `--channels=16` where a layout takes no
 fewer. The line says what was taken.
 """
 
+import dataclasses
 import json
 from typing import Any
 
@@ -23,10 +29,10 @@ import jax
 import jax.numpy as jnp
 from absl import app, flags
 from counted import row_of, text_row
-from steps import MODES, SIZES, SPACE, make_steps
+from steps import ENTRY, MODES, SIZES, SPACE, make_steps
 
 from opp_darts_jax.config import SearchConfig
-from opp_darts_jax.config.run import COMPUTES, PRECISIONS
+from opp_darts_jax.config.run import COMPUTES, NORM_STATISTICS, PRECISIONS
 from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods.darts import darts
@@ -65,24 +71,55 @@ _PRECISION = flags.DEFINE_enum(
 _CHANNELS = flags.DEFINE_integer(
   'channels', 0, "of the first cell; 0 is the size's own", lower_bound=0
 )
+_BATCH = flags.DEFINE_integer(
+  'batch', 0, "images in a step; 0 is the size's own", lower_bound=0
+)
+_TOPOLOGY = flags.DEFINE_string(
+  'topology', '', "hosts x GPUs of each, or a grid of TPUs, as '2x2'"
+)
+_NORM_STATISTICS = flags.DEFINE_enum(
+  'norm_statistics', 'global', list(NORM_STATISTICS), 'of several devices'
+)
+_DETERMINISTIC = flags.DEFINE_bool(
+  'deterministic', False, 'without what may sum in another order'
+)
+_OPERATIONS = flags.DEFINE_integer(
+  'operations',
+  len(ENTRY),
+  'of the space',
+  lower_bound=1,
+  upper_bound=len(ENTRY),
+)
 _LOWER_ONLY = flags.DEFINE_bool(
   'lower_only', False, 'count the StableHLO alone, without a compiler'
 )
 
 
+def sizes() -> tuple[int, int, int]:
+  """Channels of the first cell, cells, and images in a step."""
+  channels, cells, batch = SIZES[_SIZE.value]
+  return _CHANNELS.value or channels, cells, _BATCH.value or batch
+
+
 def make_program(devices: Devices) -> tuple[Any, tuple[Any, ...]]:
   """The program of the flags, and the shapes that it takes."""
-  channels, cells, size = SIZES[_SIZE.value]
+  channels, cells, size = sizes()
+  devices.check(size)
   config = SearchConfig(
     layers=cells,
-    channels=_CHANNELS.value or channels,
+    channels=channels,
     batch_size=size,
     layout=_LAYOUT.value,
     compute=_COMPUTE.value,
     precision=_PRECISION.value,
+    norm_statistics=_NORM_STATISTICS.value,
+    deterministic=_DETERMINISTIC.value,
   )
-  task = make_task(config, SPACE, darts(), classes=10, per_epoch=1000)
-  mask = jax.tree.map(jnp.asarray, SPACE.mask())
+  names = ENTRY[: _OPERATIONS.value]
+  own = tuple(o for o in SPACE.operations if o.name in names)
+  space = dataclasses.replace(SPACE, operations=own)
+  task = make_task(config, space, darts(), classes=10, per_epoch=1000)
+  mask = jax.tree.map(jnp.asarray, space.mask())
   key = jax.random.key(0)
   state = jax.eval_shape(lambda: init_state(task, key, _IMAGE, mask))
   if _MODE.value in _PASSES:
@@ -91,9 +128,12 @@ def make_program(devices: Devices) -> tuple[Any, tuple[Any, ...]]:
     jax.ShapeDtypeStruct((size, *_IMAGE), jnp.float32),
     jax.ShapeDtypeStruct((size,), jnp.int32),
   )
-  program = compiled(
-    make_steps(_MODE.value, task), config, devices, donate_argnums=0
-  )
+  steps = make_steps(_MODE.value, task)
+
+  def divided(state, train, val, count):
+    return steps(state, *devices.divide((train, val)), count)
+
+  program = compiled(divided, config, devices, donate_argnums=0)
   return program, (state, batch, batch, jax.ShapeDtypeStruct((), jnp.int32))
 
 
@@ -122,17 +162,20 @@ def main(argv: list[str]) -> None:
   del argv
   absent.run_on_cpu()
   accelerator = get_accelerator(_TARGET.value)
-  channels, cells, size = SIZES[_SIZE.value]
+  channels, cells, size = sizes()
   row: dict[str, Any] = {
     'target': accelerator.name,
     'size': _SIZE.value,
     'mode': _MODE.value,
     'layout': _LAYOUT.value,
     'compute': _COMPUTE.value,
-    'channels': _CHANNELS.value or channels,
+    'channels': channels,
     'cells': cells,
     'batch': size,
-    'operations': len(SPACE.names),
+    'topology': _TOPOLOGY.value,
+    'norm_statistics': _NORM_STATISTICS.value,
+    'deterministic': _DETERMINISTIC.value,
+    'operations': _OPERATIONS.value,
   }
   try:
     row |= measured(accelerator)
@@ -144,11 +187,13 @@ def main(argv: list[str]) -> None:
 def measured(accelerator: Accelerator) -> dict[str, Any]:
   """What lowering, and compiling if that is asked for, tell of the program."""
   if _LOWER_ONLY.value:
+    if _TOPOLOGY.value:
+      raise UserError('lower_only is for one device, without a topology.')
     devices = absent.devices_like(accelerator)
     program, arguments = make_program(devices)
     lowered, seconds = absent.lower(program, arguments, accelerator)
     return text_row(lowered, seconds)
-  devices = absent.find(accelerator.name).devices
+  devices = absent.find(accelerator.name, _TOPOLOGY.value).devices
   program, arguments = make_program(devices)
   built = absent.build(program, absent.arguments_on(devices, arguments))
   constants = modelled.model_of(accelerator, _PRECISION.value)

@@ -6,6 +6,9 @@ from opp_darts_jax.running import modelled
 from opp_darts_jax.running.absent import Built
 from opp_darts_jax.running.counts import Counts, Lowered
 
+# Of counts that are no numbers of kernels.
+_OTHERS = ('read', 'written', 'operations', 'operations_16', 'exchanged')
+
 
 def text_row(lowered: Lowered, seconds: float) -> dict[str, Any]:
   """What is known of a program that was lowered."""
@@ -28,7 +31,7 @@ def row_of(built: Built, constants: modelled.Model | None) -> dict[str, Any]:
   kinds = {
     name: round(number)
     for name, number in counts._asdict().items()
-    if name not in ('read', 'written', 'operations', 'operations_16')
+    if name not in _OTHERS
   }
   optimal, accessed = built.optimal, built.accessed
   return {
@@ -37,6 +40,7 @@ def row_of(built: Built, constants: modelled.Model | None) -> dict[str, Any]:
     **kinds,
     'moved_mb': round(counts.moved / 1e6, 1),
     'accessed_mb': None if accessed is None else round(accessed / 1e6, 1),
+    'exchanged_mb': round(counts.exchanged / 1e6, 3),
     'gflop': round(counts.operations / 1e9, 2),
     'gflop_16': round(counts.operations_16 / 1e9, 2),
     'temp_mb': round(memory.temporary / 1e6, 1),

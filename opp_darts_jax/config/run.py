@@ -14,6 +14,7 @@ from opp_darts_jax.errors import check_choice
 
 COMPUTES = ('float32', 'bfloat16')
 PRECISIONS = ('highest', 'high', 'default')
+NORM_STATISTICS = ('global', 'device')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,14 @@ class RunConfig:
       it: 'highest' is float32; 'high' takes fewer bits (TensorFloat-32 on GPUs,
       three passes of bfloat16 on TPUs), and 'default' what is fastest
       (TensorFloat-32, or one pass). On CPU, and in bfloat16, all are the same.
+    deterministic: whether programs for a GPU are compiled without what may sum
+      in another order in another run, and without trying out which kernels are
+      fastest, so that a run gives the same bits again; CPUs and TPUs always do.
+    norm_statistics: of what a step's norms take mean and variance, on several
+      devices: of the whole batch, 'global', whatever the number of devices, or
+      of the 'device''s own share, as PyTorch's DistributedDataParallel, so that
+      devices wait for each other at the gradients alone. Running averages then
+      move by the mean over devices.
     remat: whether a cell's inner values are computed again for its gradients
       instead of kept, which takes less memory and more time; on CPU it does so
       where equal cells are a loop alone, as the compiler undoes it elsewhere.
@@ -64,6 +73,8 @@ class RunConfig:
   log_steps: int = 50
   compute: str = 'float32'
   precision: str = 'highest'
+  deterministic: bool = False
+  norm_statistics: str = 'global'
   remat: bool = False
   accumulate: int = 1
   save_steps: int = 0
@@ -79,6 +90,7 @@ class RunConfig:
       at_least(self, name, 0)
     check_choice('compute', self.compute, COMPUTES)
     check_choice('precision', self.precision, PRECISIONS)
+    check_choice('norm_statistics', self.norm_statistics, NORM_STATISTICS)
 
   def evaluates(self, epoch: int) -> bool:
     """Whether the run is evaluated after this epoch."""

@@ -4,7 +4,9 @@ Where a batch is divided among devices, these wait for each other once in a norm
 and once in its gradient: each takes the moments of its own share, which are
 merged as by Chan, Golub and LeVeque ("Updating formulae and a pairwise
 algorithm for computing sample variances", 1979), and the cotangents of all that
-a channel is shifted and scaled by are one sum.
+a channel is shifted and scaled by are one sum. Or (`Target.own_norms`) each
+normalises its share by itself, as data-parallel training in PyTorch does, and
+running averages move towards the mean over all shares.
 
 Axes: D shares of a batch.
 """
@@ -31,7 +33,10 @@ def initial_statistics(shape: tuple[int, ...]) -> Statistics:
 
 
 class Measured(NamedTuple):
-  """x (..., C), and its mean and biased variance over all axes but the last."""
+  """x (..., C), and its mean and biased variance over all axes but the last.
+
+  These are (C,), or (D, C) where each share is normalised by itself.
+  """
 
   x: jax.Array
   mean: jax.Array
@@ -40,6 +45,8 @@ class Measured(NamedTuple):
 
 class Normalised(NamedTuple):
   """(x - shift) * scale, not computed yet: x (..., C), shift and scale (C,).
+
+  Or (D, C), of each share its own.
 
   The moments of an x of lower precision than float32 are float32, as are shift
   and scale; what is computed is as precise as x.
@@ -92,6 +99,8 @@ def measure(x: jax.Array) -> Measured:
   if shares == 1:
     return Measured(x, *_moments(wide))
   own = jax.vmap(_moments)(wide.reshape(shares, -1, x.shape[-1]))
+  if current().own_norms:
+    return Measured(x, *own)
   # Every device learns the moments of all shares, at once.
   means_DC, vars_DC = lax.with_sharding_constraint(
     jnp.stack(own), current().copied
@@ -123,13 +132,18 @@ def _shares(x: jax.Array) -> int:
 
 
 def _for_each(shares: int, vectors: Sequence[Any]) -> list[Any]:
-  """Vectors (C,) as (D, 1, C) each, by one copy; numbers stay as they are."""
-  stacked = jnp.stack([v for v in vectors if jnp.ndim(v)])
-  count, channels = stacked.shape
-  each = iter(
-    jnp.broadcast_to(stacked[:, None, None], (count, shares, 1, channels))
-  )
-  return [next(each) if jnp.ndim(v) else v for v in vectors]
+  """Vectors (C,) as (D, 1, C) each, by one copy, and (D, C) as they are.
+
+  Numbers stay numbers.
+  """
+  found = [v[:, None] if jnp.ndim(v) == 2 else v for v in vectors]
+  common = [i for i, v in enumerate(vectors) if jnp.ndim(v) == 1]
+  if common:
+    stacked = jnp.stack([vectors[i] for i in common])[:, None, None]
+    shape = len(common), shares, 1, stacked.shape[-1]
+    for i, each in zip(common, jnp.broadcast_to(stacked, shape)):
+      found[i] = each
+  return found
 
 
 def normalise(
@@ -151,7 +165,10 @@ def normalise(
     mean, var = running['mean'], running['var']
     statistics = {'mean': mean, 'var': var}
   else:
-    used = {'mean': mean, 'var': unbiased(var, x.size // x.shape[-1])}
+    parts = mean.size // x.shape[-1]
+    used = {'mean': mean, 'var': unbiased(var, x.size // mean.size)}
+    if parts > 1:
+      used = jax.tree.map(lambda t: t.mean(0), used)
     statistics = lax.stop_gradient(used)
   return Normalised(x, mean, lax.rsqrt(var + EPSILON)), statistics
 

@@ -28,11 +28,14 @@ class Target(NamedTuple):
     devices: how many there are.
     copied: the sharding of what each of them has whole, if batches are divided
       among them along their first axis; None if nothing is known of it.
+    own_norms: whether norms go by the moments of each device's share of the
+      batch instead of those of the whole.
   """
 
   platform: str
   devices: int = 1
   copied: NamedSharding | None = None
+  own_norms: bool = False
 
 
 _target = jax.make_user_context(None)

@@ -11,9 +11,8 @@ process at a time uses libtpu.
 """
 
 import contextlib
-import importlib
 import os
-import pkgutil
+import re
 import time
 import types
 from collections.abc import Iterator, Mapping
@@ -25,12 +24,11 @@ from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
 from opp_darts_jax.errors import DeviceMemoryError, UserError, first_line
 from opp_darts_jax.operations.target import Target
-from opp_darts_jax.running import counts
+from opp_darts_jax.running import compilers, counts
 from opp_darts_jax.running.accelerators import Accelerator, get_accelerator
 from opp_darts_jax.running.counts import Counts, Lowered
 from opp_darts_jax.running.devices import AXIS, Devices
 
-EXTRA = "pip install 'opp_darts_jax[accelerator-aot]'"
 # '' stands for the accelerator's own type.
 _TPU_ENVIRONMENT: Mapping[str, str] = types.MappingProxyType(
   {
@@ -44,7 +42,7 @@ _KEPT = 'jax_persistent_cache_min_compile_time_secs'
 
 
 class Absent(NamedTuple):
-  """An accelerator that programs are compiled for, and one device of it."""
+  """An accelerator that programs are compiled for, and devices of it."""
 
   accelerator: Accelerator
   devices: Devices
@@ -102,33 +100,50 @@ def run_on_cpu() -> None:
   _CONFIG.update('jax_platforms', 'cpu')
 
 
-def find(name: str) -> Absent:
+def find(name: str, topology: str = '') -> Absent:
   """The accelerator of a name, and its compiler.
 
   Args:
     name: of `accelerators.ACCELERATORS`.
+    topology: 'AxB' are A hosts with B GPUs each, or a grid of TPUs; '' is one
+      device.
 
   Raises:
     UserError: if there is none, or its compiler is not installed, or in use.
   """
   accelerator = get_accelerator(name)
-  options = {'topology_name': accelerator.topology}
+  whole = _topology(accelerator, topology)
+  options = {'topology_name': whole}
   if accelerator.platform == 'gpu':
     options = {
       'topology_name': accelerator.name,
-      'topology': accelerator.topology,
+      'topology': whole,
       'target_config': accelerator.config,
     }
   else:
     for name, value in _TPU_ENVIRONMENT.items():
       os.environ.setdefault(name, value or accelerator.config)
   try:
-    topology = topologies.get_topology_desc(
+    found = topologies.get_topology_desc(
       platform=accelerator.lowered_for, **options
     )
   except (RuntimeError, ValueError) as error:
-    raise UserError(_about(error, accelerator)) from error
-  return Absent(accelerator, Devices(topology.devices[:1]))
+    raise UserError(compilers.about(error, accelerator)) from error
+  devices = found.devices if topology else found.devices[:1]
+  return Absent(accelerator, Devices(devices))
+
+
+def _topology(accelerator: Accelerator, sizes: str) -> str:
+  """What JAX calls a set of them."""
+  if not sizes:
+    return accelerator.topology
+  if not re.fullmatch(r'[1-9]\d*x[1-9]\d*', sizes):
+    raise UserError(
+      f"Expected a topology as '2x2' or '4x4', got {sizes!r}: hosts x GPUs of "
+      'each, or a grid of TPUs.'
+    )
+  gpu = accelerator.platform == 'gpu'
+  return f'1x{sizes}' if gpu else f'{accelerator.name}:{sizes}'
 
 
 def devices_like(accelerator: Accelerator) -> Devices:
@@ -139,43 +154,6 @@ def devices_like(accelerator: Accelerator) -> Devices:
   devices = Devices(jax.devices()[:1])
   devices.target = Target(accelerator.platform)
   return devices
-
-
-def _about(error: Exception, accelerator: Accelerator) -> str:
-  """What is wrong where an accelerator's compiler gives no devices."""
-  said = str(error)
-  if isinstance(error, NotImplementedError) and _has_plugin(accelerator):
-    return (
-      f'Expected a compiler for {accelerator.name}, got a plugin of JAX that '
-      'does not start, as without a driver; it compiles where JAX itself is '
-      f'to run on the CPU (JAX_PLATFORMS=cpu); got: {first_line(error)}.'
-    )
-  if 'not installed' in said or isinstance(error, NotImplementedError):
-    return (
-      f'To compile for {accelerator.name} its compiler must be installed: '
-      f'{EXTRA}; got: {first_line(error)}.'
-    )
-  if 'lockfile' in said or 'already in use' in said:
-    return (
-      'libtpu lets one process compile at a time, and another one does; wait '
-      f'until it has ended; got: {first_line(error)}.'
-    )
-  return (
-    f'Expected a compiler for {accelerator.name} that fits jax '
-    f'{jax.__version__} ({EXTRA}), got: {first_line(error)}.'
-  )
-
-
-def _has_plugin(accelerator: Accelerator) -> bool:
-  """Whether a plugin of JAX for such accelerators is installed."""
-  try:
-    plugins = importlib.import_module('jax_plugins')
-  except ImportError:
-    return False
-  return any(
-    accelerator.lowered_for in module.name
-    for module in pkgutil.iter_modules(plugins.__path__)
-  )
 
 
 def arguments_on(devices: Devices, tree: Any) -> Any:
@@ -207,7 +185,8 @@ def build(program: Any, arguments: tuple[Any, ...], turns: int = 1) -> Built:
       memory for it.
   """
   begin = time.perf_counter()
-  lowering = program.trace(*arguments).lower()
+  with _whose_kernels(arguments):
+    lowering = program.trace(*arguments).lower()
   lowered = time.perf_counter()
   try:
     with _nothing_kept():
@@ -282,6 +261,16 @@ def mesh_of(accelerator: Accelerator) -> AbstractMesh:
   )
   types = (AxisType.Auto,)
   return AbstractMesh((1,), (AXIS,), types, abstract_device=device)
+
+
+def _whose_kernels(
+  arguments: tuple[Any, ...],
+) -> contextlib.AbstractContextManager[Any]:
+  """Says it by the devices that the arguments lie on, if they lie anywhere."""
+  for leaf in jax.tree.leaves(arguments):
+    if isinstance(leaf, jax.ShapeDtypeStruct) and leaf.sharding is not None:
+      return jax.sharding.use_abstract_mesh(leaf.sharding.mesh.abstract_mesh)
+  return contextlib.nullcontext()
 
 
 @contextlib.contextmanager

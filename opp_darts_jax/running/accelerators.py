@@ -2,8 +2,8 @@
 
 Memory, bandwidth and products a second are of the makers' public data sheets:
 NVIDIA H100 SXM 80 GB, A100 SXM 80 GB (without sparsity), Google Cloud's pages
-of TPU v5e and v6e. Seconds of a launch and of a wait stand on no data sheet:
-they are assumptions, said in every answer that is made of them.
+of TPU v5e and v6e. Seconds of a launch, of a wait and of a meeting stand on no
+data sheet: they are assumptions, said in every answer that is made of them.
 """
 
 import types
@@ -32,6 +32,8 @@ class Accelerator(NamedTuple):
       of a CUDA graph, or between instructions of a TPU's program.
     wait: seconds that the host takes to learn of a condition, an assumption; 0
       where the device decides by itself.
+    meet: seconds that devices wait for each other in a collective, an
+      assumption.
   """
 
   name: str
@@ -46,6 +48,7 @@ class Accelerator(NamedTuple):
   operations: Mapping[str, float]
   launch: float
   wait: float
+  meet: float
 
   @property
   def lowered_for(self) -> str:
@@ -56,6 +59,7 @@ class Accelerator(NamedTuple):
 _GIB = 2**30
 _GPU_LAUNCH, _GPU_WAIT, _GPU_SHARE = 2.5e-6, 30e-6, 0.75
 _TPU_LAUNCH, _TPU_SHARE = 0.5e-6, 1.0
+_GPU_MEET, _TPU_MEET = 20e-6, 5e-6
 
 
 def _gpu_config(
@@ -119,6 +123,7 @@ def _gpu(
     operations,
     _GPU_LAUNCH,
     _GPU_WAIT,
+    _GPU_MEET,
   )
 
 
@@ -150,6 +155,7 @@ def _tpu(
     operations,
     _TPU_LAUNCH,
     0.0,
+    _TPU_MEET,
   )
 
 

@@ -1,6 +1,8 @@
 """What a program launches, reads, writes and multiplies: counts of its text."""
 
 import re
+import types
+from collections.abc import Mapping
 from typing import NamedTuple, Self
 
 from opp_darts_jax.running import hlo
@@ -22,7 +24,7 @@ class Counts(NamedTuple):
     copies: kernels that copy.
     transposes: kernels that transpose.
     custom_kernels: of Pallas: Triton on GPUs, Mosaic on TPUs.
-    collectives: between devices.
+    collectives: between devices; those of three kinds are counted below, too.
     others: kernels of a single instruction.
     conditionals: that decide which kernels run.
     async_copies: between a TPU's memory and its chip, beside the kernels.
@@ -31,6 +33,10 @@ class Counts(NamedTuple):
     operations: of floating point, in products of float32 or wider: two for
       each multiplication. Those in custom kernels count where a kernel tells.
     operations_16: the same, of types of 16 bits or fewer.
+    all_reduces: collectives that sum.
+    all_gathers: collectives that put together.
+    reduce_scatters: collectives that sum, and leave each device a part.
+    exchanged: bytes of what collectives give, or take if that is more.
   """
 
   library_calls: float = 0
@@ -46,6 +52,10 @@ class Counts(NamedTuple):
   written: float = 0
   operations: float = 0
   operations_16: float = 0
+  all_reduces: float = 0
+  all_gathers: float = 0
+  reduce_scatters: float = 0
+  exchanged: float = 0
 
   @property
   def kernels(self) -> float:
@@ -93,6 +103,13 @@ _FREE_CALLS = (
 )
 _KERNELS = ('triton', 'tpu_custom_call', 'mosaic')
 _COLLECTIVES = ('all-', 'reduce-scatter', 'collective-', 'send', 'recv')
+_MEETINGS: Mapping[str, str] = types.MappingProxyType(
+  {
+    'all-reduce': 'all_reduces',
+    'all-gather': 'all_gathers',
+    'reduce-scatter': 'reduce_scatters',
+  }
+)
 
 
 def count_lowered(text: str) -> Lowered:
@@ -200,6 +217,11 @@ def _of_kernel(module: Module, own: Computation, one: Instruction) -> Counts:
   counted = Counts(
     read=read, written=written, operations=wide, operations_16=narrow
   )
+  if field == 'collectives':
+    counted = counted._replace(exchanged=max(read, written))
+    kind = one.kind.removesuffix('-done')
+    if kind in _MEETINGS:
+      counted = counted._replace(**{_MEETINGS[kind]: 1})
   return counted._replace(**{field: 1})
 
 

@@ -1,7 +1,8 @@
 """Many devices: one mesh over all of them, batches divided, all else copied.
 
-The statistics of norms are those of the whole batch, and every device takes the
-same step: the result is that of one device, but for the order of its sums.
+The statistics of norms are those of the whole batch, unless a config asks for
+each device's own, and every device takes the same step: the result is that of
+one device, but for the order of its sums.
 """
 
 import os

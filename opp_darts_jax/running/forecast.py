@@ -15,7 +15,6 @@ from opp_darts_jax.data.split import count_batches
 from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.errors import DeviceMemoryError
 from opp_darts_jax.methods import progressive
-from opp_darts_jax.methods.state import Metrics
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.running import absent, evaluation, modelled
 from opp_darts_jax.running.absent import Absent, Built
@@ -24,7 +23,11 @@ from opp_darts_jax.running.joint_programs import (
   JointPrograms,
   make_joint_programs,
 )
-from opp_darts_jax.running.live_search import LiveSearch, programs_of
+from opp_darts_jax.running.live_search import (
+  LiveSearch,
+  programs_of,
+  shapes_for,
+)
 from opp_darts_jax.running.search_programs import Programs
 from opp_darts_jax.running.train_programs import (
   TrainMetrics,
@@ -63,15 +66,11 @@ def of_search(search: LiveSearch, target: Absent) -> str:
   made = programs_of(
     config, search.space, search.method, search.images, per_epoch, devices
   )
-  key = absent.arguments_on(devices, search.key)
-  data = absent.arguments_on(devices, search.data)
-  state = absent.arguments_on(devices, jax.eval_shape(made.init, key))
-  sums = absent.arguments_on(devices, Metrics.zeros())
   count = len(search.data.val_rows)
   batches = -(-count // evaluation.batch_size(config, devices, count))
   evaluations = sum(map(config.evaluates, range(config.epochs)))
   programs: Programs | JointPrograms = made
-  total = absent.arguments_on(devices, jnp.zeros(()))
+  state, sums, data, key, total = shapes_for(search, made, devices)
   own: list[Any] = [state, sums, key, 0.1, total, state.mask]
   if seeds := len(config.search_seeds):
     programs = make_joint_programs(made, config, devices)

@@ -5,6 +5,7 @@ one. A CPU, which computes all the time, takes one search after the other by the
 very program that it runs alone, so that each ends the same to the bit.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -50,12 +51,14 @@ def make_joint_programs(
     config: of any of them.
     devices: that the programs run on.
   """
+  # As functions: options of the compiler are for the outermost program.
+  own = Programs(*(inspect.unwrap(program) for program in programs))
 
   def steps(states, sums, data, keys, learning_rates, count):
     step = states[0].step
 
     def one(state, sums, key, learning_rate):
-      state, sums = programs.steps(
+      state, sums = own.steps(
         state.replace(step=step), sums, data, key, learning_rate, count
       )
       return state.replace(step=None), sums
@@ -76,7 +79,7 @@ def make_joint_programs(
 
     def one(total, state, mask, key):
       state = state.replace(step=step)
-      return programs.score(total, state, mask, data, key, first, count)
+      return own.score(total, state, mask, data, key, first, count)
 
     stacked = map(_stack, (totals, _without_step(states), masks, keys))
     return _parts(jax.vmap(one)(*stacked), len(states))
@@ -85,7 +88,7 @@ def make_joint_programs(
     step = states[0].step
 
     def one(state, tables):
-      return programs.evaluate(state.replace(step=step), data, tables)
+      return own.evaluate(state.replace(step=step), data, tables)
 
     given = _stack(tables) if tables is not None else None
     found = jax.vmap(one)(_stack(_without_step(states)), given)

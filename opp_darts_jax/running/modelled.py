@@ -17,6 +17,7 @@ class Model(NamedTuple):
   Attributes:
     launch_us: microseconds of a kernel, whatever it does.
     wait_us: microseconds of a condition, for which the host waits.
+    meet_us: microseconds in which devices wait for each other, in a collective.
     bandwidth_gb_s: 10^9 bytes that memory reads and writes a second.
     peak_tflop_s: 10^12 operations a second in products of float32.
     peak_16_tflop_s: the same in 16 bits.
@@ -24,6 +25,7 @@ class Model(NamedTuple):
 
   launch_us: float
   wait_us: float
+  meet_us: float
   bandwidth_gb_s: float
   peak_tflop_s: float
   peak_16_tflop_s: float
@@ -39,6 +41,7 @@ def model_of(accelerator: Accelerator, precision: str = 'highest') -> Model:
   return Model(
     accelerator.launch * 1e6,
     accelerator.wait * 1e6,
+    accelerator.meet * 1e6,
     accelerator.bandwidth / 1e9,
     accelerator.operations[precision] / 1e12,
     accelerator.operations['bfloat16'] / 1e12,
@@ -46,10 +49,11 @@ def model_of(accelerator: Accelerator, precision: str = 'highest') -> Model:
 
 
 def seconds(counts: Counts, model: Model) -> float:
-  """Launches, then waits, then bytes at the bandwidth, then products."""
+  """Launches, waits, meetings, bytes at the bandwidth, then products."""
   return (
     counts.kernels * model.launch_us * 1e-6
     + counts.conditionals * model.wait_us * 1e-6
+    + counts.collectives * model.meet_us * 1e-6
     + counts.moved / (model.bandwidth_gb_s * 1e9)
     + counts.operations / (model.peak_tflop_s * 1e12)
     + counts.operations_16 / (model.peak_16_tflop_s * 1e12)

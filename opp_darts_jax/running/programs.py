@@ -10,6 +10,9 @@ from opp_darts_jax.config.run import RunConfig
 from opp_darts_jax.operations.target import traced_for
 from opp_darts_jax.running.devices import Devices
 
+# XLA's: no sums by atomic additions, and no trials of kernels.
+_DETERMINISTIC = 'xla_gpu_deterministic_ops'
+
 
 def compiled(
   function: Callable[..., Any],
@@ -24,17 +27,21 @@ def compiled(
 
   Args:
     function: to be compiled when it is first called.
-    config: of the run; its `precision`.
+    config: of the run; its `precision`, `norm_statistics`, `deterministic`.
     devices: that the program runs on.
     options: further ones of `jax.jit`.
   """
+  own_norms = config.norm_statistics == 'device'
+  target = devices.target._replace(own_norms=own_norms)
 
   @functools.wraps(function)
   def traced(*args: Any) -> Any:
     with (
-      traced_for(devices.target),
+      traced_for(target),
       jax.default_matmul_precision(config.precision),
     ):
       return function(*args)
 
+  if config.deterministic and target.platform == 'gpu':
+    options['compiler_options'] = {_DETERMINISTIC: True}
   return jax.jit(traced, out_shardings=devices.copied, **options)

@@ -1,5 +1,6 @@
 """run_search: the file that wires a search from images to a genotype."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.running import (
   absent,
+  ahead,
   callbacks,
   forecast,
   inputs,
@@ -52,10 +54,8 @@ def run_search(
 ) -> Genotype:
   """Searches a cell, writing everything into `workdir`.
 
-  The files: `config.json`, `inputs.json`, `space.json`, `metrics.jsonl`,
-  `alphas.jsonl`, `genotype.json`, at the end `results.json`, TensorBoard
-  events, and checkpoints, from which the same call goes on after an
-  interruption. Once it has finished, the same call writes nothing.
+  The files: those of docs/running.md, with checkpoints, from which the same
+  call goes on after an interruption. Once it has finished, it writes nothing.
 
   Args:
     config: what to do.
@@ -63,12 +63,10 @@ def run_search(
     data: the images; None reads those that the config names.
     space: None takes the one that the config names; with its `nodes` either.
     method: with its schedule around it; None takes those of the config.
-    on_epoch: called with an `EpochRecord` after each epoch; what returns True
-      ends the search there.
+    on_epoch: called with each `EpochRecord`; what returns True ends the search.
     signals: whether SIGTERM and SIGINT save the run before they end it.
     quiet: whether nothing is printed.
-    profile_steps: the first and the last step, counted from 1, of which a trace
-      is made, in `profile/`; None makes none.
+    profile_steps: the first and the last of which a trace is made; see profiler.
 
   Returns:
     The genotype of the last epoch.
@@ -128,20 +126,25 @@ def run_prepared(
   def begin(known: Mapping[str, Any]) -> SearchState:
     nonlocal search
     search = search.resized(**known.get('size', {}))
+    if shared is None:
+      search = compiling.enter_context(ahead.compiled_ahead(search))
     return search.begin()
 
-  with runs.open_run(
-    workdir,
-    search.config,
-    search.per_epoch,
-    begin,
-    search.devices.copy(Metrics.zeros()),
-    signals,
-    quiet,
-    made_of,
-    profile_steps,
-    shared,
-  ) as run:
+  with (
+    contextlib.ExitStack() as compiling,
+    runs.open_run(
+      workdir,
+      search.config,
+      search.per_epoch,
+      begin,
+      search.devices.copy(Metrics.zeros()),
+      signals,
+      quiet,
+      made_of,
+      profile_steps,
+      shared,
+    ) as run,
+  ):
     search.run = run
     files.write_json(run.folder / 'space.json', search.space.describe())
     if shared is None:
@@ -158,8 +161,7 @@ def dry_run(
   Args:
     config: of the search.
     folder: gets a `contact_sheet.png`.
-    target: an accelerator of `accelerators.ACCELERATORS`, which need not be
-      here: what the search would take there, by what is compiled for it.
+    target: of `accelerators.ACCELERATORS`, here or not: what it would take there.
 
   Raises:
     UserError: if the config does not fit the images, the space or the method,
@@ -253,8 +255,7 @@ def _run_epoch(
   """All steps of an epoch.
 
   Returns:
-    The state, and the epoch's mean training loss and accuracy; if it ends with
-    an evaluation, those on D_val too.
+    The state, and means of the loss and accuracy, on D_val too if evaluated.
   """
   starts = [stage.epoch for stage in stages]
   rate = search.method.learning_rate(search.config, epoch, starts)

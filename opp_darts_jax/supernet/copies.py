@@ -21,6 +21,7 @@ from opp_darts_jax.operations.accelerator import fused
 from opp_darts_jax.operations.accelerator.edges import FIRST, SECOND
 from opp_darts_jax.operations.accelerator.fused import Moments, Stacks
 from opp_darts_jax.operations.accelerator.rows import take_rows
+from opp_darts_jax.operations.accelerator.shares import shares_of
 from opp_darts_jax.operations.gate import open_operation
 from opp_darts_jax.operations.norm import unbiased
 from opp_darts_jax.supernet.copies_plan import Norm, Other, Plan, plan
@@ -84,7 +85,8 @@ def _run_known(
     moments = _running(cell, group_plan)
     return fused.evaluate_edges(edges, x, own, *tables, moments)
   found, first, second = fused.run_edges(edges, x, own, *tables)
-  pixels = found.size // (len(found) * found.shape[-1])
+  apart = shares_of(x.shape[1]).apart
+  pixels = found.size // (len(found) * found.shape[-1] * apart)
   for known in group_plan.known:
     norms = [
       _of_norm(norm, first if norm.rows == FIRST else second)

@@ -146,7 +146,8 @@ def test_every_training_pass_of_a_layer_that_is_shared_moves_the_averages():
 
 
 # On two devices: three norms, two of them a batch of copies as edges are, and a
-# layer with a scale and a bias.
+# layer with a scale and a bias. Then with each device's own statistics, against
+# two passes on one device, each over the half of the batch that a device has.
 _TWO_DEVICES = """
 import re
 import jax
@@ -165,7 +166,7 @@ def copies(x):
   y, batch = norm.normalise(norm.measure(x), None)
   return jnp.sin(y.value), batch
 
-def program(devices):
+def program(devices, x=x, own_norms=False):
   def loss(params, x):
     y, batch = jax.vmap(copies)(jnp.stack([x, jnp.cos(x)]))
     last = variables | {'params': params}
@@ -173,7 +174,7 @@ def program(devices):
     return (z**3).mean(), (batch, moved)
 
   def gradients(params, x):
-    with traced_for(devices.target):
+    with traced_for(devices.target._replace(own_norms=own_norms)):
       return jax.value_and_grad(loss, (0, 1), has_aux=True)(
         params, devices.divide(x)
       )
@@ -181,8 +182,14 @@ def program(devices):
   args = devices.copy((variables['params'], x))
   return jax.jit(gradients).lower(*args).compile(), args
 
+def count_collectives(compiled):
+  names = ('all-gather', 'all-reduce', 'all-to-all', 'collective-permute')
+  text = compiled.as_text()
+  print(*(len(re.findall(f' {name}(?:-start)?\\\\(', text)) for name in names))
+
+one_device = Devices(jax.devices()[:1])
 found = []
-for devices in (Devices(jax.devices()[:1]), Devices()):
+for devices in (one_device, Devices()):
   compiled, args = program(devices)
   found.append(jax.device_get(compiled(*args)))
 for one, two in zip(*map(jax.tree.leaves, found)):
@@ -192,9 +199,24 @@ _, (batch, _) = found[1][0]
 flat = np.float64(x).reshape(-1, 2)
 np.testing.assert_allclose(batch['mean'][0], flat.mean(0), rtol=1e-6)
 np.testing.assert_allclose(batch['var'][0], flat.var(0, ddof=1), rtol=1e-4)
-names = ('all-gather', 'all-reduce', 'all-to-all', 'collective-permute')
-text = compiled.as_text()
-print(*(len(re.findall(f' {name}(?:-start)?\\\\(', text)) for name in names))
+count_collectives(compiled)
+
+compiled, args = program(Devices(), own_norms=True)
+count_collectives(compiled)
+(loss, aux), (params, x_grads) = jax.device_get(compiled(*args))
+of_half, (first_params, _) = program(one_device, x[:4])
+halves = [of_half(first_params, half) for half in (x[:4], x[4:])]
+means = jax.tree.map(lambda a, b: (a + b) / 2, *halves)
+(want, want_aux), (want_params, _) = means
+want = want, want_aux, want_params
+for a, b in zip(*map(jax.tree.leaves, ((loss, aux, params), want))):
+  np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-4)
+by_halves = np.concatenate([half[1][1] for half in halves]) / 2
+np.testing.assert_allclose(x_grads, by_halves, rtol=1e-3, atol=2e-4)
+# What is averaged is what each half says, unbiased, not what the batch says.
+by_hand = (flat[:48].var(0, ddof=1) + flat[48:].var(0, ddof=1)) / 2
+np.testing.assert_allclose(aux[0]['var'][0], by_hand, rtol=1e-4)
+assert np.abs(by_hand / batch['var'][0] - 1).max() > 1e-3
 """
 
 
@@ -207,4 +229,7 @@ def test_devices_wait_for_each_other_once_a_norm_and_once_a_gradient():
     check=False,
   )
   assert done.returncode == 0, done.stderr
-  assert done.stdout.split() == ['2', '2', '0', '0']
+  together, apart = done.stdout.splitlines()
+  assert together.split() == ['2', '2', '0', '0']
+  # At the end: gradients, loss and statistics in one sum.
+  assert apart.split() == ['0', '1', '0', '0']

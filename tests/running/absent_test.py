@@ -38,12 +38,13 @@ def test_figures_fit_each_other(accelerator):
   assert (f'"{accelerator.kind}"' in text) == (accelerator.platform == 'gpu')
 
 
-def test_the_model_adds_launches_waits_bytes_and_products():
+def test_the_model_adds_launches_waits_meetings_bytes_and_products():
   model = modelled.model_of(get_accelerator('h100'), 'high')
   assert model._asdict() == pytest.approx(
     {
       'launch_us': 2.5,
       'wait_us': 30,
+      'meet_us': 20,
       'bandwidth_gb_s': 3352.32,
       'peak_tflop_s': 495,
       'peak_16_tflop_s': 989,
@@ -53,6 +54,7 @@ def test_the_model_adds_launches_waits_bytes_and_products():
     library_calls=100,
     fusions=300,
     conditionals=10,
+    collectives=5,
     async_copies=1000,
     read=1e9,
     written=2.35232e9,
@@ -60,7 +62,7 @@ def test_the_model_adds_launches_waits_bytes_and_products():
     operations_16=989e9,
   )
   assert modelled.seconds(counts, model) == pytest.approx(
-    400 * 2.5e-6 + 10 * 30e-6 + 1e-3 + 1e-3 + 1e-3
+    405 * 2.5e-6 + 10 * 30e-6 + 5 * 20e-6 + 1e-3 + 1e-3 + 1e-3
   )
 
 
@@ -135,6 +137,36 @@ def test_a_compiler_that_does_not_serve(said, message, monkeypatch):
     'TPU_WORKER_HOSTNAMES': 'localhost',
     'TPU_ACCELERATOR_TYPE': 'v5litepod-4',
   }
+
+
+@pytest.mark.parametrize(
+  ('name', 'sizes', 'asked'),
+  [
+    ('h100', '', {'topology_name': 'h100', 'topology': '1x1x1'}),
+    ('h100', '2x4', {'topology_name': 'h100', 'topology': '1x2x4'}),
+    ('v5e', '', {'topology_name': 'v5e:2x2'}),
+    ('v6e', '4x4', {'topology_name': 'v6e:4x4'}),
+  ],
+)
+def test_many_devices_that_are_not_here(name, sizes, asked, monkeypatch):
+  given = {}
+
+  def found(**options):
+    given.update(options)
+    return types.SimpleNamespace(devices=jax.devices() * 4)
+
+  monkeypatch.setattr(topologies, 'get_topology_desc', found)
+  monkeypatch.setattr(absent, 'Devices', list)
+  monkeypatch.setattr('os.environ', {})
+  devices = absent.find(name, sizes).devices
+  assert len(devices) == (4 if sizes else 1)
+  assert given.items() >= asked.items()
+
+
+@pytest.mark.parametrize('sizes', ['4', '2x', '0x2', '2x2x1', 'axb'])
+def test_a_topology_has_two_sizes(sizes):
+  with pytest.raises(UserError, match="as '2x2' or '4x4', got"):
+    absent.find('h100', sizes)
 
 
 def test_an_unknown_target_lists_the_valid_ones(tmp_path):

@@ -206,6 +206,25 @@ ENTRY %main (a: f32[999], i: s32[]) -> f32[2] {{
     assert counted.read <= found.read
 
 
+def test_collectives_by_kind():
+  text = """
+ENTRY %main (a: f32[8], b: f32[2]) -> f32[2] {
+  %a = f32[8]{0} parameter(0)
+  %b = f32[2]{0} parameter(1)
+  %begun = f32[8]{0} all-reduce-start(%a), to_apply=%add
+  %sum = f32[8]{0} all-reduce-done(%begun)
+  %gathered = f32[8]{0} all-gather(%b), dimensions={0}
+  %moved = f32[2]{0} collective-permute(%b)
+  ROOT %own = f32[2]{0} reduce-scatter(%gathered), to_apply=%add
+}
+"""
+  found = counts.count(text)
+  assert (found.kernels, found.collectives) == (4, 4)
+  each = found.all_reduces, found.all_gathers, found.reduce_scatters
+  assert each == (1, 1, 1)
+  assert found.exchanged == 32 + 32 + 8 + 32
+
+
 @pytest.mark.parametrize(
   ('target', 'shapes'),
   [

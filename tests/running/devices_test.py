@@ -14,6 +14,7 @@ from opp_darts_jax.running.devices import Devices, distribute
 _SEARCH = """
 import dataclasses
 import gc
+import re
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,8 +22,11 @@ from opp_darts_jax.data import dataset
 from opp_darts_jax.running import search
 from opp_darts_jax.config import AlphaOptimizerConfig, DataConfig, SearchConfig
 from opp_darts_jax.methods.darts import darts
-from opp_darts_jax.methods.state import Metrics
+from opp_darts_jax.methods.loss import make_gradient, make_loss, make_task
+from opp_darts_jax.methods.method import no_term
+from opp_darts_jax.methods.state import Batch, Metrics
 from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.programs import compiled
 from opp_darts_jax.spaces.catalogue import get_space
 
 config = SearchConfig(
@@ -60,11 +64,44 @@ for layout, accumulate in (('batch', 2), ('copies', 1)):
   # The only cell of so small a network is a reduction cell.
   moved = np.abs(found[0][1]).max()
   assert moved > 0.01, moved
+
+# Shares of two images, each normalised by itself, are a step in eight parts.
+images = np.random.default_rng(0).normal(size=(16, 8, 8, 1))
+batch = Batch(jnp.float32(images), jnp.arange(16) % 10)
+# A part is every eighth image.
+order = np.arange(16).reshape(8, 2).T.ravel()
+shuffled = jax.tree.map(lambda t: t[order], batch)
+found = []
+for devices, batch, fields in (
+  (Devices(jax.devices()[:1]), shuffled, {'layout': 'loop', 'accumulate': 8}),
+  (Devices(), batch, {'norm_statistics': 'device'}),
+):
+  own = dataclasses.replace(config, **fields)
+  task = make_task(own, space, darts(), 10, 5)
+  def gradients(state, batch):
+    loss = make_loss(task, state, no_term)
+    gradient = make_gradient(loss, (0, 1), own.accumulate)
+    batch = devices.divide(batch)
+    return gradient(state.weights, state.alphas, batch, jax.random.key(0))
+  program = compiled(gradients, own, devices)
+  args = devices.copy((jax.device_get(state), batch))
+  program = program.lower(*args).compile()
+  found.append(jax.device_get(program(*args)))
+one, many = found
+jax.tree.map(
+  lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5), many, one
+)
+text = program.as_text()
+assert 'all-gather' not in text
+assert len(re.findall(r' all-reduce(?:-start)?\\(', text)) == 1
 """
 
 
 def test_eight_devices_search_as_one():
-  """With the whole batch at once, and in two parts; by either layout."""
+  """With the whole batch at once, and in two parts; by either layout.
+
+  And with statistics of each device's own, as one does in parts.
+  """
   cache = {'JAX_COMPILATION_CACHE_DIR': jax.config.jax_compilation_cache_dir}
   done = subprocess.run(
     [sys.executable, '-c', _SEARCH],

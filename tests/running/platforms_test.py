@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 import tiny_search
+from jax.experimental import pallas
+from jax.experimental.pallas import triton
 from jax.sharding import use_abstract_mesh
 
 from opp_darts_jax.config import TrainConfig
@@ -16,7 +18,7 @@ from opp_darts_jax.genotypes.published import GENOTYPES
 from opp_darts_jax.methods.state import Metrics
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.operations.target import Target
-from opp_darts_jax.running import absent
+from opp_darts_jax.running import absent, programs
 from opp_darts_jax.running.accelerators import ACCELERATORS
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.search_programs import SearchData, make_programs
@@ -108,6 +110,56 @@ def test_the_layout_is_that_of_the_platform(platform, layout):
   assert chosen == text(search, 'score', platform, layout=layout)
   other = 'loop' if layout == 'batch' else 'batch'
   assert chosen != text(search, 'score', platform, layout=other)
+
+
+def test_a_sum_by_atomic_additions_would_be_seen():
+  def kernel(x_ref, out_ref):
+    triton.atomic_add(out_ref, (0,), x_ref[0])
+
+  add = pallas.pallas_call(
+    kernel,
+    out_shape=jax.ShapeDtypeStruct((8,), jnp.float32),
+    compiler_params=triton.CompilerParams(),
+  )
+  with use_abstract_mesh(absent.mesh_of(ACCELERATORS['h100'])):
+    lowered = (
+      jax.jit(add).trace(jnp.zeros(8)).lower(lowering_platforms=('cuda',))
+    )
+  assert 'atomic' in lowered.as_text()
+
+
+@pytest.mark.parametrize(
+  ('make', 'fields', 'name'), [*PROGRAMS[:3], PROGRAMS[4]]
+)
+def test_sums_are_in_the_same_order_on_a_gpu(make, fields, name):
+  lowered = text(make, name, 'cuda', **fields)
+  assert 'atomic' not in lowered
+  # XLA compiles none of these where order counts.
+  assert 'select_and_scatter' not in lowered
+  assert '"stablehlo.scatter"' not in lowered
+
+
+@pytest.mark.parametrize(
+  ('platform', 'deterministic'), [('gpu', True), ('gpu', False), ('tpu', True)]
+)
+def test_a_gpu_is_told_to_be_deterministic(
+  platform, deterministic, monkeypatch
+):
+  given = []
+  monkeypatch.setattr(
+    programs.jax, 'jit', lambda f, **options: given.append(options)
+  )
+  config = TrainConfig(deterministic=deterministic)
+  programs.compiled(jnp.sin, config, devices_for(platform))
+  wanted = {'xla_gpu_deterministic_ops': True}
+  expected = wanted if platform == 'gpu' and deterministic else None
+  assert given[-1].get('compiler_options') == expected
+
+
+def test_the_compiler_knows_the_option():
+  config = TrainConfig(deterministic=True)
+  sine = programs.compiled(jnp.sin, config, devices_for('gpu'))
+  assert sine(0.0) == 0.0
 
 
 @pytest.mark.parametrize(('make', 'fields', 'name'), PROGRAMS[:3])

@@ -22,7 +22,7 @@ from opp_darts_jax.operations.accelerator.forward import grids
 from opp_darts_jax.operations.accelerator.group import NUM_ARGS
 from opp_darts_jax.operations.accelerator.lists import define
 from opp_darts_jax.operations.accelerator.parts import edge_parts
-from opp_darts_jax.operations.accelerator.shares import shares_of
+from opp_darts_jax.operations.accelerator.shares import Shares, shares_of
 from opp_darts_jax.operations.norm import wide_type
 
 _CONFIG: Any = jax.config  # Its type has no fields.
@@ -63,13 +63,21 @@ def run_edges(
 
   Returns:
     What reaches the destinations, (D, B, H', W', C), and the moments of what
-    the copies of both lists gave, which pass no gradient on.
+    the copies of both lists gave, which pass no gradient on; means over what is
+    normalised by itself.
   """
   out, _, *rest = _fused_p.bind(
     x, *stacks, weights, mask.astype(jnp.int32), lists=edges, **_how(x)
   )
-  second = (rest[-2], rest[-1]) if edges.second else None
-  return out, (rest[0], rest[1]), second
+  apart = shares_of(x.shape[1]).apart
+
+  def means(mean, var):
+    if apart == 1:
+      return mean, var
+    return tuple(t.reshape(len(t), apart, -1).mean(1) for t in (mean, var))
+
+  second = means(*rest[-2:]) if edges.second else None
+  return out, means(*rest[:2]), second
 
 
 def evaluate_edges(
@@ -94,7 +102,7 @@ def _how(x: jax.Array) -> dict[str, Any]:
 
 
 def _result_shapes(
-  x: Any, *args: Any, lists: Edges, **params: Any
+  x: Any, *args: Any, lists: Edges, shares: Shares, **params: Any
 ) -> list[ShapedArray]:
   del args, params
   shape, wide = x.shape, wide_type(x)
@@ -102,7 +110,8 @@ def _result_shapes(
   images, channels = grid.shape, shape[-1]
 
   def moments(copies):
-    return [ShapedArray((len(copies.copies), channels), wide)] * 2
+    own = len(copies.copies), channels * shares.apart
+    return [ShapedArray(own, wide)] * 2
 
   def rows(count, dtype=x.dtype):
     return ShapedArray((count, *images, channels), dtype)
@@ -119,7 +128,7 @@ def _result_shapes(
 
 @functools.partial(jax.jit, static_argnames=('lists', 'precision', 'shares'))
 def _forward(*args, shares, **params):
-  shapes = _result_shapes(*args, **params)
+  shapes = _result_shapes(*args, shares=shares, **params)
   run = functools.partial(group.forward, shares=shares, **params)
   return shares.run(run, shapes, *args)
 

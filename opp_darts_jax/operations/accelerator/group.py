@@ -101,9 +101,10 @@ def gradient(
   kept, g = Kept.of(lists, args[NUM_ARGS + 1 : -1]), args[-1]
   first, second, table = lists.first, lists.second, term_tables(lists)
   given = Given(kept.first, kept.second, Rows(x))
-  sums = shares.sum(term_sums(lists, given, g, mask))
+  sums = shares.sum_of_norm(term_sums(lists, given, g, mask))
   found: list[Any] = [None] * NUM_ARGS
-  found[5] = _weight_gradient(lists, given, sums) if moves[5] else None
+  if moves[5]:
+    found[5] = shares.sum_of_norms(_weight_gradient(lists, given, sums))
   if any(moves[:5]):
     from_terms = g, weights, mask, sums
     behind = None
@@ -119,11 +120,12 @@ def gradient(
         Arriving(rows=kept.second, terms=terms),
         weights=moves[3] or moves[4],
         precision=precision,
-        shares=shares.devices,
+        shares=shares.together,
       )
       found[3:5] = shares.sum(_stacked(second, between, k2))
       own, own_sums = to_sources(second, kept.first, k2, activity, between.g)
-      behind = FromSecond(own, shares.sum(own_sums), table.second_N)
+      own_sums = shares.sum_of_norm(own_sums)
+      behind = FromSecond(own, own_sums, table.second_N)
     activity = Activity(mask, table.places_first_NM)
     terms = terms_of(table, table.of_first_NM, *from_terms)
     between = through_matrices(
@@ -135,7 +137,7 @@ def gradient(
       Arriving(rows=kept.first, terms=terms, second=behind),
       weights=moves[1] or moves[2],
       precision=precision,
-      shares=shares.devices,
+      shares=shares.together,
     )
     found[1:3] = shares.sum(_stacked(first, between, k1))
     if moves[0]:

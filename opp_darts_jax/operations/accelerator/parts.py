@@ -50,12 +50,12 @@ def edge_parts(
   given = moments or (None, None)
   used = _used(mask, table.places_first_NM)
   y1 = _copy_parts(lists.first, x, k1, w1, used, precision, shares)
-  values = [_normalised(y1, given[0])]
+  values = [_normalised(y1, given[0], shares.apart)]
   first = {FIRST: 0, SECOND: len(y1)}
   if lists.second:
     used = _used(mask, table.places_second_NM)
     y2 = _copy_parts(lists.second, values[0], k2, w2, used, precision, shares)
-    values.append(_normalised(y2, given[1]))
+    values.append(_normalised(y2, given[1], shares.apart))
   terms, count = lists.terms, sum(map(len, values))
   if any(t.rows == SOURCES for t in terms):
     values.append(x)
@@ -104,7 +104,12 @@ def _copy_parts(copies, x, depthwise, pointwise, used, *how):
   return jnp.concatenate(values)
 
 
-def _normalised(y, moments):
+def _normalised(y, moments, apart):
+  if moments is None and apart > 1:
+    # Each device's share by itself.
+    own = y.reshape(len(y), apart, -1, *y.shape[2:])
+    shares = jax.vmap(lambda t: _normalised(t, None, 1), 1, 1)(own)
+    return shares.reshape(y.shape)
   wide = y.astype(wide_type(y))
   if moments is None:
     mean = wide.mean((1, 2, 3))

@@ -1,7 +1,8 @@
 """Batches that devices divide: each runs the kernels on its share of them.
 
 XLA cannot divide a kernel's work. What is summed over the batch is summed over
-the devices, too: moments of norms once a list, gradients of weights at the end.
+the devices, too: gradients of weights at the end, and moments of norms once a
+list, unless each device goes by those of its own share.
 """
 
 from collections.abc import Callable
@@ -14,8 +15,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from opp_darts_jax.operations.target import current
 
-# Lists (n, B, H, W, C) are divided along B; all else is whole.
+# Lists (n, B, H, W, C) are divided along B; moments (n, C) that are a device's
+# own lie side by side, (n, C of all devices); all else is whole.
 IMAGES = 5
+_MOMENTS = 2
 
 
 class Shares(NamedTuple):
@@ -24,18 +27,38 @@ class Shares(NamedTuple):
   Attributes:
     copied: the sharding of what each device has whole; None if there is one.
     devices: how many there are.
+    own_norms: whether a norm goes by the moments of a device's own share.
   """
 
   copied: NamedSharding | None = None
   devices: int = 1
+  own_norms: bool = False
+
+  @property
+  def apart(self) -> int:
+    """How many parts of the batch are normalised by themselves."""
+    return self.devices if self.own_norms else 1
+
+  @property
+  def together(self) -> int:
+    """How many shares a norm sees."""
+    return self.devices // self.apart
 
   def sum(self, x: Any) -> Any:
     """The sum over all devices of what each has."""
     return lax.psum(x, self._axis) if self.devices > 1 else x
 
+  def sum_of_norm(self, x: Any) -> Any:
+    """The sum over all devices whose shares a norm sees."""
+    return self.sum(x) if self.together > 1 else x
+
+  def sum_of_norms(self, x: Any) -> Any:
+    """The sum over all devices of what `sum_of_norm` has given."""
+    return self.sum(x) if self.apart > 1 else x
+
   def merged(self, mean: jax.Array, var: jax.Array) -> tuple[Any, Any]:
     """Moments of the batch by those of equal shares (Chan et al., 1979)."""
-    if self.devices == 1:
+    if self.together == 1:
       return mean, var
     means, variances = lax.all_gather(
       jnp.stack([mean, var]), self._axis, axis=1
@@ -57,8 +80,8 @@ class Shares(NamedTuple):
     assert self.copied is not None
 
     def spec(t):
-      axes = (None, self._axis) if t.ndim == IMAGES else ()
-      return PartitionSpec(*axes)
+      own = t.ndim == IMAGES or t.ndim == _MOMENTS and self.own_norms
+      return PartitionSpec(None, self._axis) if own else PartitionSpec()
 
     return jax.shard_map(
       function,
@@ -79,4 +102,4 @@ def shares_of(batch: int) -> Shares:
   target = current()
   if target.copied is None or target.devices == 1 or batch % target.devices:
     return Shares()
-  return Shares(target.copied, target.devices)
+  return Shares(target.copied, target.devices, target.own_norms)
