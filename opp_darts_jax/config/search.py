@@ -64,6 +64,11 @@ class SearchConfig(RunConfig):
       lambda v: len(set(v)) == len(v) and all(s >= 0 for s in v),
       'different numbers, at least 0',
     )
+    if self.weights.nesterov and self.order != 'first':
+      raise UserError(
+        "weights.nesterov goes with order='first': the step that second order "
+        f'unrolls has heavy-ball momentum; got order={self.order!r}.'
+      )
     if self.search_seeds and self.seed:
       raise UserError(
         'seed is that of one search, search_seeds are those of several: give '

@@ -6,6 +6,7 @@ from opp_darts_jax import naming
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.gdas import gdas
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.pc_darts import pc_darts
 from opp_darts_jax.methods.progressive import progressive
@@ -15,6 +16,7 @@ Schedule = Callable[[Method, ScheduleConfig], Method]
 METHODS: Mapping[str, Callable[..., Method]] = {
   'darts': darts,
   'pc_darts': pc_darts,
+  'gdas': gdas,
 }
 
 

@@ -138,8 +138,6 @@ def _evaluator(
   model = task.model
 
   def evaluate(state, data, tables=None):
-    whole = task.supernet_mask(state.mask)
-
     def logits(images, i):
       key = jax.random.key(i)
       used = tables
@@ -152,7 +150,7 @@ def _evaluator(
         {'params': state.weights, 'batch_stats': state.batch_stats},
         devices.divide(images),
         used,
-        whole,
+        task.pass_mask(state.mask, used),
         train=False,
         key=key,
       )
