@@ -5,11 +5,16 @@ from collections.abc import Callable, Mapping
 from opp_darts_jax import naming
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.methods.beta_darts import beta_darts
 from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.darts_minus import darts_minus
+from opp_darts_jax.methods.drnas import drnas
+from opp_darts_jax.methods.fair_darts import fair_darts
 from opp_darts_jax.methods.gdas import gdas
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.pc_darts import pc_darts
 from opp_darts_jax.methods.progressive import progressive
+from opp_darts_jax.methods.sdarts import sdarts_adv, sdarts_rs
 
 Schedule = Callable[[Method, ScheduleConfig], Method]
 
@@ -17,6 +22,12 @@ METHODS: Mapping[str, Callable[..., Method]] = {
   'darts': darts,
   'pc_darts': pc_darts,
   'gdas': gdas,
+  'drnas': drnas,
+  'fair_darts': fair_darts,
+  'beta_darts': beta_darts,
+  'darts_minus': darts_minus,
+  'sdarts_rs': sdarts_rs,
+  'sdarts_adv': sdarts_adv,
 }
 
 
