@@ -8,13 +8,20 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods.beta_darts import beta_darts
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.darts_minus import darts_minus
+from opp_darts_jax.methods.darts_pt import darts_pt
 from opp_darts_jax.methods.drnas import drnas
 from opp_darts_jax.methods.fair_darts import fair_darts
 from opp_darts_jax.methods.gdas import gdas
+from opp_darts_jax.methods.lambda_darts import lambda_darts
 from opp_darts_jax.methods.method import Method
+from opp_darts_jax.methods.oles import oles
 from opp_darts_jax.methods.pc_darts import pc_darts
 from opp_darts_jax.methods.progressive import progressive
+from opp_darts_jax.methods.random_cells import random_cells
+from opp_darts_jax.methods.random_sharing import random_sharing
+from opp_darts_jax.methods.robust_darts import robust_darts
 from opp_darts_jax.methods.sdarts import sdarts_adv, sdarts_rs
+from opp_darts_jax.methods.snas import snas
 
 Schedule = Callable[[Method, ScheduleConfig], Method]
 
@@ -28,6 +35,13 @@ METHODS: Mapping[str, Callable[..., Method]] = {
   'darts_minus': darts_minus,
   'sdarts_rs': sdarts_rs,
   'sdarts_adv': sdarts_adv,
+  'snas': snas,
+  'darts_pt': darts_pt,
+  'lambda_darts': lambda_darts,
+  'oles': oles,
+  'robust_darts': robust_darts,
+  'random_cells': random_cells,
+  'random_sharing': random_sharing,
 }
 
 

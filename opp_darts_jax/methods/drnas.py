@@ -1,4 +1,5 @@
-"""DrNAS (Chen et al., "DrNAS: Dirichlet Neural Architecture Search", ICLR 2021).
+"""DrNAS (Chen et al., "DrNAS: Dirichlet Neural Architecture Search", ICLR
+2021).
 
 Operation weights are a sample of a Dirichlet distribution on every edge, whose
 concentration is ELU(alpha) + 1 (section 3.1); its gradient is that of the

@@ -112,12 +112,11 @@ def noisy(key: jax.Array, tables: Tables, reach: jax.Array) -> Tables:
 
   def perturb(key, table):
     noise = jax.random.uniform(key, table.shape, minval=-1.0, maxval=1.0)
-    return jnp.where(
-      reach > 0, on_simplex(table + reach * noise, table), table
-    )
+    return jnp.where(reach > 0, on_simplex(table + reach * noise, table), table)
 
   return {
-    kind: perturb(key, table) for key, (kind, table) in zip(keys, tables.items())
+    kind: perturb(own, table)
+    for own, (kind, table) in zip(keys, tables.items())
   }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data.augment import Augmentation
@@ -16,6 +17,7 @@ from opp_darts_jax.data.split import count_batches, halves
 from opp_darts_jax.errors import check_finite
 from opp_darts_jax.methods import growth
 from opp_darts_jax.methods.check import check_task
+from opp_darts_jax.methods.curvature import largest_eigenvalue
 from opp_darts_jax.methods.loss import make_task
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.state import SearchState
@@ -109,9 +111,36 @@ class LiveSearch:
     check_finite('loss on D_val', loss)
     return {'eval_loss': loss, 'eval_accuracy': accuracy}
 
-  def accuracy(self, state: SearchState, tables: Tables | None = None) -> float:
-    """On D_val, with these operation weights instead of the method's."""
-    return float(self.programs.evaluate(state, self.data, tables).accuracy)
+  def accuracy(
+    self,
+    state: SearchState,
+    tables: Tables | None = None,
+    by_batch: bool = False,
+  ) -> float:
+    """On D_val, with these operation weights instead of the method's.
+
+    By the running averages, or by the statistics of each whole batch.
+    """
+    programs = self.programs
+    evaluate = programs.evaluate_batches if by_batch else programs.evaluate
+    return float(evaluate(state, self.data, tables).accuracy)
+
+  def curvature(self, state: SearchState) -> float:
+    """The largest eigenvalue of the validation loss's Hessian for the alphas.
+
+    Of a batch of D_val that the step decides, and of trained parameters alone;
+    their weight decay is a part of it.
+    """
+    trained, _ = ravel_pytree(self.method.trained(state.alphas, state.mask))
+    at = np.flatnonzero(trained)
+    whole = np.zeros(trained.shape, np.float32)
+
+    def product(direction: np.ndarray) -> np.ndarray:
+      whole[at] = direction
+      found = self.programs.hessian_product(state, self.data, whole)
+      return np.asarray(found, np.float64)[at]
+
+    return largest_eigenvalue(product, len(at))
 
 
 def prepare(

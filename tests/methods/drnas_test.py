@@ -78,7 +78,7 @@ def test_the_strongest_stay_from_the_middle_on():
   method = drnas(keep=2)
   _, state = toy_network.search_of(method, space=SPACE)
   table = jnp.array([[3.0, 1.0, 2.0]] * 5)
-  state = state.replace(alphas={kind: table for kind in SPACE.kinds})
+  state = state.replace(alphas=dict.fromkeys(SPACE.kinds, table))
   search = tiny_search.search_of(SPACE, SearchConfig(epochs=8))
   stages = [Stage(0, SPACE.names, {})]
   assert method.begin_epoch(search, state, 3, stages).state is state

@@ -68,7 +68,9 @@ def test_a_pass_computes_what_is_sampled_alone():
   state = tiny_search.random_state(task)
   column = SPACE.names.index('sep_conv_3x3')
   # The convolution on the second edge, nothing on the first.
-  tables = {k: jnp.zeros((2, 3)).at[1, column].set(1.0) for k in task.space.kinds}
+  tables = {
+    k: jnp.zeros((2, 3)).at[1, column].set(1.0) for k in task.space.kinds
+  }
   loss = table_loss(task, state.batch_stats, state.mask)
   train = tiny_search.batches()[0]
   (_, found), grads = jax.jit(

@@ -178,6 +178,7 @@ def test_gradients_that_a_weight_step_may_ask_for():
     kept = {
       'tables': gradients.tables(perturb(tables)),
       'validation': gradients.validation(perturb(tables)),
+      'evaluated': gradients.evaluated(perturb(tables)),
     }
     return found, jax.tree.map(jnp.add, grads, kept['validation']), kept
 
@@ -187,6 +188,10 @@ def test_gradients_that_a_weight_step_may_ask_for():
     own={
       'tables': jax.tree.map(jnp.zeros_like, state.alphas),
       'validation': jax.tree.map(jnp.zeros_like, state.weights),
+      'evaluated': (
+        jnp.zeros(()),
+        jax.tree.map(jnp.zeros_like, state.alphas),
+      ),
     }
   )
   after, _ = stepped(task, state)
@@ -196,7 +201,22 @@ def test_gradients_that_a_weight_step_may_ask_for():
   loss = functools.partial(cross_entropy, task, state)
   _, by_tables = gradient_of(loss, 1)(state.weights, perturbed, TRAIN)
   _, by_weights = gradient_of(loss)(state.weights, perturbed, VAL)
-  close(after.own, {'tables': by_tables, 'validation': by_weights})
+  in_training = table_loss(task, state.batch_stats, state.mask)
+  before = tables_of(state.alphas, state.mask)
+  moved = in_training(state.weights, before, VAL, KEY)[1].batch_stats
+
+  def by_averages(weights, tables, batch):
+    loss = table_loss(task, moved, state.mask, train=False)
+    return loss(weights, tables, batch, KEY)[0]
+
+  close(
+    after.own,
+    {
+      'tables': by_tables,
+      'validation': by_weights,
+      'evaluated': gradient_of(by_averages, 1)(state.weights, perturbed, TRAIN),
+    },
+  )
   _, plain = gradient_of(loss)(state.weights, tables, TRAIN)
   both = jax.tree.map(jnp.add, by_weights, plain)
   close(weight_gradient(state, after), both)

@@ -129,7 +129,8 @@ def test_nesterov_looks_a_step_ahead():
     updates.append(found['w'])
   # The velocity is g (1 + 0.9); Nesterov's step g + 0.9 of it.
   np.testing.assert_allclose(updates[0], 1.9 * grads['w'], rtol=1e-6)
-  np.testing.assert_allclose(updates[1], (1 + 0.9 * 1.9) * grads['w'], rtol=1e-6)
+  want = (1 + 0.9 * 1.9) * grads['w']
+  np.testing.assert_allclose(updates[1], want, rtol=1e-6)
   with pytest.raises(UserError, match=r"order='first': .* got order='second'"):
     SearchConfig(order='second', weights=WeightOptimizerConfig(nesterov=True))
 

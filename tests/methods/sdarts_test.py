@@ -85,7 +85,7 @@ def test_ascent_finds_a_larger_loss_within_reach():
 
 def test_ascent_that_loses_is_given_up():
   costs = jax.random.normal(KEY, (3, 3))
-  costs = {kind: costs for kind in TABLES}
+  costs = dict.fromkeys(TABLES, costs)
 
   def evaluated(tables):  # The gradient points where the loss falls.
     loss, grads = linear_loss(costs).evaluated(tables)

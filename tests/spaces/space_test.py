@@ -43,7 +43,8 @@ def test_published_spaces():
 def test_unknown_space_names_the_valid_ones():
   with pytest.raises(
     errors.UserError,
-    match="space 's9'; valid are: darts, darts_without_none, s1, s2, s3, s4, nasbench201",
+    match="space 's9'; valid are: darts, darts_without_none, s1, s2, s3, s4, "
+    'nasbench201',
   ):
     get_space('s9')
 

@@ -14,5 +14,4 @@ from opp_darts_jax.launchers.method_configs import method_config
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:
   """The search, or the training of what it finds."""
-  published = {}
-  return method_config('darts_minus', part, published)
+  return method_config('darts_minus', part, {})

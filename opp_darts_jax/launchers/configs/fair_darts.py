@@ -14,5 +14,15 @@ from opp_darts_jax.launchers.method_configs import method_config
 
 def get_config(part: str = 'search') -> ml_collections.ConfigDict:
   """The search, or the training of what it finds."""
-  published = {'space': 'darts_without_none', 'batch_size': 128, 'weights': {'learning_rate': 0.005}, 'alphas': {'learning_rate': 0.003, 'b1': 0.9}}
-  return method_config('fair_darts', part, published, {'alphas': {'learning_rate': 0.03, 'b1': 0.9}})
+  published = {
+    'space': 'darts_without_none',
+    'batch_size': 128,
+    'weights': {'learning_rate': 0.005},
+    'alphas': {'learning_rate': 0.003, 'b1': 0.9},
+  }
+  return method_config(
+    'fair_darts',
+    part,
+    published,
+    {'alphas': {'learning_rate': 0.03, 'b1': 0.9}},
+  )

@@ -18,6 +18,6 @@ def get_config(part: str = 'search') -> ml_collections.ConfigDict:
     'layers': 6,
     'epochs': 250,
     'batch_size': 256,
-    'weights': {'weight_decay': 5e-4, 'nesterov': True},
+    'weights': {'weight_decay': 0.0005, 'nesterov': True},
   }
   return method_config('gdas', part, published, {'weights': {'nesterov': True}})
