@@ -15,6 +15,7 @@ from opp_darts_jax.methods.gdas import gdas
 from opp_darts_jax.methods.lambda_darts import lambda_darts
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.oles import oles
+from opp_darts_jax.methods.p_darts import p_darts
 from opp_darts_jax.methods.pc_darts import pc_darts
 from opp_darts_jax.methods.progressive import progressive
 from opp_darts_jax.methods.random_cells import random_cells
@@ -40,6 +41,7 @@ METHODS: Mapping[str, Callable[..., Method]] = {
   'lambda_darts': lambda_darts,
   'oles': oles,
   'robust_darts': robust_darts,
+  'p_darts': p_darts,
   'random_cells': random_cells,
   'random_sharing': random_sharing,
 }
