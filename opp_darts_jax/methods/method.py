@@ -110,7 +110,8 @@ class Method(NamedTuple):
       structure.
     trains_alphas: progress -> whether a step moves the parameters; None: all.
     sparse: whether a pass leaves out operations of weight 0, which then cost
-      nothing: for a method that samples one of them.
+      nothing: for a method that samples one of them. What is reported of it on
+      D_val goes by the statistics of each batch.
     weights_first: whether a step moves the weights before the parameters.
     single_level: whether both move at once, down the loss on D_train.
     val_term: (space, parameters, mask, draw) -> what is added to the validation

@@ -101,12 +101,18 @@ class LiveSearch:
     return float(total) / batches
 
   def evaluate(self, state: SearchState) -> dict[str, float]:
-    """Loss and accuracy on all of D_val by the running averages.
+    """Loss and accuracy on D_val by the running averages.
+
+    Those of a method that samples operations are of all that were before them:
+    its evaluations go by the statistics of each whole batch.
 
     Raises:
       DivergedError: if the loss is not finite.
     """
-    found = self.programs.evaluate(state, self.data)
+    programs = self.programs
+    sparse = self.method.sparse
+    evaluate = programs.evaluate_batches if sparse else programs.evaluate
+    found = evaluate(state, self.data)
     loss, accuracy = map(float, jax.device_get((found.loss, found.accuracy)))
     check_finite('loss on D_val', loss)
     return {'eval_loss': loss, 'eval_accuracy': accuracy}
