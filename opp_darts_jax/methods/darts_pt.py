@@ -25,7 +25,7 @@ from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.methods.darts import darts
-from opp_darts_jax.methods.growth import all_enter
+from opp_darts_jax.methods.growth import all_enter, check_entered
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.rates import cosine_rate
 from opp_darts_jax.methods.stages import Change, Search, Stage
@@ -64,6 +64,7 @@ def darts_pt(
         f'{count_choices(space)} choices, {interval} epochs from one to the '
         f'next (interval); got {config.epochs}.'
       )
+    check_entered(config, space, search_epochs, 'darts_pt chooses')
 
   def begin_epoch(
     search: Search, state: SearchState, epoch: int, stages: Sequence[Stage]

@@ -20,7 +20,7 @@ from jax.scipy.special import digamma, gammaln
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.methods.growth import all_enter
+from opp_darts_jax.methods.growth import all_enter, check_entered
 from opp_darts_jax.methods.method import Draw, Method, Progress, no_term
 from opp_darts_jax.methods.pc_darts import partial_channels
 from opp_darts_jax.methods.samples import key_of_each
@@ -63,7 +63,6 @@ def drnas(
     return -(-epochs // 2) if keep else epochs
 
   def check(config: SearchConfig, space: Space) -> None:
-    del space
     if config.channels % partial:
       raise UserError(
         f'channels must be a multiple of {partial}, of which drnas lets '
@@ -74,6 +73,9 @@ def drnas(
         f'epochs must give each stage of drnas more than {warmup_epochs}, in '
         f'which alphas rest (warmup_epochs); got {config.epochs}.'
       )
+    if keep:
+      middle = stage_epochs(config.epochs)
+      check_entered(config, space, middle, 'drnas keeps the strongest')
 
   def weights(space: Space, alphas: Tables, mask: Tables, draw: Draw) -> Tables:
     keys = key_of_each(draw.key, space)

@@ -25,7 +25,7 @@ from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.darts import darts
-from opp_darts_jax.methods.growth import all_enter, entry_key
+from opp_darts_jax.methods.growth import all_enter, check_entered, entry_key
 from opp_darts_jax.methods.method import Method, Progress
 from opp_darts_jax.methods.rates import cosine_rate
 from opp_darts_jax.methods.stages import Change, Search, Stage
@@ -73,13 +73,14 @@ def p_darts(
     )
 
   def check(config: SearchConfig, space: Space) -> None:
-    del space
     if config.epochs % STAGES or config.epochs // STAGES <= warmup_epochs:
       raise UserError(
         f'epochs must be a multiple of {STAGES}, for the stages of p_darts, '
         f'each of more than {warmup_epochs}, in which alphas rest '
         f'(warmup_epochs); got {config.epochs}.'
       )
+    second = config.epochs // STAGES
+    check_entered(config, space, second, 'the second stage of p_darts')
 
   def begun(progress: Progress) -> jax.Array:
     return progress.epoch % (progress.epochs // STAGES) >= warmup_epochs

@@ -13,13 +13,16 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.growth import all_enter
-from opp_darts_jax.methods.method import Draw, Method
+from opp_darts_jax.methods.method import Draw, Method, derive_by_scores
 from opp_darts_jax.methods.samples import key_of_each
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import Tables, softmax_weights
 from opp_darts_jax.spaces.space import Space
+
+_DRAW = 0x4CE1  # Far from what else is drawn with a search's key.
 
 
 def random_cells() -> Method:
@@ -36,6 +39,7 @@ def random_cells() -> Method:
     scores,
     trained=lambda ranks, mask: jax.tree.map(jnp.zeros_like, mask),
     begin_epoch=begin_epoch,
+    derive=derive,
     summary='none: the cells are drawn, and nothing is trained',
   )
 
@@ -70,5 +74,13 @@ def scores(space: Space, ranks: Tables, mask: Tables) -> Tables:
 def begin_epoch(
   search: Search, state: SearchState, epoch: int, stages: Sequence[Stage]
 ) -> Change:
-  """All operations enter, and that is the end."""
-  return all_enter(search, state, epoch, stages)._replace(stop=True)
+  """The cells are drawn, and that is the end."""
+  change = all_enter(search, state, epoch, stages)
+  drawn = init(jax.random.fold_in(search.key, _DRAW), search.space)
+  return change._replace(state=change.state.replace(alphas=drawn), stop=True)
+
+
+def derive(method: Method, search: Search, state: SearchState) -> Genotype:
+  """Of all operations of the space, whatever a schedule lets in at first."""
+  mask = jax.tree.map(jnp.asarray, search.space.mask())
+  return derive_by_scores(method, search, state.replace(mask=mask))

@@ -7,7 +7,7 @@ import pytest
 import tiny_search
 import toy_network
 
-from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods import darts_pt as darts_pt_lib
 from opp_darts_jax.methods.darts_pt import darts_pt
@@ -51,7 +51,8 @@ def selection(method, space, search_epochs, interval, epochs, seed=0):
   velocity = jax.tree.map(jnp.ones_like, state.weight_opt)
   state = state.replace(alphas=alphas, weight_opt=velocity)
   judge = Judge()
-  config = SearchConfig(epochs=epochs, seed=seed)
+  plain = ScheduleConfig('plain')
+  config = SearchConfig(epochs=epochs, seed=seed, schedule=plain)
   method.check(config, space)
   search = tiny_search.search_of(space, config, accuracy=judge)
   stages, states = [Stage(0, space.names, {})], []

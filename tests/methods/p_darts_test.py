@@ -10,7 +10,7 @@ import pytest
 import tiny_search
 import toy_network
 
-from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods import p_darts as p_darts_lib
 from opp_darts_jax.methods.loss import table_loss
@@ -63,9 +63,9 @@ def test_cells_of_both_strides_take_it(layout):
 
 
 def test_rates_are_set_and_rest():
-  task = tiny_search.task_of(SPACE, METHOD)
+  task = tiny_search.task_of(SPACE, METHOD, layers=1)
   weights = jax.tree.map(
-    lambda s: jnp.ones(s.shape), tiny_search.shapes_of(task).weights
+    lambda s: np.ones(s.shape), tiny_search.shapes_of(task).weights
   )
   found = p_darts_lib.with_rate(weights, 0.25)
   moves = METHOD.moves(None, weights)
@@ -154,7 +154,10 @@ def test_the_normal_cell_has_few_skips():
 
 
 def test_unfit_arguments():
-  METHOD.check(SearchConfig(epochs=6), SPACE)
+  plain = ScheduleConfig('plain')
+  METHOD.check(SearchConfig(epochs=6, schedule=plain), SPACE)
+  with pytest.raises(UserError, match='before the second stage of p_darts'):
+    METHOD.check(SearchConfig(epochs=6), SPACE)
   with pytest.raises(UserError, match=r'multiple of 3, .* got 8'):
     METHOD.check(SearchConfig(epochs=8), SPACE)
   with pytest.raises(UserError, match=r'more than 1, .* got 3'):

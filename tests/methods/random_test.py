@@ -60,6 +60,18 @@ def test_nothing_is_trained():
   change = method.begin_epoch(search, state, 0, [])
   assert change.stop
   assert change.stage.entered == toy_network.SPACE.names
+  # Nor by a schedule that lets operations in one by one: all are drawn from.
+  mask = toy_network.SPACE.mask(['skip_connect'])
+  found = {
+    tiny_search.derived(
+      method,
+      toy_network.SPACE,
+      method.init(jax.random.key(seed), toy_network.SPACE),
+      mask,
+    ).operations
+    for seed in range(8)
+  }
+  assert ('sep_conv_3x3',) in found
 
 
 @pytest.mark.parametrize('name', ['darts', 'nasbench201'])
