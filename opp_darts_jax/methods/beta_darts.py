@@ -2,8 +2,8 @@
 Differentiable Architecture Search", CVPR 2022).
 
 DARTS of first order, whose validation loss has the mean over all edges of
-logsumexp(alphas) added, with a factor that grows linearly (section 3.2,
-equations 12 and 13): the larger weights of an edge are held back.
+logsumexp(alphas) added, with a factor that grows linearly: as the gradient is
+the softmax, the larger operation weights of an edge are held back.
 
 The authors' code regularises the one table of NAS-Bench-201. With several kinds
 of cells the mean here is over the edges of all of them. Their space is without

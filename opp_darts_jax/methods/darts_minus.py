@@ -3,7 +3,7 @@ Without Indicators", ICLR 2021).
 
 An auxiliary skip connection beside the operations of every edge takes over what
 skip connections do for training, so that the searched one competes for its own
-sake; its weight falls to about 0 (section 3.2, equations 5 and 6). It is not
+sake: an edge is sum_o p_o o(x) + beta x, and beta falls to about 0. It is not
 derived. At stride 2 it is a factorized reduction with weights of its own.
 
 The authors draw validation batches from a generator that goes on through an

@@ -2,10 +2,9 @@
 NAS", ICLR 2021).
 
 A search by DARTS, then a selection that does not read alphas: one edge after
-the other keeps the operation without which the supernet is worst on D_val
-(section 4.1), then nodes keep the two edges without which it is worst; between
-two choices the supernet is trained on (algorithm 1). Alphas may be held in the
-search: 'blank' in section 5.
+the other keeps the operation without which the supernet is worst on D_val, then
+nodes keep the two edges without which it is worst; between two choices the
+supernet is trained on. Alphas may be held in the search ('blank').
 
 The search is of first order, and the learning rate is a tenth of the first
 while choices are made, constant as in the authors' code. Accuracies are by the

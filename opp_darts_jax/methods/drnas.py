@@ -2,12 +2,11 @@
 2021).
 
 Operation weights are a sample of a Dirichlet distribution on every edge, whose
-concentration is ELU(alpha) + 1 (section 3.1); its gradient is that of the
-implicit reparameterisation. Every pass draws anew, an evaluation too. Alphas
-are pulled to 0, the uniform distribution, by Adam's weight decay, as in the
-authors' code, or by the divergence from it (section 3.2, `kl`). Operations may
-see a part of the channels, and only the strongest stay from the middle of the
-search on (section 3.3).
+concentration is ELU(alpha) + 1; its gradient is that of the implicit
+reparameterisation. Every pass draws anew, an evaluation too. Alphas are pulled
+to 0, the uniform distribution, by Adam's weight decay, as in the authors' code,
+or by the divergence KL(Dir(c) || Dir(1)), `kl`. Operations may see a part of
+the channels, and only the strongest stay from the middle of the search on.
 
 What deviates: the part of the channels is the same in both stages, where the
 authors widen the supernet between them. Rates and optimisers go on, as theirs.

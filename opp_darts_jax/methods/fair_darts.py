@@ -1,11 +1,10 @@
 """FairDARTS (Chu et al., "Fair DARTS: Eliminating Unfair Advantages in
 Differentiable Architecture Search", ECCV 2020).
 
-Operations do not compete: each has the sigmoid of its own alpha as its weight
-(section 4.1), and the zero-one loss drives it from 1/2 to either end (section
-4.2, equation 8, in the quadratic form that is the authors' default). A node
-keeps at most two edges, and only operations whose weight reaches the threshold:
-it may end with none.
+Operations do not compete: each has the sigmoid of its own alpha as its weight,
+and the zero-one loss, -mean (sigmoid(alpha) - 1/2)^2, which is the authors'
+default form, drives it from 1/2 to either end. A node keeps at most two edges,
+and only operations whose weight reaches the threshold: it may end with none.
 
 The authors add the zero-one loss to the training loss too, where it has no
 effect. Their space is without `none`: `darts_without_none`.

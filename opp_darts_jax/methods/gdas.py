@@ -1,10 +1,10 @@
 """GDAS (Dong and Yang, "Searching for A Robust Neural Architecture in Four GPU
 Hours", CVPR 2019).
 
-Every pass samples one operation an edge by the Gumbel-max trick (section 3.2,
-equations 3 to 6), computes that one alone, and passes its gradient straight
-through to the relaxed sample, whose temperature falls linearly. A step moves
-the weights first.
+Every pass samples one operation an edge by the Gumbel-max trick, computes it
+alone, h = onehot(argmax s), and passes its gradient straight through to the
+relaxed sample s = softmax((log softmax(alpha) + Gumbel noise) / temperature).
+The temperature falls linearly. A step moves the weights first.
 
 As in the authors' code for cells with two inputs, an edge is h_k o_k(x), so
 that only the sampled operation has a gradient for its weight. Their code for
@@ -80,7 +80,7 @@ def sample(
   mask_EK: jax.Array,
   temperature: float | jax.Array,
 ) -> jax.Array:
-  """One operation an edge, as 1 among zeros (equation 4)."""
+  """One operation an edge, as 1 among zeros."""
   # Logits are log-probabilities; a shift of a row changes nothing else.
   logits_EK = jax.nn.log_softmax(jnp.where(mask_EK, alphas_EK, -1e9))
   soft_EK = gumbel_softmax(key, logits_EK, mask_EK, temperature)

@@ -1,15 +1,17 @@
 """Lambda-DARTS (Movahedi et al., "Lambda-DARTS: Mitigating Performance Collapse
-by Harmonizing Operation Selection among Cells", 2023).
+by Harmonizing Operation Selection among Cells", ICLR 2023).
 
-Cells share their alphas, yet the gradients for the operation weights of single
-cells may point apart. The weight step adds the gradient of their mean cosine,
-Lambda, by a central difference of the weights' gradient along the direction in
-which Lambda grows (section 4, equations 9 and 10); its factor grows linearly.
+Cells share their alphas, yet the gradients g_l for the operation weights of
+single cells may point apart. The weight step goes up their mean cosine too,
+Lambda = mean_{l<m} cos(g_l, g_m): the gradient of Lambda for the weights is a
+central difference of the training loss's gradient for them, along d Lambda /
+d g in the operation weights. Its factor grows linearly.
 
 As in the authors' code, the gradients are those of the training loss for
 operation weights, and reduction cells have no part. Only the pass at the
 operation weights themselves moves the running averages here, where the authors'
-passes at both ends do so too.
+passes at both ends do so too. Their space is without `none`:
+`darts_without_none`.
 """
 
 from typing import Any

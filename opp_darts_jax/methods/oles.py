@@ -3,9 +3,9 @@ Differentiable NAS", NeurIPS 2023).
 
 DARTS, but that the weights of an operation on an edge rest for good once they
 overfit: once the gradients of the training and of the validation loss for them
-agree too little, on average over a window of steps (section 4.2, equations 6
-and 7). The agreement of an instance is the mean, over its tensors and their
-other axes, of the cosine along the output channels, as in the authors' code.
+agree too little, on average over a window of steps. The agreement of an
+instance is the mean, over its tensors and their other axes, of the cosine along
+the output channels, as in the authors' code.
 
 What deviates: both gradients are taken at the same weights, those of the weight
 step. The authors' code adds the training gradient of the step before to that of

@@ -2,10 +2,10 @@
 Bridging the Depth Gap between Search and Evaluation", ICCV 2019).
 
 Three stages of equal length: from each to the next the supernet gets deeper and
-every edge loses its weakest operations (section 3.2); weights, alphas and
-optimisers begin anew. Skip connections of stride 1 are followed by dropout that
-decays within a stage, and the normal cell keeps at most so many of them
-(section 3.3). Each depth is a program of its own: three are compiled.
+every edge loses its weakest operations; weights, alphas and optimisers begin
+anew. Skip connections of stride 1 are followed by dropout that decays within a
+stage, and the normal cell keeps at most so many of them. Each depth is a
+program of its own: three are compiled.
 
 What deviates: evaluations within a search, which decide nothing, have the
 epoch's dropout too, and every epoch has its own order of D_val. Where the limit

@@ -1,5 +1,5 @@
 """Random search with weight sharing (Li and Talwalkar, "Random Search and
-Reproducibility for Neural Architecture Search", UAI 2019, section 4).
+Reproducibility for Neural Architecture Search", UAI 2019).
 
 Every step trains one cell of each kind, drawn uniformly from what the space
 derives, and computes nothing else. At the end, the best of so many cells by

@@ -1,5 +1,5 @@
 """RobustDARTS (Zela et al., "Understanding and Robustifying Differentiable
-Architecture Search", ICLR 2020): DARTS with early stopping (section 4.3).
+Architecture Search", ICLR 2020): DARTS with early stopping.
 
 A search stops once the largest eigenvalue of the Hessian of the validation loss
 for the alphas, averaged over five measures, has grown by a factor over eight

@@ -21,9 +21,9 @@ def gumbel_softmax(
 ) -> jax.Array:
   """A relaxed sample of one active operation an edge.
 
-  Jang et al., "Categorical Reparameterization with Gumbel-Softmax", ICLR 2017,
-  equation 2. Its largest entry is distributed as the softmax of the alphas,
-  whatever the temperature.
+  softmax((alpha + Gumbel noise) / temperature), of Jang et al., "Categorical
+  Reparameterization with Gumbel-Softmax", ICLR 2017. Its largest entry is
+  distributed as the softmax of the alphas, whatever the temperature.
 
   Returns:
     (E, K), whose rows sum to 1; 0 where the mask is False.

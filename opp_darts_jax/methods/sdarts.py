@@ -2,9 +2,10 @@
 via Perturbation-based Regularization", ICML 2020).
 
 DARTS, but that weights are trained at perturbed operation weights: by uniform
-noise (SDARTS-RS, equation 6), or by what raises the training loss most within
-the same reach (SDARTS-ADV, equation 7). The alpha step and what is derived know
-no perturbation. The reach grows linearly with the epochs (section 3.2).
+noise, U(-reach, reach) (SDARTS-RS), or by what raises the training loss most
+within the same reach, found by ascent along signs of its gradient (SDARTS-ADV).
+The alpha step and what is derived know no perturbation. The reach grows
+linearly with the epochs.
 
 Operation weights are perturbed, not alphas, and put back on the simplex as in
 the authors' code, which may leave the box. Their space is without `none`:

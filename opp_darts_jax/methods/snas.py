@@ -1,11 +1,11 @@
 """SNAS (Xie et al., "SNAS: Stochastic Neural Architecture Search", ICLR 2019).
 
-One level: weights and alphas move at once, down the loss on the training images
-(section 2.2). Operation weights are relaxed samples of one operation an edge
-(equation 5), one draw a step for all cells of a kind, whose temperature falls
-linearly. A resource term, linear in the samples, restrains what is derived
-(section 2.4). All edges are kept whose strongest operation is not `none`, so
-that nodes may have any number of inputs.
+One level: weights and alphas move at once, down the loss on the training
+images. Operation weights are relaxed samples of one operation an edge,
+softmax((alpha + Gumbel noise) / temperature), one draw a step for all cells of
+a kind; the temperature falls linearly. A resource term, linear in the samples,
+restrains what is derived. All edges are kept whose strongest operation is not
+`none`, so that nodes may have any number of inputs.
 
 What deviates: there is no drop-path in the supernet (the authors' is 0.3). The
 resource term counts multiply-adds alone, as shares of the dearest operation's,

@@ -1,4 +1,4 @@
-"""Lambda-DARTS on CIFAR-10 as published (Movahedi et al., 2023), for a GPU.
+"""Lambda-DARTS on CIFAR-10 as published (Movahedi et al., ICLR 2023).
 
   opp-darts search --config=lambda_darts --workdir=runs/lambda_darts/search
   opp-darts train --config=lambda_darts:train --workdir=runs/lambda_darts/train
