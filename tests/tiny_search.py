@@ -1,5 +1,6 @@
 """Tiny searches, for the tests of methods and of what runs them."""
 
+import collections
 import functools
 import types
 
@@ -14,13 +15,14 @@ from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import make_task
 from opp_darts_jax.methods.method import Draw, Progress
 from opp_darts_jax.methods.optimizers import alpha_optimizer, weight_optimizer
-from opp_darts_jax.methods.state import Batch
+from opp_darts_jax.methods.state import Batch, SearchState
 from opp_darts_jax.operations.catalogue import named
 from opp_darts_jax.spaces.space import Space
 
 KEY = jax.random.key(0)
 CLASSES = 3
 PER_EPOCH = 2
+COPIES = 2
 IMAGE = (8, 8, 1)
 
 
@@ -64,7 +66,7 @@ def random_state(task, *operations):
     mask=mask_of(task.space, *operations),
     weight_opt=weight_optimizer(task.config.weights).init(weights),
     alpha_opt=alpha_optimizer(task.config.alphas).init(params),
-    own=task.method.init_own(task.space, None),
+    own=task.method.init_own(task.space, weights),
   )
 
 
@@ -113,10 +115,18 @@ def loss_after_step(loss, settings, rate, state, alphas, train, val, key=KEY):
   return loss(moved, alphas, val, key)[0]
 
 
-def draw_of(step=0, epochs=4, key=KEY):
+def draw_of(step=0, epochs=4, key=KEY, cells=COPIES):
   """What operation weights are drawn by at a step."""
   step = jnp.int32(step)
-  return Draw(key, Progress(step, step // PER_EPOCH, epochs))
+  progress = Progress(step, step // PER_EPOCH, epochs)
+  return Draw(key, progress, collections.defaultdict(lambda: cells))
+
+
+def derived(method, space, params, mask=None, own=None):
+  """What a method derives of parameters alone."""
+  mask = mask_of(space) if mask is None else mask
+  state = SearchState(None, None, None, params, mask, None, None, own)
+  return method.derive(method, search_of(space), state)
 
 
 def search_of(space, config=None, **functions):

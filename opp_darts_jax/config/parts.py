@@ -125,6 +125,7 @@ class WeightOptimizerConfig:
     learning_rate: rate at epoch 0.
     learning_rate_min: where the cosine ends.
     momentum: heavy-ball momentum.
+    nesterov: whether it is Nesterov's, which looks one step ahead.
     weight_decay: L2 term, added to the clipped gradient before momentum.
     clip_norm: global norm to which gradients are clipped.
   """
@@ -134,6 +135,7 @@ class WeightOptimizerConfig:
   momentum: float = 0.9
   weight_decay: float = 3e-4
   clip_norm: float = 5.0
+  nesterov: bool = False
 
   def __post_init__(self) -> None:
     for name in ('learning_rate', 'clip_norm'):
@@ -156,12 +158,14 @@ class AlphaOptimizerConfig:
     b1: decay of the first moment.
     b2: decay of the second moment.
     weight_decay: L2 term, added to the gradient (not decoupled).
+    clip_norm: global norm to which gradients are clipped; 0 clips none.
   """
 
   learning_rate: float = 3e-4
   b1: float = 0.5
   b2: float = 0.999
   weight_decay: float = 1e-3
+  clip_norm: float = 0.0
 
   def __post_init__(self) -> None:
     require(
@@ -171,7 +175,8 @@ class AlphaOptimizerConfig:
       require(
         getattr(self, name), f'alphas.{name}', lambda v: 0 <= v < 1, 'in [0, 1)'
       )
-    at_least(self, 'weight_decay', 0, 'alphas.')
+    for name in ('weight_decay', 'clip_norm'):
+      at_least(self, name, 0, 'alphas.')
 
 
 @dataclasses.dataclass(frozen=True)

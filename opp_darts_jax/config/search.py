@@ -23,11 +23,12 @@ class SearchConfig(RunConfig):
   Attributes:
     search_seeds: search with each of these instead of `seed`, all at a time,
       each in a folder of its own.
-    space: the search space: 'darts', 's1' to 's4', 'nasbench201', or your own
-      as 'MODULE:NAME' or 'FILE.py:NAME'.
+    space: the search space: 'darts', 'darts_without_none', 's1' to 's4',
+      'nasbench201', or your own as 'MODULE:NAME' or 'FILE.py:NAME'.
     nodes: intermediate nodes of a cell; 0 is the space's own number.
     method: the search method: 'darts', 'pc_darts', 'pc_darts(partial=2)', or
-      your own, as a space; a schedule goes around it.
+      another of methods/catalogue.py, or your own, as a space; a schedule goes
+      around it.
     train_fraction: share of the training images that is D_train.
     order: alpha step of 'first' order, exact 'second' order, or second order
       by finite differences as published, 'second_fd', far from it where ReLUs
@@ -74,6 +75,11 @@ class SearchConfig(RunConfig):
       lambda v: len(set(v)) == len(v) and all(s >= 0 for s in v),
       'different numbers, at least 0',
     )
+    if self.weights.nesterov and self.order != 'first':
+      raise UserError(
+        "weights.nesterov goes with order='first': the step that second order "
+        f'unrolls has heavy-ball momentum; got order={self.order!r}.'
+      )
     if self.search_seeds and self.seed:
       raise UserError(
         'seed is that of one search, search_seeds are those of several: give '

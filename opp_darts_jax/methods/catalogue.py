@@ -5,16 +5,45 @@ from collections.abc import Callable, Mapping
 from opp_darts_jax import naming
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.methods.beta_darts import beta_darts
 from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.darts_minus import darts_minus
+from opp_darts_jax.methods.darts_pt import darts_pt
+from opp_darts_jax.methods.drnas import drnas
+from opp_darts_jax.methods.fair_darts import fair_darts
+from opp_darts_jax.methods.gdas import gdas
+from opp_darts_jax.methods.lambda_darts import lambda_darts
 from opp_darts_jax.methods.method import Method
+from opp_darts_jax.methods.oles import oles
+from opp_darts_jax.methods.p_darts import p_darts
 from opp_darts_jax.methods.pc_darts import pc_darts
 from opp_darts_jax.methods.progressive import progressive
+from opp_darts_jax.methods.random_cells import random_cells
+from opp_darts_jax.methods.random_sharing import random_sharing
+from opp_darts_jax.methods.robust_darts import robust_darts
+from opp_darts_jax.methods.sdarts import sdarts_adv, sdarts_rs
+from opp_darts_jax.methods.snas import snas
 
 Schedule = Callable[[Method, ScheduleConfig], Method]
 
 METHODS: Mapping[str, Callable[..., Method]] = {
   'darts': darts,
   'pc_darts': pc_darts,
+  'gdas': gdas,
+  'drnas': drnas,
+  'fair_darts': fair_darts,
+  'beta_darts': beta_darts,
+  'darts_minus': darts_minus,
+  'sdarts_rs': sdarts_rs,
+  'sdarts_adv': sdarts_adv,
+  'snas': snas,
+  'darts_pt': darts_pt,
+  'lambda_darts': lambda_darts,
+  'oles': oles,
+  'robust_darts': robust_darts,
+  'p_darts': p_darts,
+  'random_cells': random_cells,
+  'random_sharing': random_sharing,
 }
 
 

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.spaces.space import Space
@@ -121,6 +123,27 @@ def grow(
       weight_opt=fresh.weight_opt, alpha_opt=fresh.alpha_opt
     )
   return state
+
+
+def check_entered(
+  config: SearchConfig, space: Space, epoch: int, what: str
+) -> None:
+  """Raises `UserError` if operations may enter when a method takes some away.
+
+  Args:
+    config: its schedule.
+    space: of the search.
+    epoch: at which the method begins to.
+    what: that is, for the message.
+  """
+  schedule = config.schedule
+  last = (len(space.operations) - 1) * schedule.stage_epochs
+  if schedule.name == 'progressive' and last >= epoch:
+    raise UserError(
+      f'All operations must have entered before {what}, at epoch {epoch}; in '
+      f'the progressive schedule the last may enter at epoch {last}: take '
+      "schedule.name='plain', fewer schedule.stage_epochs or more epochs."
+    )
 
 
 def all_enter(

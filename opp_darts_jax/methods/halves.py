@@ -113,9 +113,16 @@ def weight_step(
     taken = make_gradient(loss, argnum, task.config.accumulate)
     return lambda tables: taken(state.weights, tables, batch, key)
 
+  def evaluated(tables):
+    by_averages = table_loss(task, state.batch_stats, state.mask, train=False)
+    taken = make_gradient(by_averages, 1, task.config.accumulate)
+    (value, _), grads = taken(state.weights, tables, train, key)
+    return value, grads
+
   gradients = Gradients(
     weights=gradient(0, train),
     tables=lambda tables: gradient(1, train)(tables)[1],
+    evaluated=evaluated,
     validation=lambda tables: gradient(0, val)(tables)[1],
   )
   (_, found), grads, own = method.weight_gradient(

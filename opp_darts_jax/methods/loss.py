@@ -64,6 +64,16 @@ class Task:
       for kind, m in mask.items()
     }
 
+  def pass_mask(self, mask: Tables, tables: Tables) -> Tables:
+    """The mask of what a pass at these operation weights computes."""
+    whole = self.supernet_mask(mask)
+    if not self.method.sparse:
+      return whole
+    return {
+      kind: m & (tables[kind] != 0).reshape(-1, *m.shape).any(0)
+      for kind, m in whole.items()
+    }
+
   def tables(self, params: Any, mask: Tables, draw: Draw) -> Tables:
     """The operation weights that the method makes of its parameters."""
     return self.method.weights(self.space, params, mask, draw)
@@ -93,24 +103,27 @@ def make_task(
 
 
 def table_loss(
-  task: Task, batch_stats: Any, mask: Tables
+  task: Task, batch_stats: Any, mask: Tables, train: bool = True
 ) -> Callable[[Any, Tables, Batch, jax.Array], tuple[jax.Array, Pass]]:
-  """(weights, operation weights, batch, key) -> mean cross entropy, `Pass`."""
-  whole = task.supernet_mask(mask)
+  """(weights, operation weights, batch, key) -> mean cross entropy, `Pass`.
+
+  Norms go by the batch's statistics, or unless `train` by the running averages,
+  which then stay.
+  """
 
   def loss(weights, tables, batch, key):
     logits, changed = task.model.apply(
       {'params': weights, 'batch_stats': batch_stats},
       batch.images,
       tables,
-      whole,
-      True,
+      task.pass_mask(mask, tables),
+      train,
       key,
       mutable=['batch_stats'],
     )
     mean = _cross_entropies(logits, batch.labels).mean()
     right = (logits.argmax(-1) == batch.labels).mean(dtype=mean.dtype)
-    return mean, Pass(changed['batch_stats'], mean, right)
+    return mean, Pass(changed.get('batch_stats', batch_stats), mean, right)
 
   return loss
 

@@ -59,12 +59,15 @@ class Gradients(NamedTuple):
     weights: operation weights -> (mean training loss, `Pass`), and the gradient
       for the supernet's weights.
     tables: operation weights -> the training loss's gradient for them.
+    evaluated: operation weights -> the training loss and its gradient for them,
+      with norms that go by the running averages.
     validation: operation weights -> the gradient of the loss on the batch of
       D_val for the supernet's weights.
   """
 
   weights: Callable[[Tables], tuple[tuple[jax.Array, Pass], Any]]
   tables: Callable[[Tables], Tables]
+  evaluated: Callable[[Tables], tuple[jax.Array, Tables]]
   validation: Callable[[Tables], Any]
 
 
@@ -106,6 +109,9 @@ class Method(NamedTuple):
     trained: (parameters, mask) -> which parameters are trained, bool of their
       structure.
     trains_alphas: progress -> whether a step moves the parameters; None: all.
+    sparse: whether a pass leaves out operations of weight 0, which then cost
+      nothing: for a method that samples one of them. What is reported of it on
+      D_val goes by the statistics of each batch.
     weights_first: whether a step moves the weights before the parameters.
     single_level: whether both move at once, down the loss on D_train.
     val_term: (space, parameters, mask, draw) -> what is added to the validation
@@ -134,6 +140,7 @@ class Method(NamedTuple):
   partial: PartialChannels | None = None
   trained: Callable[[Params, Tables], Any] = lambda params, mask: mask
   trains_alphas: Callable[[Progress], jax.Array] | None = None
+  sparse: bool = False
   weights_first: bool = False
   single_level: bool = False
   val_term: Term = no_term

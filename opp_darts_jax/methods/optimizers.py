@@ -18,7 +18,7 @@ def weight_optimizer(
   return optax.chain(
     _clip_by_global_norm(config.clip_norm),
     optax.add_decayed_weights(config.weight_decay),
-    optax.trace(config.momentum),
+    optax.trace(config.momentum, config.nesterov),
   )
 
 
@@ -63,7 +63,9 @@ def alpha_optimizer(
   Moments of alphas that were active may still move them: whoever applies the
   updates keeps what is inactive.
   """
+  clip = (mask_inactive(), optax.clip_by_global_norm(config.clip_norm))
   return optax.chain(
+    *(clip if config.clip_norm else ()),
     optax.add_decayed_weights(config.weight_decay),
     mask_inactive(),
     optax.scale_by_adam(config.b1, config.b2),

@@ -55,11 +55,13 @@ class Search(Protocol):
     config: of the search.
     space: that it searches.
     key: of the whole search.
+    per_epoch: steps of an epoch.
   """
 
   config: SearchConfig
   space: Space
   key: jax.Array
+  per_epoch: int
 
   def fresh(self, key: jax.Array) -> SearchState:
     """An initial state, every operation with fresh weights."""
@@ -74,5 +76,20 @@ class Search(Protocol):
   ) -> float:
     """The mean training loss of what a mask has, nothing else changed."""
 
-  def accuracy(self, state: SearchState, tables: Tables | None = None) -> float:
-    """On D_val, with these operation weights instead of the method's."""
+  def accuracy(
+    self,
+    state: SearchState,
+    tables: Tables | None = None,
+    by_batch: bool = False,
+  ) -> float:
+    """On D_val, with these operation weights instead of the method's.
+
+    By the running averages, or by the statistics of each whole batch.
+    """
+
+  def curvature(self, state: SearchState) -> float:
+    """The largest eigenvalue of the validation loss's Hessian for the alphas.
+
+    Of a batch of D_val that the step decides, and of trained parameters alone;
+    their weight decay is a part of it.
+    """

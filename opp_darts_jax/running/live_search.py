@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data.augment import Augmentation
@@ -16,6 +17,7 @@ from opp_darts_jax.data.split import count_batches, halves
 from opp_darts_jax.errors import check_finite
 from opp_darts_jax.methods import growth
 from opp_darts_jax.methods.check import check_task
+from opp_darts_jax.methods.curvature import largest_eigenvalue
 from opp_darts_jax.methods.loss import make_task
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.state import Metrics, SearchState
@@ -100,19 +102,52 @@ class LiveSearch:
     return float(total) / batches
 
   def evaluate(self, state: SearchState) -> dict[str, float]:
-    """Loss and accuracy on all of D_val by the running averages.
+    """Loss and accuracy on D_val by the running averages.
+
+    Those of a method that samples operations are of all that were before them:
+    its evaluations go by the statistics of each whole batch.
 
     Raises:
       DivergedError: if the loss is not finite.
     """
-    found = self.programs.evaluate(state, self.data)
+    programs = self.programs
+    sparse = self.method.sparse
+    evaluate = programs.evaluate_batches if sparse else programs.evaluate
+    found = evaluate(state, self.data)
     loss, accuracy = map(float, jax.device_get((found.loss, found.accuracy)))
     check_finite('loss on D_val', loss)
     return {'eval_loss': loss, 'eval_accuracy': accuracy}
 
-  def accuracy(self, state: SearchState, tables: Tables | None = None) -> float:
-    """On D_val, with these operation weights instead of the method's."""
-    return float(self.programs.evaluate(state, self.data, tables).accuracy)
+  def accuracy(
+    self,
+    state: SearchState,
+    tables: Tables | None = None,
+    by_batch: bool = False,
+  ) -> float:
+    """On D_val, with these operation weights instead of the method's.
+
+    By the running averages, or by the statistics of each whole batch.
+    """
+    programs = self.programs
+    evaluate = programs.evaluate_batches if by_batch else programs.evaluate
+    return float(evaluate(state, self.data, tables).accuracy)
+
+  def curvature(self, state: SearchState) -> float:
+    """The largest eigenvalue of the validation loss's Hessian for the alphas.
+
+    Of a batch of D_val that the step decides, and of trained parameters alone;
+    their weight decay is a part of it.
+    """
+    trained, _ = ravel_pytree(self.method.trained(state.alphas, state.mask))
+    at = np.flatnonzero(trained)
+    whole = np.zeros(trained.shape, np.float32)
+
+    def product(direction: np.ndarray) -> np.ndarray:
+      whole[at] = direction
+      found = self.programs.hessian_product(state, self.data, whole)
+      return np.asarray(found, np.float64)[at]
+
+    return largest_eigenvalue(product, len(at))
 
 
 def prepare(

@@ -115,8 +115,9 @@ class Meeting:
         return ask(Question(step_of(state), 'evaluate', config, same, own))
 
       # Initial weights are each search's own: XLA's generator of random bits
-      # gives others where it is mapped.
-      return Programs(programs.init, steps, score, evaluate)
+      # gives others where it is mapped. What few methods ask for between epochs
+      # is not mapped either.
+      return programs._replace(steps=steps, score=score, evaluate=evaluate)
 
     return make
 

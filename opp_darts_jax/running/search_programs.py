@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
 from opp_darts_jax.data import augment
 from opp_darts_jax.data.augment import Augmentation
@@ -52,12 +53,19 @@ class Programs(NamedTuple):
       here, and on a larger batch the loss would be another.
     evaluate: (state, data, operation weights or None for the method's) -> the
       `Evaluation` on D_val, by the running averages.
+    evaluate_batches: the same on the whole batches of D_val, by the statistics
+      of each.
+    hessian_product: (state, data, direction) -> the product of the validation
+      loss's Hessian for the parameters, on one batch, with a direction; both
+      are flat.
   """
 
   init: Callable[[jax.Array], SearchState]
   steps: Callable[..., tuple[SearchState, Metrics]]
   score: Callable[..., jax.Array]
   evaluate: Callable[..., Evaluation]
+  evaluate_batches: Callable[..., Evaluation]
+  hessian_product: Callable[..., jax.Array]
 
 
 @memoized(8)
@@ -120,6 +128,23 @@ def make_programs(
 
     return jax.lax.fori_loop(first, first + count, body, total)
 
+  def hessian_product(state, data, direction):
+    key = jax.random.fold_in(jax.random.key(0), state.step)
+    order = augment.epoch_order(key, 0, len(data.val_rows))
+    batch = draw(data, data.val_rows, order, 0, key)
+    loss = make_loss(task, state, task.method.val_term)
+    alphas, unravel = ravel_pytree(state.alphas)
+
+    def gradient(alphas):
+      def of_alphas(flat):
+        return loss(state.weights, unravel(flat), batch, key)[0]
+
+      # An alpha's decay is coupled: it is a part of its gradient.
+      decay = task.config.alphas.weight_decay * alphas
+      return jax.grad(of_alphas)(alphas) + decay
+
+    return jax.jvp(gradient, (alphas,), (direction,))[1]
+
   make = functools.partial(
     compiled,
     config=task.config,
@@ -130,18 +155,21 @@ def make_programs(
     make(steps, donate_argnums=0),
     make(score),
     make(_evaluator(task, augmentation, devices)),
+    make(_evaluator(task, augmentation, devices, by_batch=True)),
+    make(hessian_product),
   )
 
 
 def _evaluator(
-  task: Task, augmentation: Augmentation, devices: Devices
+  task: Task,
+  augmentation: Augmentation,
+  devices: Devices,
+  by_batch: bool = False,
 ) -> Callable[..., Evaluation]:
-  """`Programs.evaluate`, to be compiled."""
+  """`Programs.evaluate`, or `Programs.evaluate_batches`, to be compiled."""
   model = task.model
 
   def evaluate(state, data, tables=None):
-    whole = task.supernet_mask(state.mask)
-
     def logits(images, i):
       key = jax.random.key(i)
       used = tables
@@ -154,17 +182,24 @@ def _evaluator(
         {'params': state.weights, 'batch_stats': state.batch_stats},
         devices.divide(images),
         used,
-        whole,
-        train=False,
+        task.pass_mask(state.mask, used),
+        train=by_batch,
         key=key,
-      )
+        mutable=['batch_stats'],
+      )[0]
+
+    size = evaluation.batch_size(task.config, devices, len(data.val_rows))
+    rows = data.val_rows
+    if by_batch:
+      size = task.config.batch_size
+      rows = rows[: len(rows) // size * size]
 
     return evaluation.evaluate(
       logits,
       data.images,
       data.labels,
-      data.val_rows,
-      evaluation.batch_size(task.config, devices, len(data.val_rows)),
+      rows,
+      size,
       augmentation,
       model.classes,
     )

@@ -11,6 +11,7 @@ SPACES: Mapping[str, Space] = {
   space.name: space
   for space in (
     darts.DARTS,
+    darts.DARTS_WITHOUT_NONE,
     robust.S1,
     robust.S2,
     robust.S3,

@@ -1,5 +1,7 @@
 """The space of DARTS (Liu et al., ICLR 2019, section 3)."""
 
+import dataclasses
+
 from opp_darts_jax.operations.catalogue import named
 from opp_darts_jax.spaces.space import Space
 
@@ -21,3 +23,7 @@ DARTS = Space(
 
 Two further ones are of NASNet and AmoebaNet.
 """
+DARTS_WITHOUT_NONE = dataclasses.replace(
+  DARTS, name='darts_without_none', operations=DARTS.operations[1:]
+)
+"""The seven that carry signal, of which several methods were published."""

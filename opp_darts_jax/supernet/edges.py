@@ -139,10 +139,12 @@ class CellOperation:
   def collect(self, statistics: Sequence[tuple[np.ndarray, Any]]) -> Any:
     """Statistics (n, N, C) of some copies each, by row, as one stack.
 
-    Rows of -1 belong to no copy.
+    Rows of -1 belong to no copy. A row of which there are none, such as that of
+    an edge whose stride has no norm, gets others', and is not `active`.
     """
     slots = np.concatenate([slots for slots, _ in statistics])
-    order = np.argsort(slots)[(slots < 0).sum() :]
+    order = np.zeros(slots.max() + 1, int)
+    order[slots[slots >= 0]] = np.flatnonzero(slots >= 0)
     return jax.tree.map(
       lambda *batches: jnp.concatenate(batches)[order],
       *[batch for _, batch in statistics],

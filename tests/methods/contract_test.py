@@ -1,6 +1,5 @@
 """What every method keeps to under every schedule, and a user's own."""
 
-import functools
 import itertools
 
 import chex
@@ -9,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_search
+import toy_network
 import toys
 
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.methods.catalogue import METHODS, SCHEDULES
 from opp_darts_jax.methods.method import Method
-from opp_darts_jax.methods.steps import search_step
 from opp_darts_jax.spaces.catalogue import SPACES
 
 SPACES_HERE = {
@@ -50,6 +49,13 @@ TOY = Method(
 ALL = {name: make() for name, make in METHODS.items()} | {'toy': TOY}
 # Of those that rest at first, what a search has after it.
 STEP = 1000
+EVALUATIONS = {
+  'accuracy': lambda state, tables=None, by_batch=False: 0.5,
+  'curvature': lambda state: 1.0,
+  'per_epoch': tiny_search.PER_EPOCH,
+}
+# What a method says counts in any network; these take seconds to compile.
+SUPERNETS = [('pc_darts', 's3'), ('pc_darts', 'nasbench201'), ('toy', 's3')]
 
 every_method = pytest.mark.parametrize('name', ALL)
 every_schedule = pytest.mark.parametrize('schedule', SCHEDULES)
@@ -68,12 +74,9 @@ def some_mask(space):
 
 
 @every_method
-@every_schedule
 @every_space
-def test_weights_and_scores_are_of_active_operations(
-  name, schedule, space_name
-):
-  method, space = scheduled(name, schedule), SPACES_HERE[space_name]
+def test_weights_and_scores_are_of_active_operations(name, space_name):
+  method, space = ALL[name], SPACES_HERE[space_name]
   params = method.init(jax.random.key(3), space)
   whole = tiny_search.mask_of(space)
   for kind, table in whole.items():
@@ -84,10 +87,15 @@ def test_weights_and_scores_are_of_active_operations(
     scores = method.scores(space, params, mask)
     for tables, kind in itertools.product((weights, scores), space.kinds):
       table, active = np.asarray(tables[kind]), np.asarray(mask[kind])
-      assert table.shape == active.shape
+      if tables is weights:
+        # Of cells apart, and of operations beside those that are searched.
+        assert table.ndim == 2 or len(table) == tiny_search.COPIES
+        table = table[..., : active.shape[1]]
+      assert table.shape[-2:] == active.shape
       assert np.isfinite(table).all()
-      assert (table[~active] == 0).all()
-      assert (table[active] > 0).all()
+      assert (table[..., ~active] == 0).all()
+      sampled = tables is weights and method.sparse
+      assert sampled or (table[..., active] > 0).all()
     trained = method.trained(params, mask)
     chex.assert_trees_all_equal_structs(trained, params)
     for leaf, of in zip(jax.tree.leaves(trained), jax.tree.leaves(params)):
@@ -96,27 +104,25 @@ def test_weights_and_scores_are_of_active_operations(
 
 
 @every_method
-@every_schedule
 @every_space
-def test_what_it_derives_is_of_the_space(name, schedule, space_name):
-  method, space = scheduled(name, schedule), SPACES_HERE[space_name]
-  state = tiny_search.shapes_of(task_of(name, space_name)).replace(
-    alphas=method.init(jax.random.key(3), space),
-    mask=tiny_search.mask_of(space),
-  )
-  genotype = method.derive(method, tiny_search.search_of(space), state)
+def test_what_it_derives_is_of_the_space(name, space_name):
+  method, space = ALL[name], SPACES_HERE[space_name]
+  _, state = toy_network.search_of(ALL[name], space=space)
+  search = tiny_search.search_of(space, **EVALUATIONS)
+  genotype = method.derive(method, search, state)
   space.check(genotype)
   assert genotype.kinds == space.kinds
   # Also where signal does not get everywhere yet.
   partly = state.replace(mask=some_mask(space))
-  space.check(method.derive(method, tiny_search.search_of(space), partly))
+  space.check(method.derive(method, search, partly))
 
 
 @every_method
 @every_schedule
 def test_check_takes_published_settings(name, schedule):
   method = scheduled(name, schedule)
-  method.check(SearchConfig(), SPACES['darts'])
+  # Long enough for selection after a search, too.
+  method.check(SearchConfig(epochs=150), SPACES['darts'])
   assert method.summary
   assert name in method.name
 
@@ -127,32 +133,28 @@ def test_check_takes_published_settings(name, schedule):
 def test_first_epoch_lets_operations_in(name, schedule, space_name):
   # On shapes that look like a state: what enters must not depend on values.
   method, space = scheduled(name, schedule), SPACES_HERE[space_name]
-  shapes = tiny_search.shapes_of(task_of(name, space_name))
-  state = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+  _, state = toy_network.search_of(ALL[name], space=space)
+  state = jax.tree.map(jnp.zeros_like, state)
   fresh = jax.tree.map(lambda leaf: leaf + 1, state)
   search = tiny_search.search_of(
     space,
     SearchConfig(epochs=20),
     fresh=lambda key: fresh,
     score=lambda state, mask, key: 1.0,
+    **EVALUATIONS,
   )
   change = method.begin_epoch(search, state, 0, [])
   assert change.stage.entered
-  assert not change.stop
+  assert change.stop == (name == 'random_cells')
   chex.assert_trees_all_equal_shapes_and_dtypes(change.state, state)
   for kind, table in space.mask(change.stage.entered).items():
     np.testing.assert_array_equal(change.state.mask[kind], table)
     assert space.reachable(table)
   later = method.begin_epoch(search, change.state, 1, [change.stage])
   assert later.stage is None
-  assert later.state is change.state
-
-
-@functools.cache
-def task_of(name, space_name):
-  """A task, whatever the schedule: it does not change what a step does."""
-  space = SPACES_HERE[space_name]
-  return tiny_search.task_of(space, ALL[name], layers=1, epochs=2 * STEP)
+  chex.assert_trees_all_equal(
+    later.state.replace(own=None), change.state.replace(own=None)
+  )
 
 
 @every_method
@@ -166,19 +168,28 @@ def test_a_schedule_leaves_the_steps_alone(name, schedule):
 
 
 @pytest.mark.parametrize(
-  ('name', 'space_name'),
-  [*((name, 's3') for name in ALL), *((n, 'nasbench201') for n in METHODS)],
+  ('name', 'space_name', 'network'),
+  [(name, 's3', 'toy') for name in ALL] + [(*s, 'supernet') for s in SUPERNETS],
 )
-def test_a_step_moves_what_is_active(name, space_name):
-  task = task_of(name, space_name)
-  space = task.space
+def test_a_step_moves_what_is_active(name, space_name, network):
+  space, step = SPACES_HERE[space_name], jnp.int32(STEP)
   entered = [o.name for o in space.operations if o.parametric]
-  state = tiny_search.random_state(task, *entered).replace(step=jnp.int32(STEP))
-  args = 0.1, *tiny_search.batches(), tiny_search.KEY
-  after, metrics = jax.jit(lambda state: search_step(task, state, *args))(state)
+  mask = tiny_search.mask_of(space, *entered)
+  if network == 'toy':
+    task, state = toy_network.search_of(
+      ALL[name], space=space, epochs=2 * STEP, mask=mask
+    )
+  else:
+    task = tiny_search.task_of(space, ALL[name], layers=1, epochs=2 * STEP)
+    state = tiny_search.random_state(task, *entered)
+  state = state.replace(step=step)
+  after, metrics = toy_network.stepped(task, state)
   chex.assert_trees_all_equal_shapes_and_dtypes(after, state)
   chex.assert_tree_all_finite(after)
-  assert all(np.isfinite(value) for value in metrics)
+  assert np.isfinite([metrics.train_loss, metrics.train_accuracy]).all()
+  begun = task.method.trains_alphas
+  rests = begun is not None and not begun(task.progress(step))
+  assert np.isnan(metrics.val_loss) == (task.method.single_level or rests)
   assert after.step == STEP + 1
   chex.assert_trees_all_equal(after.mask, state.mask)
   trained = task.method.trained(state.alphas, state.mask)

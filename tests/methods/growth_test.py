@@ -8,6 +8,7 @@ import pytest
 import tiny_search
 
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
+from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods import growth, optimizers
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.spaces.catalogue import SPACES
@@ -190,3 +191,12 @@ def test_an_operation_that_was_taken_from_an_edge_does_not_come_back():
   for kind in SPACE.kinds:
     want = [[False, True, True], [False, True, False]]
     np.testing.assert_array_equal(got.mask[kind], want)
+
+
+def test_operations_enter_before_a_method_takes_some_away():
+  config = SearchConfig(schedule=ScheduleConfig(stage_epochs=3))
+  growth.check_entered(config, SPACE, 7, 'it chooses')
+  with pytest.raises(UserError, match=r'before it chooses, at epoch 6; .* 6:'):
+    growth.check_entered(config, SPACE, 6, 'it chooses')
+  plain = SearchConfig(schedule=ScheduleConfig('plain', 3))
+  growth.check_entered(plain, SPACE, 0, 'it chooses')

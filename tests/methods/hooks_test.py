@@ -5,111 +5,38 @@ products of matrices, so that gradients are known and nothing takes long.
 """
 
 import functools
-import types
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 import tiny_search
-
-from opp_darts_jax.config import (
-  ScheduleConfig,
-  SearchConfig,
-  WeightOptimizerConfig,
+from toy_network import (
+  KEY,
+  RATE,
+  SPACE,
+  TRAIN,
+  VAL,
+  alpha_gradient,
+  search_of,
+  stepped,
+  weight_gradient,
 )
+
+from opp_darts_jax.config import ScheduleConfig
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.growth import all_enter
-from opp_darts_jax.methods.loss import Task, table_loss
-from opp_darts_jax.methods.optimizers import alpha_optimizer, weight_optimizer
+from opp_darts_jax.methods.loss import table_loss
 from opp_darts_jax.methods.progressive import progressive
 from opp_darts_jax.methods.stages import Change, Stage
-from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.steps import search_step
 from opp_darts_jax.methods.tables import softmax_weights
 from opp_darts_jax.operations.catalogue import OPERATIONS
 from opp_darts_jax.spaces.space import Space
 
-KEY = tiny_search.KEY
-RATE = 0.1
-SPACE = tiny_search.space_of('s', 'skip_connect', 'sep_conv_3x3', nodes=1)
-TRAIN, VAL = tiny_search.batches()
-WEIGHTS = WeightOptimizerConfig(clip_norm=1e6)
 # What XLA would optimise is smaller than what it would take.
 both_orders = pytest.mark.parametrize('order', ['first', 'second'])
-
-
-def apply(variables, images, tables, mask, train, key, mutable):
-  """Logits and running averages of what stands for a supernet."""
-  del train, key, mutable
-  weights = variables['params']
-  x = images.reshape(len(images), -1)
-  shares = jnp.zeros(len(SPACE.names))
-  for kind, table in tables.items():
-    table = table * mask[kind]
-    # Copies and edges count for different amounts.
-    counts = jnp.arange(1.0, 1 + table[..., 0].size).reshape(table.shape[:-1])
-    shares += (table * counts[..., None]).sum(range(table.ndim - 1))
-  hidden = sum(
-    share * jnp.tanh(x @ weights['cell0'][name]['kernel'])
-    for share, name in zip(shares, SPACE.names)
-  )
-  old = variables['batch_stats']['mean']
-  moved = {'mean': 0.9 * old + 0.1 * hidden.mean(0)}
-  return hidden @ weights['head'], {'batch_stats': moved}
-
-
-def search_of(method, order='first'):
-  """A search by a method on the toy network, and its first state."""
-  config = SearchConfig(epochs=4, order=order, weights=WEIGHTS)
-  model = types.SimpleNamespace(apply=apply, space=method.prepare(SPACE))
-  task = Task(config, SPACE, method, model, tiny_search.PER_EPOCH)
-  params = method.init(KEY, SPACE)
-  numbers = np.random.default_rng(0)
-
-  def leaf(*shape):
-    return jax.device_put(np.float32(numbers.standard_normal(shape) / 4))
-
-  weights = {
-    'cell0': {name: {'kernel': leaf(64, 5)} for name in SPACE.names},
-    'head': leaf(5, 3),
-  }
-  return task, SearchState(
-    step=jnp.zeros((), jnp.int32),
-    weights=weights,
-    batch_stats={'mean': jnp.zeros(5)},
-    alphas=params,
-    mask=tiny_search.mask_of(SPACE),
-    weight_opt=weight_optimizer(WEIGHTS).init(weights),
-    alpha_opt=alpha_optimizer(config.alphas).init(params),
-    own=method.init_own(SPACE, None),
-  )
-
-
-def stepped(task, state):
-  step = jax.jit(lambda state: search_step(task, state, RATE, TRAIN, VAL, KEY))
-  return step(state)
-
-
-def alpha_gradient(task, before, after):
-  """The gradient that moved alphas, by Adam's first moment after one step."""
-  config = task.config.alphas
-  moment = optax.tree.get(after.alpha_opt, 'mu')
-  return jax.tree.map(
-    lambda m, a: m / (1 - config.b1) - config.weight_decay * a,
-    moment,
-    before.alphas,
-  )
-
-
-def weight_gradient(before, after):
-  """The gradient that moved weights, by the momentum after one step."""
-  velocity = optax.tree.get(after.weight_opt, 'trace')
-  return jax.tree.map(
-    lambda v, w: v - WEIGHTS.weight_decay * w, velocity, before.weights
-  )
 
 
 def cross_entropy(task, state, weights, tables, batch):
@@ -251,6 +178,7 @@ def test_gradients_that_a_weight_step_may_ask_for():
     kept = {
       'tables': gradients.tables(perturb(tables)),
       'validation': gradients.validation(perturb(tables)),
+      'evaluated': gradients.evaluated(perturb(tables)),
     }
     return found, jax.tree.map(jnp.add, grads, kept['validation']), kept
 
@@ -260,6 +188,10 @@ def test_gradients_that_a_weight_step_may_ask_for():
     own={
       'tables': jax.tree.map(jnp.zeros_like, state.alphas),
       'validation': jax.tree.map(jnp.zeros_like, state.weights),
+      'evaluated': (
+        jnp.zeros(()),
+        jax.tree.map(jnp.zeros_like, state.alphas),
+      ),
     }
   )
   after, _ = stepped(task, state)
@@ -269,7 +201,22 @@ def test_gradients_that_a_weight_step_may_ask_for():
   loss = functools.partial(cross_entropy, task, state)
   _, by_tables = gradient_of(loss, 1)(state.weights, perturbed, TRAIN)
   _, by_weights = gradient_of(loss)(state.weights, perturbed, VAL)
-  close(after.own, {'tables': by_tables, 'validation': by_weights})
+  in_training = table_loss(task, state.batch_stats, state.mask)
+  before = tables_of(state.alphas, state.mask)
+  moved = in_training(state.weights, before, VAL, KEY)[1].batch_stats
+
+  def by_averages(weights, tables, batch):
+    loss = table_loss(task, moved, state.mask, train=False)
+    return loss(weights, tables, batch, KEY)[0]
+
+  close(
+    after.own,
+    {
+      'tables': by_tables,
+      'validation': by_weights,
+      'evaluated': gradient_of(by_averages, 1)(state.weights, perturbed, TRAIN),
+    },
+  )
   _, plain = gradient_of(loss)(state.weights, tables, TRAIN)
   both = jax.tree.map(jnp.add, by_weights, plain)
   close(weight_gradient(state, after), both)

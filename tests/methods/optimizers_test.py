@@ -6,7 +6,12 @@ import numpy as np
 import optax
 import pytest
 
-from opp_darts_jax.config import AlphaOptimizerConfig, WeightOptimizerConfig
+from opp_darts_jax.config import (
+  AlphaOptimizerConfig,
+  SearchConfig,
+  WeightOptimizerConfig,
+)
+from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods import optimizers
 
 MASK = {
@@ -104,3 +109,39 @@ def test_zero_where_not_keeps_the_rest():
   kept = optimizers.zero_where_not(mask, tree)
   np.testing.assert_array_equal(kept['a'], [1.0, 0.0])
   assert kept['b'] == 0
+
+
+def test_nesterov_looks_a_step_ahead():
+  plain, ahead = (
+    optimizers.weight_optimizer(
+      WeightOptimizerConfig(
+        momentum=0.9, weight_decay=0.0, clip_norm=1e6, nesterov=nesterov
+      )
+    )
+    for nesterov in (False, True)
+  )
+  grads = {'w': jnp.array([1.0, -2.0])}
+  updates = []
+  for optimizer in (plain, ahead):
+    state = optimizer.init(grads)
+    for _ in range(2):
+      found, state = optimizer.update(grads, state, grads)
+    updates.append(found['w'])
+  # The velocity is g (1 + 0.9); Nesterov's step g + 0.9 of it.
+  np.testing.assert_allclose(updates[0], 1.9 * grads['w'], rtol=1e-6)
+  want = (1 + 0.9 * 1.9) * grads['w']
+  np.testing.assert_allclose(updates[1], want, rtol=1e-6)
+  with pytest.raises(UserError, match=r"order='first': .* got order='second'"):
+    SearchConfig(order='second', weights=WeightOptimizerConfig(nesterov=True))
+
+
+def test_alpha_gradients_are_clipped_before_their_decay():
+  config = AlphaOptimizerConfig(weight_decay=0.5, clip_norm=1.0)
+  alphas = {'normal': jnp.array([2.0, 0.0, 0.0])}
+  optimizer = optimizers.alpha_optimizer(config)
+  grads = {'normal': jnp.array([6.0, 8.0, 99.0])}
+  mask = {'normal': jnp.array([True, True, False])}
+  _, state = optimizer.update(grads, optimizer.init(alphas), alphas, mask=mask)
+  moment = optax.tree.get(state, 'mu')['normal']
+  want = np.array([0.6 + 0.5 * 2.0, 0.8, 0.0])
+  np.testing.assert_allclose(moment, (1 - config.b1) * want, rtol=1e-6)

@@ -134,3 +134,47 @@ def test_scoring_waits_for_a_dispatch_after_the_next_one_alone():
     ('wait', 5),
     ('finished', 1),
   ]
+
+
+def live_of(method, **programs):
+  """A search that runs nothing but these programs."""
+  return LiveSearch(
+    config=SEARCH,
+    space=None,
+    method=method,
+    key=None,
+    programs=types.SimpleNamespace(**programs),
+    make=None,
+    images=None,
+    data='data',
+    devices=Devices(),
+    per_epoch=5,
+  )
+
+
+def test_what_is_evaluated_by_batches():
+  def evaluation(loss):
+    return lambda state, data, tables=None: types.SimpleNamespace(
+      loss=np.float32(loss), accuracy=np.float32(loss / 4)
+    )
+
+  programs = {'evaluate': evaluation(1), 'evaluate_batches': evaluation(2)}
+  plain = live_of(darts(), **programs)
+  sampling = live_of(darts()._replace(sparse=True), **programs)
+  assert plain.evaluate(None) == {'eval_loss': 1, 'eval_accuracy': 0.25}
+  assert sampling.evaluate(None) == {'eval_loss': 2, 'eval_accuracy': 0.5}
+  assert plain.accuracy(None) == sampling.accuracy(None) == 0.25
+  assert plain.accuracy(None, by_batch=True) == 0.5
+
+
+def test_curvature_is_of_what_is_trained():
+  # The largest eigenvalue is that of the block of trained alphas.
+  hessian = np.diag([9.0, 1, 2, 8, -7, 3]).astype(np.float32)
+  state = types.SimpleNamespace(
+    alphas={'normal': jnp.zeros((2, 3))},
+    mask={'normal': jnp.array([[False, True, True], [False, True, True]])},
+  )
+  live = live_of(
+    darts(), hessian_product=lambda state, data, v: jnp.asarray(hessian @ v)
+  )
+  assert live.curvature(state) == 3

@@ -43,7 +43,7 @@ def met(monkeypatch):
   monkeypatch.setattr(meeting_lib, 'make_joint_programs', lambda *_: joint)
   devices = types.SimpleNamespace(target=Target('gpu'))
   found = Meeting(
-    lambda config: Programs(*[None] * 4),
+    lambda config: Programs(*[None] * 6),
     None,
     devices,
     3,

@@ -1,15 +1,22 @@
 """Tests of the programs of a search: one of each serves all of its stages."""
 
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_search
+import toy_network
+from jax.flatten_util import ravel_pytree
 
 from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.methods import growth
-from opp_darts_jax.methods.state import Metrics
+from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.loss import make_loss
+from opp_darts_jax.methods.method import no_term
+from opp_darts_jax.methods.state import Batch, Metrics
 from opp_darts_jax.running import search_programs
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.search_programs import SearchData
@@ -153,6 +160,58 @@ def test_evaluation_takes_other_operation_weights(search):
   np.testing.assert_allclose(same.loss, found.loss, rtol=1e-6)
   none = made.evaluate(state, data, jax.tree.map(jnp.zeros_like, own))
   assert abs(float(none.loss) - float(found.loss)) > 1e-4
+
+
+def test_evaluation_by_batches_is_of_whole_ones_and_of_no_averages(search):
+  made, data = search
+  state = masked(made.init(KEY), 'sep_conv_3x3')
+  more = data._replace(val_rows=jnp.arange(10, 24))  # Three batches of four.
+  found = made.evaluate_batches(state, more)
+  assert found.confusion.sum() == 12
+  moved = jax.tree.map(lambda t: t + 1.0, state.batch_stats)
+  same = made.evaluate_batches(state.replace(batch_stats=moved), more)
+  assert same.loss == found.loss
+  np.testing.assert_allclose(found.accuracy, found.confusion.trace() / 12)
+
+
+def test_hessian_is_that_of_the_validation_loss(search):
+  _, data = search
+  task, state = toy_network.search_of(darts())
+  task = dataclasses.replace(
+    task, config=dataclasses.replace(task.config, batch_size=12)
+  )
+  made = search_programs.make_programs(
+    task, Augmentation((0.5,), (0.3,), 0, False), (8, 8, 1), DEVICES
+  )
+  flat, unravel = ravel_pytree(state.alphas)
+  # One batch is all of D_val, whatever the step.
+  rows = data.val_rows
+  images = (data.images[rows] / 255 - 0.5) / 0.3
+  batch = Batch(images, data.labels[rows])
+  loss = make_loss(task, state, no_term)
+
+  @jax.jit
+  def hessian(flat):
+    return jax.hessian(
+      lambda f: loss(state.weights, unravel(f), batch, KEY)[0]
+    )(flat)
+
+  want = hessian(flat) + task.config.alphas.weight_decay * jnp.eye(len(flat))
+  found = [
+    made.hessian_product(state, data, unit) for unit in np.eye(len(flat))
+  ]
+  np.testing.assert_allclose(found, want, rtol=1e-3, atol=1e-5)
+  assert np.abs(want).max() > 0.02
+
+
+def test_hessian_of_a_supernet_is_symmetric(search):
+  made, data = search
+  state = masked(made.init(KEY), 'sep_conv_3x3', 'max_pool_3x3')
+  size = ravel_pytree(state.alphas)[0].size
+  one, other = np.random.default_rng(0).standard_normal((2, size))
+  products = [made.hessian_product(state, data, v) for v in (one, other)]
+  np.testing.assert_allclose(other @ products[0], one @ products[1], rtol=0.02)
+  assert np.abs(products[0]).max() > 1e-4
 
 
 def test_growth_keeps_old_leaves_and_adds_the_new_operation(search):

@@ -27,6 +27,7 @@ def test_parametric_operations_are_the_convolutions():
 def test_published_spaces():
   assert {n: len(s.operations) for n, s in SPACES.items()} == {
     'darts': 8,
+    'darts_without_none': 7,
     's1': 6,
     's2': 2,
     's3': 3,
@@ -42,7 +43,8 @@ def test_published_spaces():
 def test_unknown_space_names_the_valid_ones():
   with pytest.raises(
     errors.UserError,
-    match="space 's9'; valid are: darts, s1, s2, s3, s4, nasbench201",
+    match="space 's9'; valid are: darts, darts_without_none, s1, s2, s3, s4, "
+    'nasbench201',
   ):
     get_space('s9')
 

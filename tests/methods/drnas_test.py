@@ -1,0 +1,110 @@
+"""Tests of DrNAS: samples, divergence, pruning, warm-up."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_search
+import toy_network
+
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.methods import drnas as drnas_lib
+from opp_darts_jax.methods.drnas import drnas
+from opp_darts_jax.methods.stages import Stage
+
+KEY = tiny_search.KEY
+SPACE = tiny_search.space_of('s3', 'none', 'skip_connect', 'sep_conv_3x3')
+ALPHAS = jnp.array([[0.0, 0.0, 0.0], [2.0, -1.0, 0.5]])
+MASK = jnp.array([[True, True, True], [True, True, False]])
+
+
+def test_concentration_is_one_at_zero_and_never_below_zero():
+  found = drnas_lib.concentration(jnp.array([0.0, 2.0, -1.0, -100.0]))
+  np.testing.assert_allclose(found, [1, 3, np.exp(-1), 1e-6], rtol=1e-6)
+
+
+def test_samples_have_the_moments_of_the_distribution():
+  c = drnas_lib.concentration(ALPHAS)
+  draw = jax.jit(jax.vmap(lambda key: drnas_lib.sample(key, c, MASK)))
+  drawn = np.asarray(draw(jax.random.split(KEY, 20000)))
+  np.testing.assert_allclose(drawn.sum(-1), 1, rtol=1e-5)
+  np.testing.assert_array_equal(drawn[:, 1, 2], 0)
+  # Uniform: mean 1/K, variance (K - 1) / (K^2 (K + 1)).
+  np.testing.assert_allclose(drawn[:, 0].mean(0), 1 / 3, atol=0.01)
+  np.testing.assert_allclose(drawn[:, 0].var(0), 2 / (9 * 4), atol=0.003)
+  total = 3 + np.exp(-1)
+  mean = 3 / total
+  np.testing.assert_allclose(drawn[:, 1, 0].mean(), mean, atol=0.01)
+  spread = mean * (1 - mean) / (total + 1)
+  np.testing.assert_allclose(drawn[:, 1, 0].var(), spread, atol=0.003)
+
+
+def test_gradients_of_samples_are_finite_and_of_the_mean_on_average():
+  worth = jnp.array([1.0, 0.0, 0.0])
+
+  @jax.jit
+  def gradient(alphas):
+    def value(alphas, key):
+      c = drnas_lib.concentration(alphas)
+      return (drnas_lib.sample(key, c, MASK) @ worth).sum()
+
+    keys = jax.random.split(KEY, 4000)
+    return jax.vmap(jax.grad(value), (None, 0))(alphas, keys)
+
+  found = np.asarray(gradient(ALPHAS))
+  # d E p_0 / d alpha_0 = (total - c_0) / total^2 at c = alpha + 1.
+  np.testing.assert_allclose(found[:, 0, 0].mean(), 2 / 9, atol=0.01)
+  assert np.isfinite(gradient(jnp.full((2, 3), -10.0))).all()
+
+
+def test_divergence_is_zero_at_uniform_and_known_else():
+  divergence = jax.jit(drnas_lib.divergence)
+  found = divergence(drnas_lib.concentration(ALPHAS), MASK)
+  np.testing.assert_allclose(found[0], 0, atol=1e-5)
+  # KL(Beta(2, 1) || Beta(1, 1)) = ln 2 - 1/2.
+  pair = divergence(jnp.array([[2.0, 1.0, 7.0]]), MASK[1:])
+  np.testing.assert_allclose(pair[0], np.log(2) - 0.5, rtol=1e-5)
+  nothing = divergence(jnp.ones((1, 3)), jnp.zeros((1, 3), bool))
+  assert nothing[0] == 0
+  method = drnas(kl=1e-3)
+  alphas = {kind: jnp.ones((5, 3)) for kind in SPACE.kinds}
+  mask = tiny_search.mask_of(SPACE)
+  term = jax.jit(
+    lambda alphas: method.val_term(SPACE, alphas, mask, tiny_search.draw_of())
+  )(alphas)
+  each = divergence(jnp.full((1, 3), 2.0), MASK[:1])[0]
+  np.testing.assert_allclose(term, 1e-3 * 10 * each, rtol=1e-5)
+
+
+def test_the_strongest_stay_from_the_middle_on():
+  method = drnas(keep=2)
+  _, state = toy_network.search_of(method, space=SPACE)
+  table = jnp.array([[3.0, 1.0, 2.0]] * 5)
+  state = state.replace(alphas=dict.fromkeys(SPACE.kinds, table))
+  search = tiny_search.search_of(SPACE, SearchConfig(epochs=8))
+  stages = [Stage(0, SPACE.names, {})]
+  assert method.begin_epoch(search, state, 3, stages).state is state
+  after = method.begin_epoch(search, state, 4, stages).state
+  for kind in SPACE.kinds:
+    assert after.mask[kind].tolist() == [[True, False, True]] * 5
+    assert after.alphas[kind].tolist() == [[3.0, 0.0, 2.0]] * 5
+  assert method.begin_epoch(search, after, 5, stages).state is after
+
+
+def test_alphas_rest_at_the_start_of_each_stage():
+  method = drnas(warmup_epochs=1, keep=2)
+  begun = [
+    bool(method.trains_alphas(tiny_search.draw_of(2 * epoch, 4).progress))
+    for epoch in range(4)
+  ]
+  assert begun == [False, True, False, True]
+
+
+def test_unfit_arguments():
+  with pytest.raises(UserError, match=r'partial of at least 1 .* partial=0'):
+    drnas(partial=0)
+  with pytest.raises(UserError, match=r'multiple of 3, .* got 16'):
+    drnas(partial=3).check(SearchConfig(channels=16), SPACE)
+  with pytest.raises(UserError, match=r'more than 10, .* got 20'):
+    drnas(warmup_epochs=10, keep=2).check(SearchConfig(epochs=20), SPACE)

@@ -1,0 +1,118 @@
+"""Tests of GDAS: samples straight through, what a pass computes, derivation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_search
+
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes.cell import Edge
+from opp_darts_jax.methods import gdas as gdas_lib
+from opp_darts_jax.methods.gdas import gdas
+from opp_darts_jax.methods.loss import table_loss
+from opp_darts_jax.methods.samples import gumbel_softmax
+from opp_darts_jax.spaces.catalogue import SPACES
+
+KEY = tiny_search.KEY
+SPACE = tiny_search.space_of('s3', 'none', 'skip_connect', 'sep_conv_3x3')
+ALPHAS = jnp.array([[0.5, -1.0, 2.0, 0.0], [1.0, 1.0, -2.0, 3.0]])
+MASK = jnp.array([[True] * 4, [True, True, False, False]])
+
+
+@pytest.mark.parametrize('temperature', [0.1, 1.0, 100.0])
+def test_samples_have_the_frequencies_of_the_softmax(temperature):
+  keys = jax.random.split(KEY, 4000)
+  sample = jax.vmap(lambda k: gdas_lib.sample(k, ALPHAS, MASK, temperature))
+  drawn = np.asarray(jax.jit(sample)(keys))
+  assert set(np.unique(drawn)) == {0.0, 1.0}
+  np.testing.assert_array_equal(drawn.sum(-1), 1)
+  want = np.where(MASK, np.exp(ALPHAS), 0)
+  want /= want.sum(-1, keepdims=True)
+  np.testing.assert_allclose(drawn.mean(0), want, atol=0.03)
+
+
+def test_gradients_are_those_of_the_relaxed_sample():
+  def of(function):
+    return jax.jacobian(lambda alphas: function(KEY, alphas, MASK, 0.7))(ALPHAS)
+
+  hard, soft = of(gdas_lib.sample), of(gumbel_softmax)
+  np.testing.assert_allclose(hard, soft, atol=1e-6)
+  assert np.abs(soft[0, :, 0]).max() > 0.01
+
+
+def test_temperature_falls_linearly():
+  def spread(step):
+    """How far a relaxed sample is from uniform, by the gradient's size."""
+    draw = tiny_search.draw_of(step, epochs=4)
+    mask = tiny_search.mask_of(SPACE)
+
+    def first(alphas):
+      tables = gdas(10.0, 1.0).weights(SPACE, alphas, mask, draw)
+      return tables['normal'][0, 0]
+
+    alphas = {kind: jnp.zeros(m.shape) for kind, m in mask.items()}
+    return jax.grad(first)(alphas)['normal'][0]
+
+  # Epochs 0 to 3 of two steps: temperatures 10, 7, 4, 1.
+  keys = gdas_lib.key_of_each(KEY, SPACE)
+  for step, heat in ((0, 10.0), (2, 7.0), (7, 1.0)):
+    noise = jax.random.gumbel(keys['normal'], (5, 3))[0]
+    shares = jax.nn.softmax(noise / heat)
+    want = shares[0] * (jnp.eye(3)[0] - shares) / heat
+    np.testing.assert_allclose(spread(step), want, rtol=1e-4, atol=1e-7)
+
+
+def test_a_pass_computes_what_is_sampled_alone():
+  task = tiny_search.task_of(SPACE.with_nodes(1), gdas(), layers=1, channels=2)
+  state = tiny_search.random_state(task)
+  column = SPACE.names.index('sep_conv_3x3')
+  # The convolution on the second edge, nothing on the first.
+  tables = {
+    k: jnp.zeros((2, 3)).at[1, column].set(1.0) for k in task.space.kinds
+  }
+  loss = table_loss(task, state.batch_stats, state.mask)
+  train = tiny_search.batches()[0]
+  (_, found), grads = jax.jit(
+    jax.value_and_grad(
+      lambda w, t: loss(w, t, train, KEY), argnums=(0, 1), has_aux=True
+    )
+  )(state.weights, tables)
+  moved = jax.tree.map(
+    lambda old, new: (old != new).reshape(len(old), -1).any(1),
+    state.batch_stats['cell0'],
+    found.batch_stats['cell0'],
+  )
+  assert moved['sep_conv_3x3']['mean'].tolist() == [False, True]
+  assert not moved['skip_connect']['mean'].any()
+  kernel = grads[0]['cell0']['sep_conv_3x3']['pointwise']
+  assert not kernel[0].any()
+  assert np.abs(kernel[1]).max() > 1e-5
+  of_tables = np.asarray(grads[1]['reduce'])
+  assert np.flatnonzero(of_tables).tolist() == [3 + column]
+
+
+def test_two_pairs_may_be_of_one_edge_and_none_is_no_pair():
+  space = SPACE
+  scores = np.zeros((5, 3))
+  scores[1] = [0.9, 0.4, 0.3]  # Both pairs of the first node are of this edge.
+  scores[[2, 4], 1] = 0.2, 0.5
+  cell = gdas_lib.two_pairs(space, 'normal', scores)
+  assert cell.edges == (
+    Edge('skip_connect', 1, 2),
+    Edge('sep_conv_3x3', 1, 2),
+    Edge('skip_connect', 2, 3),
+    Edge('skip_connect', 0, 3),
+  )
+
+
+def test_other_rules_of_derivation_are_the_spaces_own():
+  space, method = SPACES['nasbench201'], gdas()
+  alphas = {'cell': jnp.zeros((6, 5)).at[:, 0].set(5.0)}
+  found = tiny_search.derived(method, space, alphas)
+  assert found.operations == ('none',)
+
+
+def test_unfit_temperatures():
+  with pytest.raises(UserError, match=r'above 0; got temperature=10.0 and'):
+    gdas(temperature_min=0)

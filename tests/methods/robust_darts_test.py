@@ -1,0 +1,74 @@
+"""Tests of RobustDARTS: when it stops, and what it goes back to."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_search
+import toy_network
+
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.methods.curvature import largest_eigenvalue
+from opp_darts_jax.methods.robust_darts import robust_darts
+from opp_darts_jax.methods.stages import Stage
+
+SPACE = toy_network.SPACE
+
+
+def stopped(curvature_of, epochs=50):
+  """(epoch at whose end it stops, epoch whose alphas it gives), or None."""
+  method = robust_darts()
+  _, state = toy_network.search_of(method)
+  stages = [Stage(0, SPACE.names, {})]
+  measured = []
+  for epoch in range(1, epochs):
+    done = epoch - 1
+    # Alphas tell of which epoch they are.
+    alphas = {kind: jnp.full((2, 2), float(done)) for kind in SPACE.kinds}
+    state = state.replace(alphas=alphas)
+
+    def curvature(state, done=done):
+      measured.append(done)
+      return curvature_of(done)
+
+    search = tiny_search.search_of(
+      SPACE, SearchConfig(epochs=epochs), curvature=curvature
+    )
+    change = method.begin_epoch(search, state, epoch, stages)
+    state = change.state
+    if change.stop:
+      assert measured == list(range(0, done + 1, 2))
+      return done, int(state.alphas['normal'][0, 0])
+  assert measured == list(range(0, epochs - 1, 2))
+  return None
+
+
+def test_constant_curvature_never_stops():
+  assert stopped(lambda epoch: 0.5) is None
+
+
+def test_growth_stops_and_goes_back_twelve_epochs():
+  # The averages at epochs 20 and 12 are (3 + 4) / 5 and 1 in the ratio 1.4.
+  assert stopped(lambda epoch: 1.0 + (epoch >= 20)) == (22, 10)
+  assert stopped(lambda epoch: 1.0 + (epoch >= 30)) == (32, 20)
+
+
+def test_growth_by_less_or_too_early_does_not_stop():
+  assert stopped(lambda epoch: 1.0 + 0.29 * (epoch >= 20)) is None
+  assert stopped(lambda epoch: 1.0 + (epoch >= 4)) is None
+
+
+@pytest.mark.parametrize('size', [3, 40])
+def test_largest_eigenvalue(size):
+  numbers = np.random.default_rng(0)
+  basis, _ = np.linalg.qr(numbers.standard_normal((size, size)))
+  # The largest, not that of the largest size.
+  values = np.linspace(-9, 2.5, size)
+  matrix = basis * values @ basis.T
+  found = largest_eigenvalue(lambda v: matrix @ v, size)
+  np.testing.assert_allclose(found, 2.5, rtol=2e-3)
+
+
+def test_unfit_arguments():
+  with pytest.raises(UserError, match=r'at least 1; .* and period=0'):
+    robust_darts(period=0)

@@ -1,0 +1,129 @@
+"""Tests of SDARTS: noise and ascent within reach, on the simplex."""
+
+import types
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_search
+import toy_network
+
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.methods import sdarts
+from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.sdarts import sdarts_adv, sdarts_rs
+
+KEY = tiny_search.KEY
+TABLES = {
+  'normal': jnp.array([[0.2, 0.3, 0.5], [0.0, 0.4, 0.6], [0.0, 0.0, 0.0]]),
+  'reduce': jnp.full((3, 3), 1 / 3),
+}
+
+
+def linear_loss(costs):
+  """Gradients of a loss linear in the tables."""
+
+  def evaluated(tables):
+    loss = sum((tables[kind] * costs[kind]).sum() for kind in tables)
+    return loss, costs
+
+  return types.SimpleNamespace(evaluated=evaluated)
+
+
+def check_simplex(tables):
+  for kind, table in tables.items():
+    assert (np.asarray(table) >= 0).all()
+    assert not np.asarray(table)[TABLES[kind] == 0].any()
+    rows = np.asarray(TABLES[kind]).any(-1)
+    np.testing.assert_allclose(table.sum(-1), rows, rtol=1e-6)
+
+
+def test_noise_stays_on_the_simplex():
+  for seed in range(5):
+    noisy = sdarts.noisy(jax.random.key(seed), TABLES, jnp.float32(0.3))
+    check_simplex(noisy)
+    assert not np.array_equal(noisy['reduce'], TABLES['reduce'])
+  same = sdarts.noisy(KEY, TABLES, jnp.float32(0.0))
+  chex.assert_trees_all_equal(same, TABLES)
+
+
+def test_a_row_that_is_clipped_to_nothing_keeps_what_was_largest():
+  found = sdarts.on_simplex(
+    jnp.array([[-0.2, -0.1, 0.9], [1.5, 0.5, 0.2]]),
+    jnp.array([[0.5, 0.5, 0.0], [0.2, 0.2, 0.6]]),
+  )
+  np.testing.assert_allclose(found, [[0, 1, 0], np.array([1, 0.5, 0.2]) / 1.7])
+
+
+def test_reach_grows_with_the_epochs():
+  reaches = [
+    float(sdarts.reach_of(tiny_search.draw_of(2 * e, 50).progress, 0.3))
+    for e in (0, 25, 49)
+  ]
+  np.testing.assert_allclose(reaches, [0.03, 0.165, 0.2946], rtol=1e-5)
+
+
+def test_ascent_finds_a_larger_loss_within_reach():
+  costs = {
+    'normal': jnp.array([[1.0, -1.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 0.0]]),
+    'reduce': jnp.array([[1.0, 2.0, 4.0]] * 3),
+  }
+  gradients, reach = linear_loss(costs), jnp.float32(0.1)
+  found = sdarts.ascend(gradients, TABLES, reach, 7, KEY)
+  check_simplex(found)
+  before, after = (gradients.evaluated(t)[0] for t in (TABLES, found))
+  assert after > before + 0.1
+  # All of a row's signs are alike here: it goes to the corner of the box, and
+  # normalised that is where it began.
+  row = np.array([0.2 + 0.1, 0.3 - 0.1, 0.5])
+  np.testing.assert_allclose(found['normal'][0, :2], row[:2] / row.sum(), 0.2)
+  same = sdarts.ascend(gradients, TABLES, jnp.float32(0.0), 7, KEY)
+  chex.assert_trees_all_equal(same, TABLES)
+
+
+def test_ascent_that_loses_is_given_up():
+  costs = jax.random.normal(KEY, (3, 3))
+  costs = dict.fromkeys(TABLES, costs)
+
+  def evaluated(tables):  # The gradient points where the loss falls.
+    loss, grads = linear_loss(costs).evaluated(tables)
+    return loss, jax.tree.map(jnp.negative, grads)
+
+  gradients = types.SimpleNamespace(evaluated=evaluated)
+  found = sdarts.ascend(gradients, TABLES, jnp.float32(0.2), 7, KEY)
+  chex.assert_trees_all_equal(found, TABLES)
+
+
+# Of several operations, so that their gradients have either sign.
+SPACE = tiny_search.space_of(
+  's', 'none', 'skip_connect', 'sep_conv_3x3', 'max_pool_3x3', nodes=1
+)
+
+
+def stepped(method):
+  return toy_network.stepped(*toy_network.search_of(method, space=SPACE))[0]
+
+
+@pytest.mark.parametrize('make', [sdarts_rs, sdarts_adv])
+def test_alphas_know_nothing_of_it_and_no_reach_is_darts(make):
+  method = darts()._replace(
+    weight_gradient=lambda gradients, tables, own, draw: (
+      *gradients.weights(tables),
+      own,
+    )
+  )
+  plain, none, perturbed = map(
+    stepped, (method, make(reach=0.0), make(reach=0.3))
+  )
+  chex.assert_trees_all_equal(none.weights, plain.weights)
+  chex.assert_trees_all_close(perturbed.alphas, plain.alphas, rtol=1e-5)
+  assert not np.array_equal(perturbed.weights['head'], plain.weights['head'])
+
+
+def test_unfit_arguments():
+  with pytest.raises(UserError, match=r'reach of at least 0; got reach=-1'):
+    sdarts_rs(-1)
+  with pytest.raises(UserError, match=r'at least 1; got ascent_steps=0'):
+    sdarts_adv(ascent_steps=0)
