@@ -82,5 +82,5 @@ def begin_epoch(
 
 def derive(method: Method, search: Search, state: SearchState) -> Genotype:
   """Of all operations of the space, whatever a schedule lets in at first."""
-  mask = jax.tree.map(jnp.asarray, search.space.mask())
+  mask = jax.device_put(search.space.mask())
   return derive_by_scores(method, search, state.replace(mask=mask))

@@ -54,8 +54,10 @@ def run_search(
 ) -> Genotype:
   """Searches a cell, writing everything into `workdir`.
 
-  The files: those of docs/running.md, with checkpoints, from which the same
-  call goes on after an interruption. Once it has finished, it writes nothing.
+  The files: `config.json`, `inputs.json`, `space.json`, `metrics.jsonl`,
+  `alphas.jsonl`, `genotype.json`, at the end `results.json`, TensorBoard
+  events, and checkpoints, from which the same call goes on after an
+  interruption. Once it has finished, the same call writes nothing.
 
   Args:
     config: what to do.
@@ -63,10 +65,12 @@ def run_search(
     data: the images; None reads those that the config names.
     space: None takes the one that the config names; with its `nodes` either.
     method: with its schedule around it; None takes those of the config.
-    on_epoch: called with each `EpochRecord`; what returns True ends the search.
+    on_epoch: called with an `EpochRecord` after each epoch; what returns True
+      ends the search there.
     signals: whether SIGTERM and SIGINT save the run before they end it.
     quiet: whether nothing is printed.
-    profile_steps: the first and the last of which a trace is made; see profiler.
+    profile_steps: the first and the last step, counted from 1, of which a trace
+      is made, in `profile/`; None makes none.
 
   Returns:
     The genotype of the last epoch.
@@ -161,7 +165,8 @@ def dry_run(
   Args:
     config: of the search.
     folder: gets a `contact_sheet.png`.
-    target: of `accelerators.ACCELERATORS`, here or not: what it would take there.
+    target: an accelerator of `accelerators.ACCELERATORS`, which need not be
+      here: what the search would take there, by what is compiled for it.
 
   Raises:
     UserError: if the config does not fit the images, the space or the method,
@@ -255,7 +260,8 @@ def _run_epoch(
   """All steps of an epoch.
 
   Returns:
-    The state, and means of the loss and accuracy, on D_val too if evaluated.
+    The state, and the epoch's mean training loss and accuracy; if it ends with
+    an evaluation, those on D_val too.
   """
   starts = [stage.epoch for stage in stages]
   rate = search.method.learning_rate(search.config, epoch, starts)
