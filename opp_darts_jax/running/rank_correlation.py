@@ -2,8 +2,8 @@
 
 Cells are drawn at random, the same ones for all searches of a space. Each is
 evaluated as a part of the supernet: its operations with weight 1, all others
-with 0, by the weights and the running averages that the search ends with, on
-all of D_val. What is correlated, by rank, are these accuracies and the test
+with 0, by the weights that the search ends with and the statistics of each
+batch (running averages are those of the mixture), on all of D_val. What is correlated, by rank, are these accuracies and the test
 accuracies of the same cells when trained, of which the space knows.
 """
 
@@ -85,7 +85,9 @@ def of_search(search: LiveSearch, state: SearchState) -> dict[str, Any]:
   rows = []
   for genotype in sample(search.space, count):
     search.run.stop_if_asked(int(state.step))
-    accuracy = search.accuracy(state, one_hot(supernet, genotype))
+    accuracy = search.accuracy(
+      state, one_hot(supernet, genotype), by_batch=True
+    )
     rows.append(
       {
         'text': search.space.to_text(genotype),

@@ -6,8 +6,6 @@
 15 cells of 16 channels at first, for a GPU; operations enter stage by stage,
 and with --config.schedule.name=plain all at once, as in DARTS. ':digits' and
 ':digits_train' are a small search on handwritten digits, for a laptop.
-
-Momentum is the ordinary one, where the authors take Nesterov's.
 """
 
 import ml_collections
@@ -44,7 +42,10 @@ def get_config(part: str = 'search') -> ml_collections.ConfigDict:
         drop_path=0.0,
         data=data,
         weights=WeightOptimizerConfig(
-          learning_rate=0.1, learning_rate_min=0.0, weight_decay=5e-4
+          learning_rate=0.1,
+          learning_rate_min=0.0,
+          weight_decay=5e-4,
+          nesterov=True,
         ),
       )
     )
@@ -56,7 +57,7 @@ def get_config(part: str = 'search') -> ml_collections.ConfigDict:
       epochs=50,
       batch_size=64,
       data=data,
-      weights=WeightOptimizerConfig(weight_decay=5e-4),
+      weights=WeightOptimizerConfig(weight_decay=5e-4, nesterov=True),
       schedule=ScheduleConfig(stage_epochs=2),
     )
   )
