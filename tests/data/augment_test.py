@@ -13,6 +13,11 @@ PLAIN = augment.Augmentation(
   mean=(0.5,), std=(0.25,), crop_padding=0, flip=False
 )
 
+compiled = jax.jit(augment.augment, static_argnums=2)
+cutout = jax.jit(augment.random_cutout, static_argnums=2)
+resized_crop = jax.jit(augment.random_resized_crop)
+jitter = jax.jit(augment.colour_jitter, static_argnums=2)
+
 
 def some_images(count=6, size=8, channels=3):
   rng = np.random.default_rng(0)
@@ -62,7 +67,7 @@ def test_flip_mirrors_about_half_of_the_images_and_nothing_else():
 def test_cutout_blanks_one_clipped_square_anywhere(side):
   count, size = 2000, 8
   images = jnp.ones((count, size, size, 2))
-  result = np.asarray(augment.random_cutout(jax.random.key(2), images, side))
+  result = np.asarray(cutout(jax.random.key(2), images, side))
   blank = result[..., 0] == 0
   np.testing.assert_array_equal(result, 1.0 - blank[..., None] * np.ones(2))
   rows, columns = blank.any(2), blank.any(1)
@@ -80,9 +85,7 @@ def test_cutout_blanks_one_clipped_square_anywhere(side):
 def test_resized_crops_stretch_parts_of_an_image_over_the_whole():
   ramp = np.arange(64, dtype=np.uint8) * 4
   images = np.stack([np.tile(ramp, (64, 1)), np.tile(ramp[:, None], 64)], -1)
-  crops = augment.random_resized_crop(
-    jax.random.key(0), images[None].repeat(64, 0)
-  )
+  crops = resized_crop(jax.random.key(0), images[None].repeat(64, 0))
   chex.assert_shape(crops, (64, 64, 64, 2))
   across, down = np.asarray(crops[:, 32, :, 0]), np.asarray(crops[:, :, 32, 1])
   for lines in (across, down):
@@ -115,7 +118,7 @@ def test_the_whole_image_as_its_crop_is_the_image(monkeypatch):
 @pytest.mark.parametrize('channels', [1, 3])
 def test_jitter_scales_brightness_contrast_and_saturation(channels):
   images = np.full((400, 4, 4, channels), 100, np.uint8)
-  one = augment.colour_jitter(jax.random.key(0), images, 0.4)
+  one = jitter(jax.random.key(0), images, 0.4)
   # An even grey has no contrast and no saturation, so brightness shows.
   factors = np.asarray(one[:, 0, 0, 0]) / 100
   want = np.broadcast_to(100 * factors[:, None, None, None], images.shape)
@@ -127,7 +130,7 @@ def test_jitter_scales_brightness_contrast_and_saturation(channels):
 
 def test_jitter_keeps_what_each_factor_should_keep():
   middle = some_images(count=50).astype(float) / 3 + 80  # nowhere near 0 or 255
-  result = np.asarray(augment.colour_jitter(jax.random.key(1), middle, 0.05))
+  result = np.asarray(jitter(jax.random.key(1), middle, 0.05))
   grey = np.array([0.299, 0.587, 0.114])
   before, after = middle @ grey, result @ grey
   # Saturation moves no grey, contrast no mean of it: both show alone.
@@ -149,7 +152,7 @@ def test_jitter_keeps_what_each_factor_should_keep():
 
 
 def test_jitter_stays_within_black_and_white():
-  result = augment.colour_jitter(jax.random.key(2), some_images(200), 1.0)
+  result = jitter(jax.random.key(2), some_images(200), 1.0)
   assert float(result.min()) == 0
   assert float(result.max()) == 255
 
@@ -181,11 +184,9 @@ def test_augment_crops_and_jitters_as_the_config_says():
   assert (cut_before.crop_padding, cut_before.resized_crop) == (0, False)
   assert of(stream=True, image_size=8).crop_padding == 4
   key = jax.random.key(0)
-  want = augment.random_resized_crop(
-    jax.random.split(key, 3)[0], images.train.images
-  )
-  want = augment.colour_jitter(jax.random.fold_in(key, 3), want, 0.3)
-  result = augment.augment(key, images.train.images, resized)
+  want = resized_crop(jax.random.split(key, 3)[0], images.train.images)
+  want = jitter(jax.random.fold_in(key, 3), want, 0.3)
+  result = compiled(key, images.train.images, resized)
   np.testing.assert_allclose(
     result, augment.normalise(want, images.mean, images.std), atol=1e-5
   )
@@ -213,7 +214,6 @@ def test_augment_pads_with_black_before_and_cuts_out_after_normalising():
 def test_augment_depends_on_the_key_alone_and_is_the_same_compiled():
   images = some_images(count=16)
   full = augment.Augmentation((0.5,) * 3, (0.2,) * 3, 4, True, 4)
-  compiled = jax.jit(augment.augment, static_argnums=2)
   one = augment.augment(jax.random.key(3), images, full)
   chex.assert_shape(one, (16, 8, 8, 3))
   np.testing.assert_allclose(

@@ -42,7 +42,7 @@ def problem(space, layout, layers=1):
   task = dataclasses.replace(task, model=task.model.clone(compute=''))
   state = double(tiny_search.random_state(task))
   # As if a step had been taken, so that there is a momentum.
-  velocity = jax.tree.map(jnp.cos, state.weights)
+  velocity = jax.tree.map(np.cos, state.weights)
   weight_opt = optax.tree.set(state.weight_opt, trace=velocity)
   state = state.replace(weight_opt=weight_opt)
   return task, state, double(tiny_search.batches())
