@@ -12,7 +12,7 @@ from opp_darts_jax.config.run import RunConfig
 from opp_darts_jax.errors import UserError, check_choice
 
 BILEVEL_ORDERS = ('first', 'second', 'second_fd')
-LAYOUTS = ('auto', 'loop', 'batch', 'copies')
+LAYOUTS = ('auto', 'loop', 'batch', 'copies', 'lanes')
 
 
 @dataclasses.dataclass(frozen=True)

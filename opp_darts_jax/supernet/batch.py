@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from opp_darts_jax.operations.accelerator.fused import Plain
 from opp_darts_jax.operations.gate import gated_operation
 from opp_darts_jax.operations.operation import halved
 from opp_darts_jax.supernet.edges import (
@@ -32,10 +33,10 @@ def run_edges(
   groups = groups_of(cell)
   statistics: Statistics = {}
 
-  def run(number, x):
-    return _run_group(cell, groups[number], x, statistics)
+  def run(number, images):
+    return _run_group(cell, groups[number], images.x, statistics)
 
-  return run_groups(cell, inputs, groups, run), statistics
+  return run_groups(cell, inputs, groups, run, Plain), statistics
 
 
 def _run_group(

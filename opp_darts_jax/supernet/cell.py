@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from opp_darts_jax.errors import UserError, check_choice
+from opp_darts_jax.operations.accelerator import fused
+from opp_darts_jax.operations.accelerator.lanes import fused as lanes
 from opp_darts_jax.operations.norm import update_running
 from opp_darts_jax.operations.operation import halved
 from opp_darts_jax.operations.target import current
@@ -23,7 +25,8 @@ from opp_darts_jax.supernet.partial import PartialChannels
 LAYOUTS = {
   'loop': loop.run_edges,
   'batch': batch.run_edges,
-  'copies': copies.run_edges,
+  'copies': functools.partial(copies.run_edges, fused.KERNELS),
+  'lanes': functools.partial(copies.run_edges, lanes.KERNELS),
 }
 
 
@@ -32,7 +35,7 @@ def _best_layout() -> str:
   target = current()
   if target.platform == 'gpu':
     return 'copies'
-  return 'loop' if target.platform == 'cpu' else 'batch'
+  return 'loop' if target.platform == 'cpu' else 'lanes'
 
 
 class SearchCell(nn.Module):

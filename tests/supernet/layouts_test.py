@@ -50,6 +50,7 @@ WAYS = {
   'loop': ('loop', Target('cpu', devices=2)),
   'batch': ('batch', Target('cpu', devices=2)),
   'copies': ('copies', Target('cpu')),
+  'lanes': ('lanes', Target('cpu')),
 }
 close = functools.partial(chex.assert_trees_all_close, rtol=1e-8, atol=1e-9)
 
@@ -156,6 +157,12 @@ def gradients(way, name, parts):
     ('sparse', 0, 'copies'),
     ('fused', 2, 'copies'),
     ('darts', 0, 'copies'),
+    ('beside', 0, 'lanes'),
+    ('nasbench201', 0, 'lanes'),
+    ('toy', 0, 'lanes'),
+    ('sparse', 0, 'lanes'),
+    ('fused', 2, 'lanes'),
+    ('darts', 0, 'lanes'),
   ],
 )
 def test_layouts_agree(name, parts, way):
@@ -273,6 +280,7 @@ def direction(name='few'):
     ('kernels', 'few'),
     ('loop', 'few'),
     ('batch', 'few'),
+    ('lanes', 'pair'),
     ('copies', 'pair'),  # Interpreted kernels take long to compile.
   ],
 )
