@@ -31,14 +31,14 @@ from opp_darts_jax.supernet.groups import Group, Images, groups_of, run_groups
 
 def run_edges(
   kernels: GroupKernels, cell: CellEdges, inputs: tuple[jax.Array, ...]
-) -> tuple[list[jax.Array], Statistics]:
-  """The cell's input nodes -> its intermediate nodes, (B, H, W, C) each."""
+) -> tuple[jax.Array, Statistics]:
+  """The cell's input nodes, (B, H, W, C) each -> its output."""
   groups = groups_of(cell)
   plans = [plan(cell, group) for group in groups]
   weights, mask = cell.weights_EK.ravel(), cell.mask_EK.ravel()
   # An operation of two copies on an edge has a weight for each of them.
   tables = jnp.tile(weights, 2), jnp.tile(mask, 2)
-  own = stacks(cell)
+  own = kernels.expanded(stacks(cell))
   statistics: Statistics = {}
 
   def run_other(number, other, x):
@@ -57,7 +57,9 @@ def run_edges(
     others = plans[number].others
     if plans[number].edges is not None:
       found.append(
-        _run_known(cell, kernels, plans[number], images, own, tables, statistics)
+        _run_known(
+          cell, kernels, plans[number], images, own, tables, statistics
+        )
       )
     else:
       _rest(cell, plans[number], statistics)

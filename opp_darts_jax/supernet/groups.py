@@ -86,7 +86,7 @@ def run_groups(
   groups: list[Group],
   run: Callable[[int, Images], jax.Array],
   form_of: Callable[[tuple[int, ...], int], Any],
-) -> list[jax.Array]:
+) -> jax.Array:
   """Runs groups one after the other.
 
   Args:
@@ -99,7 +99,7 @@ def run_groups(
     form_of: of `primitives.GroupKernels`.
 
   Returns:
-    The cell's intermediate nodes, (B, H, W, C) each.
+    The cell's output, (B, H, W, output nodes * C).
   """
   nodes = list(inputs)
   first = len(nodes)
@@ -107,16 +107,13 @@ def run_groups(
   beside: list[list[jax.Array]] = [[] for _ in range(cell.nodes)]
   inner: Any = None  # The form of intermediate nodes.
 
-  def plain(node):
-    return Images(node[None], inner).plain[0]
-
   def complete(count):
     while len(nodes) < count:
       arrived = len(nodes) - first
       node = functools.reduce(jnp.add, sums[arrived])
       if cell.partial is not None:
         rest = functools.reduce(jnp.add, beside[arrived])
-        node = cell.partial.join(plain(node), rest)
+        node = cell.partial.join(inner.leave(node[None])[0], rest)
       nodes.append(node)
 
   for number, group in enumerate(groups):
@@ -136,9 +133,11 @@ def run_groups(
     for destination, y in zip(group.destinations, run(number, images)):
       sums[destination].append(y)
   complete(first + cell.nodes)
+  output = [nodes[first + i] for i in cell.output]
   if cell.partial is not None:
-    return nodes[first:]
-  return [plain(node) for node in nodes[first:]]
+    return jnp.concatenate(output, -1)
+  joined: jax.Array = inner.join(output)
+  return joined
 
 
 def _run_beside(cell: CellEdges, group: Group, rest: jax.Array) -> jax.Array:

@@ -101,12 +101,12 @@ def test_kernels_are_called_on_a_cpu_alone(make, fields, name, platform):
 
 @pytest.mark.parametrize(
   ('platform', 'layout'),
-  [('cpu', 'loop'), ('cuda', 'copies'), ('tpu', 'batch')],
+  [('cpu', 'loop'), ('cuda', 'copies'), ('tpu', 'lanes')],
 )
 def test_the_layout_is_that_of_the_platform(platform, layout):
   chosen = text(search, 'score', platform)
   assert chosen == text(search, 'score', platform, layout=layout)
-  other = 'loop' if layout == 'batch' else 'batch'
+  other = 'copies' if layout == 'loop' else 'loop'
   assert chosen != text(search, 'score', platform, layout=other)
 
 

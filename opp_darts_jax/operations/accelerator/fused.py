@@ -4,6 +4,7 @@ Axes: as in forward.py.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -73,6 +74,10 @@ class Plain(NamedTuple):
   def leave(self, x: jax.Array) -> jax.Array:
     """To (n, B, H, W, C)."""
     return x
+
+  def join(self, nodes: Sequence[jax.Array]) -> jax.Array:
+    """The channels of several, (B, H, W, n * C)."""
+    return jnp.concatenate(nodes, -1)
 
 
 def run_edges(
@@ -159,4 +164,4 @@ def _result_shapes(
 _fused_p = define_edges(
   'edges', Kernels(_result_shapes, group.forward, group.gradient, _parts)
 )
-KERNELS = GroupKernels(Plain, run_edges, evaluate_edges)
+KERNELS = GroupKernels(Plain, lambda stacks: stacks, run_edges, evaluate_edges)

@@ -163,13 +163,20 @@ def weight_gradient(
     sums: of the terms' gradients times what they add less its mean, (T, C).
   """
   source = jnp.ones((edges.first.num_sources, sums.shape[-1]), sums.dtype)
-  scales = [None if var is None else lax.rsqrt(var + EPSILON) for var in variances]
+  scales = [
+    None if var is None else lax.rsqrt(var + EPSILON) for var in variances
+  ]
   scales.append(source)
   sizes = [0 if scale is None else len(scale) for scale in scales]
   first = np.cumsum([0, *sizes])
   at = np.array([first[t.rows] + t.row for t in edges.terms])
   rows = jnp.concatenate([scale for scale in scales if scale is not None])
   found_T = (sums * rows.at[at].get(mode='promise_in_bounds')).sum(1)
+  return of_places(edges, found_T)
+
+
+def of_places(edges: Edges, found_T: jax.Array) -> jax.Array:
+  """Numbers of terms as numbers of their places, (P,)."""
   places = {t.place: i for i, t in enumerate(edges.terms)}
   return take_rows(found_T, [places.get(i, -1) for i in range(edges.places)])
 

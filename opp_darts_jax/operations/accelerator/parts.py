@@ -57,7 +57,9 @@ def edge_parts(
   first = {FIRST: 0, SECOND: len(y1)}
   if lists.second:
     used = used_copies(mask, table.places_second_NM)
-    y2 = _copy_parts(lists.second, values[0], k2, w2, used, precision, shares, run)
+    y2 = _copy_parts(
+      lists.second, values[0], k2, w2, used, precision, shares, run
+    )
     values.append(_normalised(y2, given[1]))
   terms, count = lists.terms, sum(map(len, values))
   if any(t.rows == SOURCES for t in terms):

@@ -47,13 +47,16 @@ class GroupKernels(NamedTuple):
 
   Attributes:
     form: (shape of images (S, B, H, W, C), stride of what reads them) -> how
-      the kernels read them: `enter` and `leave` go there and back, `behind` is
-      that of what they give, of so many `pixels`.
+      the kernels read them: `enter` and `leave` go there and back, `join` to
+      the channels of several; `behind` is that of what they give, of so many
+      `pixels`.
+    expanded: of the weights of a cell, as the kernels read them.
     run_edges: as `fused.run_edges`.
     evaluate_edges: as `fused.evaluate_edges`.
   """
 
   form: Callable[[tuple[int, ...], int], Any]
+  expanded: Callable[[Any], Any]
   run_edges: Callable[..., Any]
   evaluate_edges: Callable[..., jax.Array]
 

@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from opp_darts_jax.operations.accelerator.edges import DESTINATION, PLACE
 from opp_darts_jax.operations.accelerator.lanes.forward import Rows
 from opp_darts_jax.operations.accelerator.lanes.pallas import (
   Part,
@@ -17,43 +15,23 @@ from opp_darts_jax.operations.accelerator.lanes.pallas import (
   whole,
   widened,
 )
+from opp_darts_jax.operations.accelerator.lanes.tables import Members, View
 from opp_darts_jax.operations.accelerator.lanes.windows import Norm
 from opp_darts_jax.operations.norm import wide_type
 
 
-class Members(NamedTuple):
-  """The terms of each row of a list, all int32: tables of scalars.
+def each_term(
+  view: View, members: Members, row: Any, run: Any, first: Any
+) -> Any:
+  """Runs (term, destination, weight, carry) -> carry for a row's terms."""
+  start, member = members
 
-  Attributes:
-    start: of each row's terms among `term`, (N + 1,).
-    term: the terms, row after row.
-    destination: of each term.
-    place: of its weight.
-  """
+  def turn(i, carry):
+    term = member[start[row] + i]
+    weight = view.weights[view.sums.term_place[term]]
+    return run(term, view.sums.term_destination[term], weight, carry)
 
-  start: Any
-  term: Any
-  destination: Any
-  place: Any
-
-  @classmethod
-  def of(cls, about_T: np.ndarray, members_NM: np.ndarray) -> 'Members':
-    """From tables of `edges.term_tables`."""
-    own = [row[1 : row[0] + 1] for row in members_NM]
-    start = np.cumsum([0, *map(len, own)])
-    # A table is never empty.
-    term = np.concatenate([*own, [0]])
-    columns = start, term, about_T[:, DESTINATION], about_T[:, PLACE]
-    return cls(*(jnp.asarray(column, jnp.int32) for column in columns))
-
-  def each(self, row: Any, run: Any, first: Any) -> Any:
-    """Runs (term, destination, place, carry) -> carry."""
-
-    def turn(i, carry):
-      term = self.term[self.start[row] + i]
-      return run(term, self.destination[term], self.place[term], carry)
-
-    return loop(self.start[row + 1] - self.start[row], turn, first)
+  return loop(start[row + 1] - start[row], turn, first)
 
 
 class Arriving(NamedTuple):
@@ -63,8 +41,7 @@ class Arriving(NamedTuple):
     own: the gradient itself, (N, T, R, I, L); or, if they are normalised:
     rows: the results, with their moments.
     g: of the destinations, (D, T, R, I, L).
-    sums: of the terms: of g, and of g times the row less its mean, (T, 2,
-      block).
+    sums: of the terms, as of `sums.term_sums`.
     second: gradient of what the second list reads, normalised, (N', T, R, I,
       L); None if none is read.
     second_sums: likewise of that, (N', 2, block).
@@ -77,46 +54,55 @@ class Arriving(NamedTuple):
   second: Any = None
   second_sums: Any = None
 
-  def parts(self) -> 'Arriving':
-    """What a place sees of them; tables hold `second_at` of each place."""
+  def parts(self, number: int) -> 'Arriving':
+    """What a place of a list sees of them."""
 
-    def row(x):
-      if x is None:
-        return None
-      return Part(
-        x,
-        (1, 1, *x.shape[2:]),
-        lambda tile, i, t: (t.list.copy[i], tile, 0, 0, 0),
-      )
+    def at(tile, i, view):
+      return view.seen.copy[number][i], tile, 0, 0, 0
 
-    def second(x):
-      return Part(
-        x,
-        (1, 1, *x.shape[2:]),
-        lambda tile, i, t: (t.second_seen[i], tile, 0, 0, 0),
-      )
+    def at_second(tile, i, view):
+      return view.seen.second[i], tile, 0, 0, 0
 
-    def tile_of_all(x):
-      return Part(
-        x,
-        (len(x), 1, *x.shape[2:]),
-        lambda tile, i, t: (0, tile, 0, 0, 0),
-      )
+    def at_all(tile, i, view):
+      return 0, tile, 0, 0, 0
 
-    def maybe(of, x):
-      return None if x is None else of(x)
+    def of(x, at, count=1):
+      return None if x is None else Part(x, (count, 1, *x.shape[2:]), at)
 
-    rows = None
-    if self.rows is not None:
-      rows = Rows(row(self.rows.x), whole(self.rows.moments))
+    def all_of(x):
+      return None if x is None else whole(x)
+
+    rows = self.rows
+    if rows is not None:
+      rows = Rows(of(rows.x, at), whole(rows.moments))
     return Arriving(
-      row(self.own),
+      of(self.own, at),
       rows,
-      maybe(tile_of_all, self.g),
-      maybe(whole, self.sums),
-      maybe(second, self.second),
-      maybe(whole, self.second_sums),
+      of(self.g, at_all, 0 if self.g is None else len(self.g)),
+      all_of(self.sums),
+      of(self.second, at_second),
+      all_of(self.second_sums),
     )
+
+
+class Result(NamedTuple):
+  """A row of results, in a kernel.
+
+  Attributes:
+    view: of the tables.
+    terms: of the list's rows.
+    row: its number.
+    second: the row of the second list that reads it, or -1.
+  """
+
+  view: View
+  terms: Members
+  row: Any
+  second: Any
+
+  def each_term(self, run: Any, first: Any) -> Any:
+    """Runs (term, destination, weight, carry) -> carry."""
+    return each_term(self.view, self.terms, self.row, run, first)
 
 
 class Slope(NamedTuple):
@@ -128,61 +114,49 @@ class Slope(NamedTuple):
 
 
 def slope_of(
-  arriving: Arriving,
-  members: Members,
-  weights: Any,
-  row: Any,
-  second: Any,
-  total: int,
-  lanes: int,
+  arriving: Arriving, result: Result, total: int, lanes: int
 ) -> Slope:
   """That of a row; `total` pixels are in its norm."""
   assert arriving.rows is not None
-  norm = Norm.of(arriving.rows.moments, row, lanes)
+  norm = Norm.of(arriving.rows.moments, result.row, lanes)
   assert norm is not None
-  zeros = jnp.zeros(arriving.rows.moments.shape[1:], norm.mean.dtype)
+  zeros = jnp.zeros((2, arriving.sums.shape[-1]), norm.mean.dtype)
 
-  def add(term, _, place, sums):
-    return sums + arriving.sums[term] * weights[place]
+  def add(term, _, weight, sums):
+    return sums + arriving.sums[term, 0:2, :] * weight
 
-  sums = members.each(row, add, zeros)
+  sums = result.each_term(add, zeros)
   if arriving.second is not None:
 
     def add_second(_, sums):
-      return sums + arriving.second_sums[second]
+      return sums + arriving.second_sums[result.second]
 
-    sums = loop(second >= 0, add_second, sums)
+    sums = loop(result.second >= 0, add_second, sums)
   mean, product = (widened(sums[i : i + 1], lanes) / total for i in range(2))
   return Slope(norm, mean, product * norm.scale * norm.scale)
 
 
 def arriving_at(
-  arriving: Arriving,
-  members: Members,
-  weights: Any,
-  row: Any,
-  second: Any,
-  slope: Slope | None,
-  here: Any,
+  arriving: Arriving, result: Result, slope: Slope | None, here: Any
 ) -> jax.Array:
   """The gradient of some rows of a copy's results, (r, I, L)."""
   if arriving.own is not None:
-    g = arriving.own[0, 0, here]
+    g: jax.Array = arriving.own[0, 0, here]
     return g.astype(wide_type(g))
   assert arriving.rows is not None
   assert slope is not None
   y = arriving.rows.x[0, 0, here]
   y = y.astype(wide_type(y))
 
-  def add(_, destination, place, g):
-    return g + arriving.g[destination, 0, here].astype(g.dtype) * weights[place]
+  def add(_, destination, weight, g):
+    return g + arriving.g[destination, 0, here].astype(g.dtype) * weight
 
-  g = members.each(row, add, jnp.zeros_like(y))
+  g = result.each_term(add, jnp.zeros_like(y))
   if arriving.second is not None:
 
     def add_second(_, g):
       return g + arriving.second[0, 0, here].astype(g.dtype)
 
-    g = loop(second >= 0, add_second, g)
+    g = loop(result.second >= 0, add_second, g)
   y = (y - slope.norm.mean) * slope.slope
   return (g - slope.mean - y) * slope.norm.scale

@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.experimental import pallas as pl
 
-from opp_darts_jax.operations.accelerator.copies import AVG, MAX, Copies
+from opp_darts_jax.operations.accelerator.copies import (
+  MAX,
+  Copies,
+)
 from opp_darts_jax.operations.accelerator.lanes.arriving import (
   Arriving,
-  Members,
+  Result,
   arriving_at,
   slope_of,
 )
@@ -25,22 +27,30 @@ from opp_darts_jax.operations.accelerator.lanes.form import Form
 from opp_darts_jax.operations.accelerator.lanes.forward import (
   Rows,
   Weights,
-  add_taps,
   source_parts,
   start,
 )
 from opp_darts_jax.operations.accelerator.lanes.pallas import (
   Part,
   call,
-  each_chunk,
-  folded,
+  lay,
   loop,
-  outer,
-  rotated,
-  times,
   whole,
 )
-from opp_darts_jax.operations.accelerator.lanes.tables import CopyTables
+from opp_darts_jax.operations.accelerator.lanes.steps import (
+  Scratch,
+  add_matrix,
+  add_weights,
+  find_largest,
+  give_back,
+  give_source,
+  through_matrix,
+  to_source,
+)
+from opp_darts_jax.operations.accelerator.lanes.tables import (
+  Tables,
+  View,
+)
 from opp_darts_jax.operations.accelerator.lanes.windows import (
   Ends,
   Norm,
@@ -48,8 +58,6 @@ from opp_darts_jax.operations.accelerator.lanes.windows import (
   ends_of,
   fill_ends,
   fill_plane,
-  read,
-  under,
   valid,
 )
 from opp_darts_jax.operations.norm import wide_type
@@ -62,42 +70,13 @@ class Gradients(NamedTuple):
     x: of the sources, (S, T, R, I, L); of sources that are normalised, by the
       copy that reads each, normalised, (N, T, R, I, L).
     sums: of the latter, and times what is read less its mean, (N, 2, block).
-    weights: of each copy, for every pixel of a block; None if not asked for.
+    weights: as the stacks are, of every pixel of a block by itself; None if not
+      asked for.
   """
 
   x: Any
   sums: Any = None
   weights: Weights | None = None
-
-
-class Tables(NamedTuple):
-  """All scalars of the kernel.
-
-  Attributes:
-    list: of the list.
-    members: the terms of the list's rows; of the sources.
-    weights: of operations, 0 where they are not active, (P,).
-    second: the row of the second list that reads each copy, or -1.
-    second_seen: which of these each place sees.
-  """
-
-  list: CopyTables
-  members: Members | None
-  of_sources: Members | None
-  weights: Any
-  second: Any = None
-  second_seen: Any = None
-
-
-class _Scratch(NamedTuple):
-  plane: Any
-  total: Any
-  g: Any  # Of the results.
-  between: Any  # Behind the matrix, with rows around.
-  read: Any  # Of what the copy reads.
-  source: Any  # Of a source, by all copies.
-  taps: Any  # Of taps of one column.
-  which: Any  # Tap of the largest.
 
 
 def gradients(
@@ -106,6 +85,7 @@ def gradients(
   source: Rows,
   weights: Weights,
   tables: Tables,
+  number: int,
   arriving: Arriving,
   rectified: bool = True,
   of_weights: bool = True,
@@ -118,7 +98,8 @@ def gradients(
     form: of what it reads.
     source: as in `run_copies`.
     weights: likewise.
-    tables: of the list.
+    tables: of the group.
+    number: of the list, 0 or 1.
     arriving: the gradient of what the copies gave.
     rectified: as in `run_copies`.
     of_weights: whether the weights' gradients are asked for, too.
@@ -129,101 +110,46 @@ def gradients(
   _, tiles, rows, images, lanes = x.shape
   height = form.out[0]
   ends = ends_of(copies, form.stride)
-  count, taps = len(copies.copies), weights.taps.shape[1]
+  count = len(copies.copies)
   normed = source.moments is not None
-  pixels = form.batch * height * form.out[1]
 
-  def kernel(tables, given, results, scratch):
-    source, weights, arriving = given
+  def kernel(view, given, results, scratch):
+    *_, arriving = given
     tile, i = pl.program_id(0), pl.program_id(1)
-    at, row = tables.list, tables.list.copy[i]
+    own, row = view.lists[number], view.seen.copy[number][i]
 
     @pl.when((tile == 0) & (i == 0))
-    def _():
+    def clear_sums():
       for ref in jax.tree.leaves((results.sums, results.weights)):
-        ref[...] = jnp.zeros(ref.shape, ref.dtype)
+        lay(ref, 0)
 
     if not normed:
 
-      @pl.when(at.first[i] > 0)
-      def _():
-        scratch.source[...] = jnp.zeros(scratch.source.shape, wide)
+      @pl.when(own.first[i] > 0)
+      def clear_source():
+        lay(scratch.source, 0)
 
-    @pl.when(at.runs[i] > 0)
-    def _():
-      window = Window.of(form, at, i)
-      norm = Norm.of(source.moments, at.source[i], lanes)
-      second = -1 if tables.second is None else tables.second[row]
-      slope = None
-      if arriving.own is None:
-        slope = slope_of(
-          arriving,
-          tables.members,
-          tables.weights,
-          row,
-          second,
-          pixels,
-          lanes,
-        )
-
-      def arrived(here):
-        return arriving_at(
-          arriving, tables.members, tables.weights, row, second, slope, here
-        )
-
-      _through_matrix(
-        scratch, arrived, valid(form, tile), weights, window, ends, precision
-      )
-      fill_ends(scratch.plane, window, ends)
-      start(scratch.total, window)
-      scratch.read[...] = jnp.zeros(scratch.read.shape, wide)
-
-      def fill(tap):
-        fill_plane(
-          scratch.plane, source.x, norm, window, tap, ends, rectified
-        )
-
-      if copies.num_max:
-
-        @pl.when(window.kind == MAX)
-        def _():
-          _find_largest(scratch, window, ends, fill)
-
-      def add_column(tap, _):
-        if of_weights:
-
-          @pl.when(window.multiplies)
-          def _():
-            fill(tap)
-            _add_weights(
-              scratch, results.weights.taps, weights.taps, row, window, tap, ends
-            )
-
-        _give_back(scratch, weights.taps, window, tap, ends, copies.num_max > 0)
-        return 0
-
-      loop(window.size, add_column, 0)
-      if of_weights:
-
-        @pl.when(window.multiplies)
-        def _():
-          _add_matrix(scratch, results.weights.matrices, row, form, precision)
-
-      _to_source(
-        scratch, results, source.x, norm, window, row, rectified
+    @pl.when(view.seen.runs[number][i] > 0)
+    def run_copy():
+      _run_copy(
+        _Place(form, view, number, row, tile),
+        *(copies, ends, given, results, scratch),
+        *(rectified, of_weights, precision),
       )
 
     if not normed:
 
-      @pl.when(at.last[i] > 0)
-      def _():
-        _give_source(scratch, results.x, arriving, tables, at.own[i], form)
+      @pl.when(own.last[i] > 0)
+      def finish():
+        reads = tables.reads_sources
+        g = arriving.g if reads else None
+        give_source(scratch, results.x, g, view, own.own[i], form)
 
   out = count if normed else len(x)
 
-  def at_out(tile, i, tables):
-    row = tables.list.copy[i] if normed else tables.list.own[i]
-    return row, tile, 0, 0, 0
+  def at_out(tile, i, view):
+    seen, own = view.seen.copy[number], view.lists[number].own
+    return seen[i] if normed else own[i], tile, 0, 0, 0
 
   def shape(*sizes, dtype=wide):
     return jax.ShapeDtypeStruct(sizes, dtype)
@@ -235,13 +161,13 @@ def gradients(
     ),
     whole(shape(count, 2, form.block)) if normed else None,
     Weights(
-      whole(shape(count, taps, form.block)),
-      whole(shape(count, form.block, form.block)),
+      whole(shape(*weights.taps.shape)),
+      whole(shape(*weights.matrices.shape)),
     )
     if of_weights
     else None,
   )
-  scratch = _Scratch(
+  scratch = Scratch(
     plane=shape(form.stride, rows_around, images, lanes),
     total=shape(height, images, lanes),
     g=shape(height, images, lanes, dtype=dtype),
@@ -254,249 +180,98 @@ def gradients(
     else None,
   )
 
-  def part_of(part):
-    # The places of this kernel's tables are those of the list.
-    return part._replace(at=lambda *args: part.at(*args[:-1], args[-1].list))
-
-  inputs = jax.tree.map(
-    part_of,
-    (source_parts(source), weights.parts()),
-    is_leaf=lambda t: isinstance(t, Part),
-  )
   found: Gradients = call(
     kernel,
-    (tiles, len(tables.list.runs)),
+    (tiles, tables.places[number]),
     tables,
-    (*inputs, arriving.parts()),
+    (
+      source_parts(source, number),
+      weights.parts(number),
+      arriving.parts(number),
+    ),
     outputs,
     scratch,
   )
   return found
 
 
-def _through_matrix(
-  scratch: _Scratch,
-  arrived: Any,
-  inside: jax.Array,
-  weights: Weights,
-  window: Window,
+class _Place(NamedTuple):
+  """A place of the grid whose copy is active.
+
+  Attributes:
+    form: of what the list reads.
+    view: of the tables.
+    number: of the list.
+    row: the copy.
+    tile: of the batch.
+  """
+
+  form: Form
+  view: View
+  number: int
+  row: Any
+  tile: Any
+
+
+def _run_copy(
+  place: _Place,
+  copies: Copies,
   ends: Ends,
+  given: Any,
+  results: Any,
+  scratch: Scratch,
+  rectified: bool,
+  of_weights: bool,
   precision: str | None,
 ) -> None:
-  """Lays the gradient of the results, and that behind the matrix."""
-  form, between = window.form, scratch.between
-  height = form.out[0]
-  for first, count in ((0, ends.behind), (ends.behind + height, ends.before)):
-    if count:
-      shape = count, *between.shape[1:]
-      between[first : first + count] = jnp.zeros(shape, between.dtype)
+  """All gradients of a tile of a copy."""
+  form, view, number, row, tile = place
+  source, weights, arriving = given
+  own = view.lists[number]
+  window = Window.of(form, own, row)
+  norm = Norm.of(source.moments, own.source[row], form.lanes)
+  result = Result(view, own.terms, row, own.second[row])
+  slope = None
+  if arriving.own is None:
+    slope = slope_of(arriving, result, form.pixels, form.lanes)
 
-  def run(first, count):
-    here = pl.ds(first, count)
-    g = jnp.where(inside, arrived(here), 0)
-    scratch.g[here] = g.astype(scratch.g.dtype)
-    between[pl.ds(ends.behind + first, count)] = g
+  def arrived(here):
+    return arriving_at(arriving, result, slope, here)
 
-  each_chunk(height, form.tile, form.lanes, run)
+  through_matrix(
+    scratch, arrived, valid(form, tile), weights, window, ends, precision
+  )
+  fill_ends(scratch.plane, window, ends)
+  start(scratch.total, window)
+  lay(scratch.read, 0)
 
-  @pl.when(window.kind == AVG)
-  def _():
-    def run(first, count):
-      there = pl.ds(ends.behind + first, count)
-      between[there] /= window.numbers(first, count, between.dtype)
+  def fill(tap):
+    fill_plane(scratch.plane, source.x, norm, window, tap, ends, rectified)
 
-    each_chunk(height, form.tile, form.lanes, run)
+  if copies.num_max:
 
-  @pl.when(window.multiplies)
-  def _():
-    def run(first, count):
-      g = scratch.g[pl.ds(first, count)]
-      w = weights.matrices[0].astype(g.dtype)
-      there = pl.ds(ends.behind + first, count)
-      between[there] = times(g, w, precision, transposed=True)
-
-    each_chunk(height, form.tile, form.lanes, run)
-
-
-def _find_largest(
-  scratch: _Scratch, window: Window, ends: Ends, fill: Any
-) -> None:
-  """Which tap of each pixel is the largest, the first of several."""
-  form = window.form
-  largest = jnp.full(scratch.which.shape, form.size[0] ** 2 + 99, jnp.int32)
-  scratch.which[...] = largest
+    @pl.when(window.kind == MAX)
+    def find():
+      find_largest(scratch, window, ends, fill)
 
   def add_column(tap, _):
-    fill(tap)
+    if of_weights:
 
-    def run(first, count):
-      here = pl.ds(first, count)
-      there = pl.ds(ends.behind + first, count)
+      @pl.when(window.multiplies)
+      def add_own_weights():
+        fill(tap)
+        sums, at = results.weights.taps, own.depthwise[row]
+        add_weights(scratch, sums, weights.taps, at, window, tap, ends)
 
-      def add(row, carry):
-        best, which = carry
-        value = under(scratch.plane, window, row, ends, first, count)
-        number = row * window.size + tap
-        larger = (value > best) | ((value == best) & (number < which))
-        return (
-          jnp.where(larger, value, best),
-          jnp.where(larger, number, which),
-        )
-
-      scratch.total[here], scratch.which[there] = loop(
-        window.size, add, (scratch.total[here], scratch.which[there])
-      )
-
-    each_chunk(form.out[0], form.tile, form.lanes, run)
+    give_back(scratch, weights.taps, window, tap, ends, copies.num_max > 0)
     return 0
 
   loop(window.size, add_column, 0)
+  if of_weights:
 
+    @pl.when(window.multiplies)
+    def add_own_matrix():
+      sums = results.weights.matrices
+      add_matrix(scratch, sums, own.pointwise[row], form, precision)
 
-def _add_weights(
-  scratch: _Scratch,
-  sums: Any,
-  taps_ref: Any,
-  row: Any,
-  window: Window,
-  tap: Any,
-  ends: Ends,
-) -> None:
-  """Adds a column's taps to the gradient of their weights, and their sum."""
-  form, taps = window.form, scratch.taps
-  add_taps(scratch.total, scratch.plane, taps_ref, window, tap, ends)
-  taps[...] = jnp.zeros(taps.shape, taps.dtype)
-
-  def run(first, count):
-    g = scratch.between[pl.ds(ends.behind + first, count)]
-
-    def add(tap_row, _):
-      z = under(scratch.plane, window, tap_row, ends, first, count)
-      taps[tap_row] += (z * g).sum(0)
-      return 0
-
-    loop(window.size, add, 0)
-
-  each_chunk(form.out[0], form.tile, form.lanes, run)
-
-  def add(tap_row, _):
-    number = pl.ds(tap_row * window.size + tap, 1)
-    sums[row, number, :] += folded(taps[tap_row], form.block, form.depth)
-    return 0
-
-  loop(window.size, add, 0)
-
-
-def _give_back(
-  scratch: _Scratch,
-  taps_ref: Any,
-  window: Window,
-  tap: Any,
-  ends: Ends,
-  maxima: bool,
-) -> None:
-  """Adds what a column's taps give back to what the copy reads."""
-  form = window.form
-  height = form.out[0]
-  phase, moved = window.offset(tap)
-  inside = window.columns(tap)
-  for row_phase in range(form.stride):
-
-    def run(first, count, row_phase=row_phase):
-      def add(row, carry):
-        own, rows = window.offset(row)
-        weight = window.weight(taps_ref, row * window.size + tap, form.lanes)
-        here = pl.ds(ends.behind + first - rows, count)
-        g = scratch.between[here]
-        if maxima:
-          chosen = scratch.which[here] == row * window.size + tap
-          g = jnp.where(chosen | (window.kind != MAX), g, 0)
-        if form.stride > 1:
-          weight = jnp.where(own == row_phase, weight, 0)
-        return carry + g * weight
-
-      shape = count, form.tile, form.lanes
-      g = loop(window.size, add, jnp.zeros(shape, scratch.read.dtype))
-      g = rotated(jnp.where(inside, g, 0), moved * form.depth)
-      at = (row_phase * form.stride + phase) * height + first
-      scratch.read[pl.ds(at, count)] += g
-
-    each_chunk(height, form.tile, form.lanes, run)
-
-
-def _add_matrix(
-  scratch: _Scratch, sums: Any, row: Any, form: Form, precision: str | None
-) -> None:
-  def run(first, count):
-    here = pl.ds(first, count)
-    g = scratch.g[here]
-    d = scratch.total[here].astype(g.dtype)
-    sums[row] += outer(d, g, form.block, precision)
-
-  each_chunk(form.out[0], form.tile, form.lanes, run)
-
-
-def _to_source(
-  scratch: _Scratch,
-  results: Any,
-  x_ref: Any,
-  norm: Norm | None,
-  window: Window,
-  row: Any,
-  rectified: bool,
-) -> None:
-  """Through the ReLU; to what is read, or to its source."""
-  form = window.form
-
-  def run(first, count):
-    here = pl.ds(first, count)
-    g = scratch.read[here]
-    if rectified:
-      passes = read(x_ref, (0, 0, here), norm) > 0
-      g = jnp.where(passes | ~window.multiplies, g, 0)
-    if norm is None:
-      scratch.source[here] += g
-    else:
-      scratch.read[here] = g
-      results.x[0, 0, here] = g.astype(results.x.dtype)
-
-  each_chunk(form.rows, form.tile, form.lanes, run)
-  if norm is None:
-    return
-  zeros = jnp.zeros((form.tile, form.lanes), scratch.read.dtype)
-
-  def add(at, carry):
-    total, product = carry
-    g = scratch.read[at]
-    x = x_ref[0, 0, at].astype(g.dtype) - norm.mean
-    return total + g, product + g * x
-
-  for i, total in enumerate(
-    lax.fori_loop(0, form.rows, add, (zeros, zeros))
-  ):
-    results.sums[row, i : i + 1, :] += folded(total, form.block, form.depth)
-
-
-def _give_source(
-  scratch: _Scratch,
-  out: Any,
-  arriving: Arriving,
-  tables: Tables,
-  source: Any,
-  form: Form,
-) -> None:
-  """Writes what has reached a source, and what reaches it as a term."""
-
-  def run(first, count):
-    here = pl.ds(first, count)
-    total = scratch.source[here]
-    if tables.of_sources is not None:
-
-      def add(_, destination, place, total):
-        g = arriving.g[destination, 0, here].astype(total.dtype)
-        return total + g * tables.weights[place]
-
-      total = tables.of_sources.each(source, add, total)
-    out[0, 0, here] = total.astype(out.dtype)
-
-  each_chunk(form.rows, form.tile, form.lanes, run)
+  to_source(scratch, results, source.x, norm, window, row, rectified)

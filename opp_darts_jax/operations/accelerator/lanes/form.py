@@ -1,19 +1,21 @@
 """How images lie where the kernels for TPU read them: a row is in the lanes.
 
 A TPU computes on 8 x 128 numbers at once, and few channels would leave most of
-the 128 lanes empty. So a row of an image, pixel by pixel, is the last axis, the
-images of a tile the last but one; from a pixel to a neighbour is a rotation of
-the lanes or another row. Where every second pixel is read, even and odd rows and
-columns are apart, as phases: those of one are neighbours again.
+the 128 lanes empty. So a row of an image, pixel by pixel, is the last axis, and
+the images of a tile are the last but one: from a pixel to a neighbour is a
+rotation of the lanes, or another row. Where every second pixel is read, even
+and odd rows and columns are apart, as phases, in which neighbours are so again.
 
 Axes: n list, B batch, H W C, T tiles of the batch on all devices, R rows of all
 phases, I images of a tile, L lanes.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from opp_darts_jax.operations.depthwise import out_size
 
@@ -43,13 +45,13 @@ class Form(NamedTuple):
 
   @property
   def depth(self) -> int:
-    """Lanes of a pixel: its channels, filled up to a power of two."""
-    return 1 << (self.channels - 1).bit_length()
+    """As `depth_of`."""
+    return depth_of(self.channels)
 
   @property
   def block(self) -> int:
-    """Lanes that a matrix multiplies at once: whole pixels."""
-    return max(LANES, self.depth)
+    """As `block_of`."""
+    return block_of(self.channels)
 
   @property
   def out(self) -> tuple[int, int]:
@@ -124,33 +126,61 @@ class Form(NamedTuple):
     x = x[(..., *(slice(n) for n in own))]
     return x.reshape(count, self.batch, *self.size, self.channels)
 
-  def vectors(self, x: jax.Array) -> jax.Array:
-    """Numbers of channels (..., C) for every pixel of a block."""
-    ends = [(0, 0)] * (x.ndim - 1)
-    x = jnp.pad(x, (*ends, (0, self.depth - self.channels)))
-    return jnp.tile(x, self.block // self.depth)
+  def join(self, nodes: Sequence[jax.Array]) -> jax.Array:
+    """The channels of several (T, R, I, L) of stride 1, (B, H, W, n * C)."""
+    tiles, height, images, _ = nodes[0].shape
+    each = tiles, height, images, self.columns, self.depth
+    x = jnp.stack([node.reshape(each) for node in nodes])
+    x = x.transpose(1, 3, 2, 4, 0, 5)[..., : self.channels]
+    shape = self.devices, -1, height, self.columns, len(nodes) * self.channels
+    x = x.reshape(shape)[:, : self.share, :, : self.size[1]]
+    return x.reshape(self.batch, *self.size, -1)
 
-  def matrices(self, w: jax.Array) -> jax.Array:
-    """Matrices (n, C, C) of every pixel of a block, (n, block, block)."""
-    end = 0, self.depth - self.channels
-    w = jnp.pad(w, ((0, 0), end, end))
-    pixels = self.block // self.depth
-    return jnp.where(self._diagonal(), jnp.tile(w, (1, pixels, pixels)), 0)
 
-  def of_vectors(self, x: jax.Array) -> jax.Array:
-    """The gradient (..., C) of what `vectors` is given; x is equal in pixels.
+def depth_of(channels: int) -> int:
+  """Lanes of a pixel: its channels, filled up to a power of two."""
+  return 1 << (channels - 1).bit_length()
 
-    Sums over the pixels of a block have been taken before.
-    """
-    return x[..., : self.channels]
 
-  def of_matrices(self, w: jax.Array) -> jax.Array:
-    """The gradient of what `matrices` is given: sums over pixels."""
-    w = jnp.where(self._diagonal(), w, 0)
-    w = w.reshape(len(w), -1, self.depth, self.block).sum(1)
-    w = w.reshape(len(w), self.depth, -1, self.depth).sum(2)
-    return w[:, : self.channels, : self.channels]
+def block_of(channels: int) -> int:
+  """Lanes that a matrix multiplies at once: whole pixels."""
+  return max(LANES, depth_of(channels))
 
-  def _diagonal(self) -> jax.Array:
-    pixel = jnp.arange(self.block) // self.depth
-    return pixel[:, None] == pixel[None]
+
+def vectors(x: jax.Array) -> jax.Array:
+  """Numbers of channels (..., C) for every pixel of a block."""
+  ones = jnp.asarray(_of_pixels(x.shape[-1]), x.dtype)
+  return jnp.matmul(x, ones, precision='highest')
+
+
+def of_vectors(x: jax.Array, channels: int) -> jax.Array:
+  """The gradient (..., C) of what `vectors` is given."""
+  ones = jnp.asarray(_of_pixels(channels).T, x.dtype)
+  return jnp.matmul(x, ones, precision='highest')
+
+
+def matrices(w: jax.Array) -> jax.Array:
+  """Matrices (n, C, C) of every pixel of a block, (n, block, block)."""
+  channels = w.shape[-1]
+  depth, block = depth_of(channels), block_of(channels)
+  w = jnp.pad(vectors(w), ((0, 0), (0, depth - channels), (0, 0)))
+  w = jnp.tile(w, (1, block // depth, 1))
+  return jnp.where(_diagonal(channels), w, 0)
+
+
+def of_matrices(w: jax.Array, channels: int) -> jax.Array:
+  """The gradient (n, C, C) of what `matrices` is given."""
+  w = jnp.where(_diagonal(channels), w, 0)
+  w = w.reshape(len(w), -1, depth_of(channels), w.shape[-1]).sum(1)
+  return of_vectors(w[:, :channels], channels)
+
+
+def _of_pixels(channels: int) -> np.ndarray:
+  """Which lanes of a block each channel has, (C, block)."""
+  lane = np.arange(block_of(channels)) % depth_of(channels)
+  return np.arange(channels)[:, None] == lane
+
+
+def _diagonal(channels: int) -> np.ndarray:
+  pixel = np.arange(block_of(channels)) // depth_of(channels)
+  return pixel[:, None] == pixel

@@ -21,11 +21,13 @@ from opp_darts_jax.operations.accelerator.lanes.pallas import (
   call,
   each_chunk,
   folded,
+  lay,
   loop,
+  over_pixels,
   times,
   whole,
 )
-from opp_darts_jax.operations.accelerator.lanes.tables import CopyTables
+from opp_darts_jax.operations.accelerator.lanes.tables import Tables
 from opp_darts_jax.operations.accelerator.lanes.windows import (
   Ends,
   Norm,
@@ -63,30 +65,27 @@ class Weights(NamedTuple):
   taps: Any
   matrices: Any
 
-  def parts(self) -> 'Weights':
-    """What a place sees of them."""
-    return Weights(
-      Part(
-        self.taps,
-        (1, *self.taps.shape[1:]),
-        lambda _, i, tables: (tables.depthwise[i], 0, 0),
-      ),
-      Part(
-        self.matrices,
-        (1, *self.matrices.shape[1:]),
-        lambda _, i, tables: (tables.pointwise[i], 0, 0),
-      ),
-    )
+  def parts(self, number: int) -> 'Weights':
+    """What a place sees of them, of the first list (0) or the second."""
+
+    def of(array, name):
+      def at(_, i, view):
+        rows = getattr(view.lists[number], name)
+        return rows[view.seen.copy[number][i]], 0, 0
+
+      return Part(array, (1, *array.shape[1:]), at)
+
+    return Weights(of(self.taps, 'depthwise'), of(self.matrices, 'pointwise'))
 
 
-def source_parts(source: Rows) -> Rows:
+def source_parts(source: Rows, number: int) -> Rows:
   """What a place sees of the sources of a list."""
-  x = source.x
-  part = Part(
-    x,
-    (1, 1, *x.shape[2:]),
-    lambda tile, i, tables: (tables.source[i], tile, 0, 0, 0),
-  )
+
+  def at(tile, i, view):
+    copy = view.seen.copy[number][i]
+    return view.lists[number].source[copy], tile, 0, 0, 0
+
+  part = Part(source.x, (1, 1, *source.x.shape[2:]), at)
   return Rows(part, None if source.moments is None else whole(source.moments))
 
 
@@ -95,7 +94,8 @@ def run_copies(
   form: Form,
   source: Rows,
   weights: Weights,
-  tables: CopyTables,
+  tables: Tables,
+  number: int,
   rectified: bool = True,
   moments: bool = True,
   precision: str | None = None,
@@ -107,7 +107,8 @@ def run_copies(
     form: of what it reads.
     source: that, (S, T, R, I, L).
     weights: of the copies.
-    tables: of the list.
+    tables: of the group.
+    number: of the list, 0 or 1.
     rectified: whether convolutions rectify what they read.
     moments: whether the moments are asked for.
     precision: of the products of float32.
@@ -122,20 +123,22 @@ def run_copies(
   ends = ends_of(copies, form.stride)
   count = len(copies.copies)
 
-  def kernel(tables, given, results, scratch):
+  def kernel(view, given, results, scratch):
     source, weights = given
+    own, seen = view.lists[number], view.seen
     plane, total = scratch
     tile, i = pl.program_id(0), pl.program_id(1)
     if moments:
 
       @pl.when((tile == 0) & (i == 0))
-      def _():
-        results.moments[...] = jnp.zeros(results.moments.shape, wide)
+      def clear_moments():
+        lay(results.moments, 0)
 
-    @pl.when(tables.runs[i] > 0)
-    def _():
-      window = Window.of(form, tables, i)
-      norm = Norm.of(source.moments, tables.source[i], lanes)
+    @pl.when(seen.runs[number][i] > 0)
+    def run_copy():
+      row = seen.copy[number][i]
+      window = Window.of(form, own, row)
+      norm = Norm.of(source.moments, own.source[row], lanes)
       fill_ends(plane, window, ends)
       start(total, window)
 
@@ -147,7 +150,6 @@ def run_copies(
       loop(window.size, add_column, 0)
       _give(results.x, total, weights.matrices, window, precision)
       if moments:
-        row = tables.copy[i]
         _add_moments(results.moments, row, results.x, form, tile)
 
   shape = count, tiles, height, images, lanes
@@ -155,7 +157,7 @@ def run_copies(
     Part(
       jax.ShapeDtypeStruct(shape, dtype),
       (1, 1, *shape[2:]),
-      lambda tile, i, tables: (tables.copy[i], tile, 0, 0, 0),
+      lambda tile, i, view: (view.seen.copy[number][i], tile, 0, 0, 0),
     ),
     whole(jax.ShapeDtypeStruct((count, 2, form.block), wide))
     if moments
@@ -164,9 +166,9 @@ def run_copies(
   plane = form.stride, ends.before + height + ends.behind, images, lanes
   found: Rows = call(
     kernel,
-    (tiles, len(tables.runs)),
+    (tiles, tables.places[number]),
     tables,
-    (source_parts(source), weights.parts()),
+    (source_parts(source, number), weights.parts(number)),
     outputs,
     [
       jax.ShapeDtypeStruct(plane, wide),
@@ -178,8 +180,7 @@ def run_copies(
 
 def start(total: Any, window: Window) -> None:
   """Lays what taps are added to, or are compared with."""
-  first = jnp.where(window.kind == MAX, -jnp.inf, 0.0)
-  total[...] = jnp.full(total.shape, first, total.dtype)
+  lay(total, jnp.where(window.kind == MAX, -jnp.inf, 0.0))
 
 
 def add_taps(
@@ -189,7 +190,7 @@ def add_taps(
   form = window.form
 
   @pl.when(window.kind != MAX)
-  def _():
+  def add_sums():
     def run(first, count):
       here = pl.ds(first, count)
 
@@ -203,14 +204,12 @@ def add_taps(
     each_chunk(form.out[0], form.tile, form.lanes, run)
 
   @pl.when(window.kind == MAX)
-  def _():
+  def compare():
     def run(first, count):
       here = pl.ds(first, count)
 
       def add(row, carry):
-        return jnp.maximum(
-          carry, under(plane, window, row, ends, first, count)
-        )
+        return jnp.maximum(carry, under(plane, window, row, ends, first, count))
 
       total[here] = loop(window.size, add, total[here])
 
@@ -223,7 +222,7 @@ def _give(
   form, dtype = window.form, y_ref.dtype
 
   @pl.when(window.multiplies)
-  def _():
+  def multiply():
     def run(first, count):
       here = pl.ds(first, count)
       d = total[here].astype(dtype)
@@ -233,7 +232,7 @@ def _give(
     each_chunk(form.out[0], form.tile, form.lanes, run)
 
   @pl.when(window.kind == AVG)
-  def _():
+  def divide():
     def run(first, count):
       here = pl.ds(first, count)
       y = total[here] / window.numbers(first, count, total.dtype)
@@ -242,7 +241,7 @@ def _give(
     each_chunk(form.out[0], form.tile, form.lanes, run)
 
   @pl.when(window.kind == MAX)
-  def _():
+  def take_largest():
     def run(first, count):
       here = pl.ds(first, count)
       # Pixels beyond the last have no tap.
@@ -270,7 +269,7 @@ def _add_moments(
 
   def sums(of):
     total = _total(y_ref, inside, of, form, zeros)
-    return folded(total, form.block, form.depth)
+    return over_pixels(folded(total, form.block), form.depth)
 
   mean = sums(lambda y: y) / own
   lanes = jnp.concatenate([mean] * (form.lanes // form.block), -1)

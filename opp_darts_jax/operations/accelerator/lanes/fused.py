@@ -12,7 +12,11 @@ from jax.core import ShapedArray
 from opp_darts_jax.operations.accelerator.edges import Edges
 from opp_darts_jax.operations.accelerator.fused import Moments, Stacks
 from opp_darts_jax.operations.accelerator.lanes import group, products
-from opp_darts_jax.operations.accelerator.lanes.form import Form
+from opp_darts_jax.operations.accelerator.lanes.form import (
+  Form,
+  matrices,
+  vectors,
+)
 from opp_darts_jax.operations.accelerator.lists import define
 from opp_darts_jax.operations.accelerator.parts import edge_parts
 from opp_darts_jax.operations.accelerator.primitives import (
@@ -34,6 +38,12 @@ def form_of(shape: tuple[int, ...], stride: int) -> Form:
   return Form(batch, (height, width), channels, stride, devices)
 
 
+def expanded(stacks: Stacks) -> Stacks:
+  """The weights for every pixel of a block."""
+  k1, w1, k2, w2 = stacks
+  return Stacks(vectors(k1), matrices(w1), vectors(k2), matrices(w2))
+
+
 def run_edges(
   edges: Edges,
   x: jax.Array,
@@ -42,12 +52,16 @@ def run_edges(
   mask: jax.Array,
   form: Form,
 ) -> tuple[jax.Array, Moments, Moments | None]:
-  """As `accelerator.fused.run_edges`, of images in their form."""
+  """As `accelerator.fused.run_edges`, of images in their form.
+
+  The stacks are `expanded`. In the gradient by them the pixels of a block are
+  apart; it is told to them alone through that of `expanded`.
+  """
   args = x, *stacks, weights, mask.astype(jnp.int32)
   out, *kept = _fused_p.bind(*args, lists=edges, **_how(form))
 
   def moments(found):
-    mean, var = (form.of_vectors(found[:, i]) for i in range(2))
+    mean, var = (found[:, i, : form.channels] for i in range(2))
     return mean, var
 
   return out, moments(kept[1]), moments(kept[3]) if edges.second else None
@@ -65,9 +79,7 @@ def evaluate_edges(
   """The same, normalised by moments that are given."""
   args = x, *stacks, weights, mask.astype(jnp.int32)
   given = [jnp.stack(own, 1) for own in moments if own is not None]
-  out: jax.Array = _evaluated_p.bind(
-    *args, *given, lists=edges, **_how(form)
-  )
+  out: jax.Array = _evaluated_p.bind(*args, *given, lists=edges, **_how(form))
   return out
 
 
@@ -80,11 +92,13 @@ def _how(form: Form) -> dict[str, Any]:
   }
 
 
-def _parts(x: Any, *args: Any, form: Form, **params: Any) -> jax.Array:
-  run = products.of_share
-  return form.behind.enter(
-    edge_parts(form.leave(x), *args, run=run, **params)
-  )
+def _parts(
+  x: Any, k1: Any, w1: Any, k2: Any, w2: Any, *args: Any, form: Form, **how: Any
+) -> jax.Array:
+  own = slice(form.channels)
+  stacks = k1[..., own], w1[:, own, own], k2[..., own], w2[:, own, own]
+  out = edge_parts(form.leave(x), *stacks, *args, run=products.of_share, **how)
+  return form.behind.enter(out)
 
 
 def _result_shapes(
@@ -117,12 +131,10 @@ def _evaluate(*args: Any, shares: Any, **params: Any) -> jax.Array:
 
 
 def _evaluated_parts(*args: Any, **params: Any) -> jax.Array:
-  *args, first = args
-  second = None
-  if params['lists'].second:
-    *args, first, second = *args, first
-  given = [None if m is None else (m[:, 0], m[:, 1]) for m in (first, second)]
-  return _parts(*args, moments=given, **params)
+  count = 2 if params['lists'].second else 1
+  given = [(own[:, 0], own[:, 1]) for own in args[-count:]]
+  moments = given if count == 2 else [*given, None]
+  return _parts(*args[:-count], moments=moments, **params)
 
 
 _fused_p = define_edges(
@@ -130,4 +142,4 @@ _fused_p = define_edges(
 )
 _evaluated_p = define('lanes_evaluated', _evaluated_shape, _evaluate)
 derive_by_parts(_evaluated_p, _evaluated_parts)
-KERNELS = GroupKernels(form_of, run_edges, evaluate_edges)
+KERNELS = GroupKernels(form_of, expanded, run_edges, evaluate_edges)

@@ -4,6 +4,7 @@ The places of a grid come one after the other, so that sums over them may stay
 in what is written. On a CPU they are interpreted: slow, and for tests alone.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,12 +14,13 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
+from opp_darts_jax.operations.accelerator.lanes.tables import Tables
 from opp_darts_jax.operations.target import current
 
 # Of the 128 MB next to a TPU's cores.
 _MEMORY_BYTES = 100 << 20
 # Registers of 8 x 128 numbers that a value may take: a half of all.
-_REGISTERS = 32
+_REGISTERS = 8
 
 
 class Part(NamedTuple):
@@ -44,7 +46,7 @@ def whole(array: Any) -> Part:
 def call(
   kernel: Callable[..., None],
   grid: tuple[int, ...],
-  tables: Any,
+  tables: Tables,
   inputs: Any,
   outputs: Any,
   scratch: Any,
@@ -52,9 +54,10 @@ def call(
   """Runs a kernel at all places of a grid, one after the other.
 
   Args:
-    kernel: of references to the tables, inputs, outputs and scratch.
+    kernel: of a view of the tables, and references to inputs, outputs and
+      scratch.
     grid: how many places there are on each axis.
-    tables: pytree of int32 or float32 arrays (n,), of scalars.
+    tables: of the group.
     inputs: pytree of `Part`.
     outputs: likewise.
     scratch: pytree of `jax.ShapeDtypeStruct`.
@@ -63,7 +66,7 @@ def call(
   def parts_of(tree):
     return jax.tree.flatten(tree, is_leaf=lambda t: isinstance(t, Part))
 
-  scalars, scalar_tree = jax.tree.flatten(tables)
+  scalars = tables.arrays
   given, tree = parts_of(inputs)
   results, out_tree = parts_of(outputs)
   kept, kept_tree = jax.tree.flatten(scratch)
@@ -71,8 +74,7 @@ def call(
 
   def spec(part):
     def at(*args):
-      tables = jax.tree.unflatten(scalar_tree, args[axes:])
-      index = part.at(*args[:axes], tables)
+      index = part.at(*args[:axes], tables.view(args[axes:]))
       return tuple(jnp.asarray(i, jnp.int32) for i in index)
 
     return pl.BlockSpec(part.shape, at)
@@ -84,20 +86,12 @@ def call(
       return jax.tree.unflatten(tree, [next(each) for _ in leaves])
 
     kernel(
-      take(scalars, scalar_tree),
+      tables.view([next(each) for _ in scalars]),
       take(given, tree),
       take(results, out_tree),
       take(kept, kept_tree),
     )
 
-  options: dict[str, Any] = {}
-  if current().platform == 'cpu':
-    options['interpret'] = True
-  else:
-    options['compiler_params'] = pltpu.CompilerParams(
-      dimension_semantics=('arbitrary',) * axes,
-      vmem_limit_bytes=_MEMORY_BYTES,
-    )
   run = pl.pallas_call(
     on_leaves,
     grid_spec=pltpu.PrefetchScalarGridSpec(
@@ -111,11 +105,22 @@ def call(
       jax.ShapeDtypeStruct(part.array.shape, part.array.dtype)
       for part in results
     ],
-    **options,
+    **options(axes),
   )
   return jax.tree.unflatten(
     out_tree, run(*scalars, *(part.array for part in given))
   )
+
+
+def options(axes: int) -> dict[str, Any]:
+  """How a kernel on a grid of so many axes is compiled."""
+  if current().platform == 'cpu':
+    return {'interpret': True}
+  order: Any = ('arbitrary',) * axes
+  params = pltpu.CompilerParams(
+    dimension_semantics=order, vmem_limit_bytes=_MEMORY_BYTES
+  )
+  return {'compiler_params': params}
 
 
 def loop(count: Any, body: Callable[[Any, Any], Any], first: Any) -> Any:
@@ -138,6 +143,16 @@ def each_chunk(
   loop(rows // size, turn, 0)
 
 
+def lay(ref: Any, value: Any) -> None:
+  """Fills all of it with a number, part by part of its first axis."""
+
+  def turn(i, _):
+    ref[i] = jnp.full(ref.shape[1:], value, ref.dtype)
+    return 0
+
+  loop(ref.shape[0], turn, 0)
+
+
 def rotated(x: jax.Array, by: Any) -> jax.Array:
   """Lanes of (r, I, L) moved up by a number of them, around the end."""
   shape = x.shape
@@ -146,14 +161,17 @@ def rotated(x: jax.Array, by: Any) -> jax.Array:
   return pltpu.roll(x.reshape(-1, shape[-1]), by, 1).reshape(shape)
 
 
-def folded(x: jax.Array, block: int, depth: int) -> jax.Array:
-  """Sums of (I, L) over images and pixels, for every pixel, (1, block)."""
+def folded(x: jax.Array, block: int) -> jax.Array:
+  """Sums of (I, L) over images and blocks, (1, block)."""
   x = x.sum(0, keepdims=True)
-  x = sum(x[:, i : i + block] for i in range(block, x.shape[1], block)) + (
-    x[:, :block]
-  )
+  parts = [x[:, i : i + block] for i in range(0, x.shape[1], block)]
+  return functools.reduce(jnp.add, parts)
+
+
+def over_pixels(x: jax.Array, depth: int) -> jax.Array:
+  """Sums of (1, block) over its pixels, for every pixel."""
   step = depth
-  while step < block:
+  while step < x.shape[-1]:
     x = x + pltpu.roll(x, step, 1)
     step *= 2
   return x

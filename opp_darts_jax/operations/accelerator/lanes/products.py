@@ -9,18 +9,22 @@ import jax
 import jax.numpy as jnp
 
 from opp_darts_jax.operations.accelerator.copies import Copies
+from opp_darts_jax.operations.accelerator.edges import FIRST, Edges, Term
+from opp_darts_jax.operations.accelerator.lanes.activity import tables_of
 from opp_darts_jax.operations.accelerator.lanes.arriving import Arriving
-from opp_darts_jax.operations.accelerator.lanes.backward import (
-  Tables,
-  gradients,
+from opp_darts_jax.operations.accelerator.lanes.backward import gradients
+from opp_darts_jax.operations.accelerator.lanes.form import (
+  Form,
+  matrices,
+  of_matrices,
+  of_vectors,
+  vectors,
 )
-from opp_darts_jax.operations.accelerator.lanes.form import Form
 from opp_darts_jax.operations.accelerator.lanes.forward import (
   Rows,
   Weights,
   run_copies,
 )
-from opp_darts_jax.operations.accelerator.lanes.tables import copy_tables
 from opp_darts_jax.operations.accelerator.products import given_slots
 
 
@@ -31,9 +35,13 @@ def of_share(
   given = given_slots(missing, args, lists, size)
   batch, channels = given['z'].shape[1], given['z'].shape[-1]
   form = Form(batch, size, channels, lists.stride)
-  tables = copy_tables(lists, args[-1] > 0)
+  # Each copy has a term of its own, which says whether it is active.
+  count = len(lists.copies)
+  terms = tuple(Term(FIRST, i, 0, i) for i in range(count))
+  edges = Edges(lists, None, terms, 1, count)
+  tables = tables_of(edges, jnp.ones(count), args[-1])
   source = Rows(form.enter(given['z']))
-  weights = Weights(form.vectors(given['k']), form.matrices(given['w']))
+  weights = Weights(vectors(given['k']), matrices(given['w']))
   if missing == 'g':
     y = run_copies(
       lists,
@@ -41,6 +49,7 @@ def of_share(
       source,
       weights,
       tables,
+      0,
       rectified=False,
       moments=False,
       precision=precision,
@@ -53,7 +62,8 @@ def of_share(
     form,
     source,
     weights,
-    Tables(tables, None, None, jnp.zeros(1)),
+    tables,
+    0,
     Arriving(own=form.behind.enter(given['g'])),
     rectified=False,
     of_weights=missing != 'z',
@@ -61,6 +71,7 @@ def of_share(
   )
   if missing == 'z':
     return form.leave(found.x)
+  assert found.weights is not None
   if missing == 'k':
-    return form.of_vectors(found.weights.taps)
-  return form.of_matrices(found.weights.matrices)
+    return of_vectors(found.weights.taps, channels)
+  return of_matrices(found.weights.matrices, channels)

@@ -17,10 +17,12 @@ from opp_darts_jax.operations.accelerator.lanes.pallas import (
   call,
   each_chunk,
   folded,
+  lay,
   loop,
+  over_pixels,
   whole,
 )
-from opp_darts_jax.operations.accelerator.lanes.tables import SumTables
+from opp_darts_jax.operations.accelerator.lanes.tables import Tables, View
 from opp_darts_jax.operations.accelerator.lanes.windows import Norm, read
 from opp_darts_jax.operations.norm import wide_type
 
@@ -47,42 +49,40 @@ class Given(NamedTuple):
       part = Part(
         rows.x,
         (1, 1, *rows.x.shape[2:]),
-        lambda tile, i, tables: (tables[0].at[kind][i], tile, 0, 0, 0),
+        lambda tile, i, view: (view.seen.row[kind][i], tile, 0, 0, 0),
       )
       return Rows(part, None if rows.moments is None else whole(rows.moments))
 
     return [of(kind, rows) for kind, rows in enumerate(self)]
 
 
-def _each_kind(tables: SumTables, given: Any, i: Any, run: Any) -> None:
+def _each_kind(view: View, given: Any, i: Any, run: Any) -> None:
   """Runs (rows, row) for that of the three that a place's term is of."""
   for kind, rows in enumerate(given):
     if rows is not None:
 
-      @pl.when((tables.runs[i] > 0) & (tables.rows[i] == kind))
-      def _(kind=kind, rows=rows):
-        run(rows, tables.at[kind][i])
+      @pl.when((view.seen.adds[i] > 0) & (view.sums.rows[i] == kind))
+      def turn_to(kind=kind, rows=rows):
+        run(rows, view.seen.row[kind][i])
 
 
-def sum_terms(
-  edges: Edges, form: Form, given: Given, tables: SumTables, weights: jax.Array
-) -> jax.Array:
-  """What reaches the destinations, (D, T, R, I, L); weights (P,)."""
+def sum_terms(edges: Edges, given: Given, tables: Tables) -> jax.Array:
+  """What reaches the destinations, (D, T, R, I, L)."""
   y = given.first.x
   wide = wide_type(y)
   _, tiles, rows, images, lanes = y.shape
 
-  def kernel(tables, given, out, total):
-    tables, weights = tables
+  def kernel(view, given, out, total):
+    own = view.sums
     i = pl.program_id(1)
 
-    @pl.when(tables.first[i] > 0)
-    def _():
-      total[...] = jnp.zeros(total.shape, wide)
+    @pl.when(own.first[i] > 0)
+    def clear():
+      lay(total, 0)
 
     def add(rows_of, row):
       norm = Norm.of(rows_of.moments, row, lanes)
-      weight = weights[tables.place[i]]
+      weight = view.weights[own.term_place[own.term[i]]]
 
       def run(first, count):
         here = pl.ds(first, count)
@@ -90,21 +90,25 @@ def sum_terms(
 
       each_chunk(rows, images, lanes, run)
 
-    _each_kind(tables, given, i, add)
+    _each_kind(view, given, i, add)
 
-    @pl.when(tables.last[i] > 0)
-    def _():
-      out[0, 0] = total[...].astype(out.dtype)
+    @pl.when(own.last[i] > 0)
+    def write():
+      def run(first, count):
+        here = pl.ds(first, count)
+        out[0, 0, here] = total[here].astype(out.dtype)
+
+      each_chunk(rows, images, lanes, run)
 
   found: jax.Array = call(
     kernel,
-    (tiles, len(tables.term)),
-    (tables, weights),
+    (tiles, tables.places[-1]),
+    tables,
     given.parts(),
     Part(
       jax.ShapeDtypeStruct((edges.destinations, *y.shape[1:]), y.dtype),
       (1, 1, rows, images, lanes),
-      lambda tile, i, tables: (tables[0].destination[i], tile, 0, 0, 0),
+      lambda tile, i, view: (view.sums.destination[i], tile, 0, 0, 0),
     ),
     jax.ShapeDtypeStruct((rows, images, lanes), wide),
   )
@@ -112,24 +116,24 @@ def sum_terms(
 
 
 def term_sums(
-  edges: Edges, form: Form, given: Given, tables: SumTables, g: jax.Array
+  edges: Edges, form: Form, given: Given, tables: Tables, g: jax.Array
 ) -> jax.Array:
-  """Of each term, sums over pixels, (T, 2, block); form is of the sums.
+  """Of each term, sums over pixels, (T, 3, block); form is of the sums.
 
-  Of the gradient g (D, T, R, I, L) that reaches its destination; and of that
-  times the row less its mean. 0 of terms that are not active.
+  Of the gradient g (D, T, R, I, L) that reaches its destination; of that times
+  the row less its mean; and times the row, normalised. 0 of terms that are not
+  active.
   """
   wide = wide_type(g)
   _, tiles, rows, images, lanes = g.shape
 
-  def kernel(tables, given, out, _):
-    tables = tables[0]
+  def kernel(view, given, out, _):
     *given, g_ref = given
     i = pl.program_id(1)
 
     @pl.when((pl.program_id(0) == 0) & (i == 0))
-    def _():
-      out[...] = jnp.zeros(out.shape, wide)
+    def clear():
+      lay(out, 0)
 
     def add(rows_of, row):
       norm = Norm.of(rows_of.moments, row, lanes)
@@ -142,25 +146,29 @@ def term_sums(
         return total + g, product + g * x
 
       zeros = jnp.zeros((images, lanes), wide)
-      for j, total in enumerate(loop(rows, turn, (zeros, zeros))):
-        term = tables.term[i]
-        out[term, j : j + 1, :] += folded(total, form.block, form.depth)
+      sums = [
+        over_pixels(folded(total, form.block), form.depth)
+        for total in loop(rows, turn, (zeros, zeros))
+      ]
+      scale = 1 if norm is None else norm.scale[:, : form.block]
+      for j, total in enumerate((*sums, sums[1] * scale)):
+        out[view.sums.term[i], j : j + 1, :] += total
 
-    _each_kind(tables, given, i, add)
+    _each_kind(view, given, i, add)
 
   found: jax.Array = call(
     kernel,
-    (tiles, len(tables.term)),
-    (tables,),
+    (tiles, tables.places[-1]),
+    tables,
     [
       *given.parts(),
       Part(
         g,
         (1, 1, rows, images, lanes),
-        lambda tile, i, tables: (tables[0].destination[i], tile, 0, 0, 0),
+        lambda tile, i, view: (view.sums.destination[i], tile, 0, 0, 0),
       ),
     ],
-    whole(jax.ShapeDtypeStruct((len(edges.terms), 2, form.block), wide)),
+    whole(jax.ShapeDtypeStruct((len(edges.terms), 3, form.block), wide)),
     [],
   )
   return found

@@ -1,186 +1,276 @@
-"""What the kernels for TPU know of a list of copies and of sums.
+"""What the kernels for TPU know of a group: all tables as one of scalars.
 
 The places of a grid are ordered so that what is read, or summed to, changes
 seldom. A place whose copy rests does nothing, and sees what the active place
-before it saw: nothing is read or written for it.
+before it saw: nothing is read or written for it. A small kernel finds out.
 
-Axes: N places, T terms, P places of operation weights, S sources, D
-destinations.
+Axes: N copies, T terms, P places of operation weights.
 """
 
+import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.operations.accelerator.copies import Copies
 from opp_darts_jax.operations.accelerator.edges import (
-  FIRST,
+  DESTINATION,
+  PLACE,
   SECOND,
-  SOURCES,
   Edges,
+  term_tables,
 )
 
 
-class CopyTables(NamedTuple):
-  """Of each place of a list's grid, all (N,), int32.
+class Members(NamedTuple):
+  """Members of groups.
 
   Attributes:
-    copy: that it runs; of a place that rests, that of an active one.
-    runs: whether it does anything.
-    source: that its copy reads, likewise.
-    own: the source that it is of, active or not.
-    first: whether it is the first of its source.
+    start: of each group's members, and where the last ends.
+    member: all, group after group.
+  """
+
+  start: Any
+  member: Any
+
+
+class OfList(NamedTuple):
+  """What is known of a list.
+
+  Attributes:
+    copy: that a place of the grid runs; -1 for none.
+    own: the source that a place is of.
+    first: whether a place is the first of its source.
     last: whether it is the last.
-    size: of the window.
+    source: that a copy reads.
+    size: of its window.
     dilation: likewise.
     shift: likewise.
-    kind: of the copy.
-    depthwise: row of the stack.
+    kind: of a copy.
+    depthwise: its row of the stack.
     pointwise: likewise.
+    second: the row of the second list that reads it, or -1.
+    needs: the places of weights for which a copy is needed.
+    terms: that a copy's row is in.
   """
 
   copy: Any
-  runs: Any
-  source: Any
   own: Any
   first: Any
   last: Any
+  source: Any
   size: Any
   dilation: Any
   shift: Any
   kind: Any
   depthwise: Any
   pointwise: Any
+  second: Any
+  needs: Members
+  terms: Members
 
 
-class SumTables(NamedTuple):
-  """Of each place of the grid of a group's sums, all (N,), int32.
+class OfSums(NamedTuple):
+  """What is known of places that add a term, but for `term_place`.
 
   Attributes:
-    term: that it adds.
-    runs: whether it does anything.
-    rows: which list its row is in.
-    at: the row that is to be seen of each list: of the term, or the last one
-      before.
-    destination: that it is of.
-    first: whether it is the first of it.
+    term: that a place adds; -1 for none.
+    rows: the list that its row is in.
+    row: that.
+    destination: that a place is of.
+    first: whether a place is the first of its destination.
     last: whether it is the last.
-    place: of the term's weight.
+    term_destination: where a term goes.
+    term_place: of a term's weight.
+    of_sources: the terms that a source is in.
   """
 
   term: Any
-  runs: Any
   rows: Any
-  at: tuple[Any, Any, Any]
+  row: Any
   destination: Any
   first: Any
   last: Any
-  place: Any
+  term_destination: Any
+  term_place: Any
+  of_sources: Members
+
+
+class Seen(NamedTuple):
+  """What places do and see, by the mask.
+
+  Attributes:
+    runs: of each list's places, whether they do anything.
+    copy: of each list's places, the copy that they see.
+    second: of the first list's places, the row of the second that they see.
+    adds: of the sums' places, whether they do anything.
+    row: of the sums' places, the row that they see of each kind of rows.
+  """
+
+  runs: tuple[Any, ...]
+  copy: tuple[Any, ...]
+  second: Any
+  adds: Any
+  row: tuple[Any, Any, Any]
+
+
+class View(NamedTuple):
+  """All of it, in a kernel.
+
+  Attributes:
+    lists: what is known of the first list, and of the second.
+    sums: of the sums.
+    seen: by the mask.
+    weights: of operations, 0 where they are not active.
+  """
+
+  lists: tuple[OfList, ...]
+  sums: OfSums
+  seen: Seen
+  weights: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+  """Some neighbours in a table of scalars."""
+
+  table: Any
+  start: int
+
+  def __getitem__(self, at: Any) -> Any:
+    return self.table[self.start + at]
+
+  def __setitem__(self, at: Any, value: Any) -> None:
+    self.table[self.start + at] = value
 
 
 @functools.cache
-def _places(copies: Copies) -> tuple[np.ndarray, np.ndarray]:
-  """Copies by source, -1 for a source that none reads; their sources."""
+def known(edges: Edges) -> tuple[tuple[OfList, ...], OfSums]:
+  """What is known of a group, as arrays int32."""
+  table = term_tables(edges)
+  lists = [
+    _of_list(
+      edges.first, table.places_first_NM, table.of_first_NM, table.second_N
+    )
+  ]
+  if edges.second:
+    none = np.full(len(edges.second.copies), -1)
+    lists.append(
+      _of_list(edges.second, table.places_second_NM, table.of_second_NM, none)
+    )
+  terms = edges.terms
+  pairs = []
+  for destination in range(edges.destinations):
+    own = [i for i, t in enumerate(terms) if t.destination == destination]
+    own.sort(key=lambda i: (terms[i].rows, terms[i].row))
+    pairs += [(i, destination) for i in own or [-1]]
+  term, destination = np.array(pairs).T
+  rows, row = np.array([(t.rows, t.row) for t in terms])[np.maximum(term, 0)].T
+  sums = OfSums(
+    term,
+    rows,
+    row,
+    destination,
+    *_ends(destination),
+    table.about_T[:, DESTINATION],
+    table.about_T[:, PLACE],
+    _members(table.of_source_SM),
+  )
+  return tuple(lists), sums
+
+
+def _of_list(
+  copies: Copies,
+  needs_NM: np.ndarray,
+  terms_NM: np.ndarray,
+  second_N: np.ndarray,
+) -> OfList:
   pairs = []
   for source in range(copies.num_sources):
     own = [i for i, c in enumerate(copies.copies) if c.source == source]
     pairs += [(i, source) for i in own or [-1]]
-  copy, source = np.array(pairs).T
-  return copy, source
-
-
-def copy_tables(copies: Copies, used: jax.Array) -> CopyTables:
-  """The tables of a list of which some are active: used, bool (N,)."""
-  copy, own = _places(copies)
-  runs = jnp.where(copy >= 0, used[np.maximum(copy, 0)], False)
-  seen = _last_active(runs)
-  about = np.array(
-    [
-      (
-        i,
-        c.source,
-        c.window.size,
-        c.window.dilation,
-        c.window.shift,
-        c.kind,
-        c.depthwise,
-        c.pointwise,
-      )
-      for i, c in ((i, copies.copies[i]) for i in np.maximum(copy, 0))
-    ],
-    np.int32,
-  )
-  at = jnp.where(seen[:, :, None], about, 0).sum(1, dtype=jnp.int32)
-  chosen, source, *rest = (at[:, i] for i in range(at.shape[1]))
+  copy, own = np.array(pairs).T
   first, last = _ends(own)
-  return CopyTables(
-    chosen, runs.astype(jnp.int32), source, _int(own), first, last, *rest
+  about = [
+    (c.source, *c.window, c.kind, c.depthwise, c.pointwise)
+    for c in copies.copies
+  ]
+  needs, terms = _members(needs_NM), _members(terms_NM)
+  return OfList._make(
+    [copy, own, first, last, *np.array(about).T, second_N, needs, terms]
   )
 
 
-def second_tables(
-  copies: Copies, tables: CopyTables, second_N: np.ndarray
-) -> tuple[Any, Any]:
-  """Of a first list, which rows of the second read its copies.
-
-  Returns:
-    Of each copy, -1 for none; of each place, what it sees of the second list.
-  """
-  copy, _ = _places(copies)
-  own = np.where(copy >= 0, second_N[np.maximum(copy, 0)], -1)
-  seen = _last_active((tables.runs > 0) & (own >= 0))
-  at = jnp.where(seen, np.maximum(own, 0), 0).sum(1, dtype=jnp.int32)
-  return _int(second_N), at
-
-
-def sum_tables(edges: Edges, mask: jax.Array) -> SumTables:
-  """The tables of a group's sums; mask int32 (P,)."""
-  pairs = []
-  for destination in range(edges.destinations):
-    own = [i for i, t in enumerate(edges.terms) if t.destination == destination]
-    own.sort(key=lambda i: (edges.terms[i].rows, edges.terms[i].row))
-    pairs += [(i, destination) for i in own or [-1]]
-  term, own = np.array(pairs).T
-  terms = [edges.terms[i] for i in np.maximum(term, 0)]
-  place = np.array([t.place for t in terms])
-  runs = (mask[place] > 0) & (term >= 0)
-  rows, row = np.array([(t.rows, t.row) for t in terms], np.int32).T
-  first, last = _ends(own)
-
-  def at(kind):
-    seen = _last_active(runs & (rows == kind))
-    return jnp.where(seen, np.where(rows == kind, row, 0), 0).sum(
-      1, dtype=jnp.int32
-    )
-
-  return SumTables(
-    _int(np.maximum(term, 0)),
-    runs.astype(jnp.int32),
-    _int(rows),
-    (at(FIRST), at(SECOND), at(SOURCES)),
-    _int(own),
-    first,
-    last,
-    _int(place),
-  )
-
-
-def _last_active(runs: jax.Array) -> jax.Array:
-  """(N, N): which place each sees; the last active, or the first to come."""
-  count = len(runs)
-  at = np.arange(count)
-  before = jnp.where(runs & (at[:, None] >= at), at, -1).max(1)
-  behind = jnp.where(runs, at, count).min()
-  return jnp.where(before < 0, behind, before)[:, None] == at
-
-
-def _ends(groups: np.ndarray) -> tuple[jax.Array, jax.Array]:
+def _ends(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   change = np.diff(groups) != 0
-  return _int(np.append(True, change)), _int(np.append(change, True))
+  return np.append(True, change), np.append(change, True)
 
 
-def _int(x: Any) -> jax.Array:
-  return jnp.asarray(x, jnp.int32)
+def _members(members_NM: np.ndarray) -> Members:
+  own = [row[1 : row[0] + 1] for row in members_NM]
+  start = np.cumsum([0, *map(len, own)])
+  return Members(start, np.concatenate(own))
+
+
+def seen_sizes(edges: Edges) -> Seen:
+  """How many scalars there are of each kind."""
+  lists, sums = known(edges)
+  sizes = [len(own.copy) for own in lists]
+  adds = len(sums.term)
+  return Seen(tuple(sizes), tuple(sizes), sizes[0], adds, (adds,) * 3)
+
+
+def flat(tree: Any) -> np.ndarray:
+  """The scalars of all leaves, one after the other."""
+  return np.concatenate(jax.tree.leaves(tree)).astype(np.int32)
+
+
+def columns(tree: Any, table: Any) -> Any:
+  """The same tree of `Column`; of arrays or of their sizes."""
+  leaves, treedef = jax.tree.flatten(tree)
+  sizes = [leaf if np.ndim(leaf) == 0 else len(leaf) for leaf in leaves]
+  starts = np.cumsum([0, *sizes]).tolist()
+  return jax.tree.unflatten(
+    treedef, [Column(table, start) for start in starts[:-1]]
+  )
+
+
+class Tables(NamedTuple):
+  """All scalars of a group's kernels.
+
+  Attributes:
+    edges: of the group.
+    known: that does not depend on the mask, int32.
+    seen: that does, int32.
+    weights: of operations, (P,), 0 where they are not active.
+  """
+
+  edges: Edges
+  known: Any
+  seen: Any
+  weights: Any
+
+  @property
+  def arrays(self) -> tuple[Any, ...]:
+    """What a kernel is given."""
+    return self.known, self.seen, self.weights
+
+  def view(self, refs: Sequence[Any]) -> View:
+    """How it reads that."""
+    table, seen, weights = refs
+    lists, sums = columns(known(self.edges), table)
+    return View(lists, sums, columns(seen_sizes(self.edges), seen), weights)
+
+  @property
+  def places(self) -> tuple[int, ...]:
+    """How many places the grids of the lists, and of the sums, have."""
+    lists, sums = known(self.edges)
+    return *(len(own.copy) for own in lists), len(sums.term)
+
+  @property
+  def reads_sources(self) -> bool:
+    """Whether sources are summed themselves."""
+    return any(t.rows > SECOND for t in self.edges.terms)

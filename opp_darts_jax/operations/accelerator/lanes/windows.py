@@ -27,7 +27,7 @@ from opp_darts_jax.operations.accelerator.lanes.pallas import (
   rotated,
   widened,
 )
-from opp_darts_jax.operations.accelerator.lanes.tables import CopyTables
+from opp_darts_jax.operations.accelerator.lanes.tables import OfList
 from opp_darts_jax.operations.norm import EPSILON, wide_type
 
 
@@ -66,10 +66,10 @@ class Window(NamedTuple):
   kind: Any
 
   @classmethod
-  def of(cls, form: Form, tables: CopyTables, place: Any) -> 'Window':
-    """That of a place's copy."""
-    columns = tables.size, tables.dilation, tables.shift, tables.kind
-    return cls(form, *(column[place] for column in columns))
+  def of(cls, form: Form, own: OfList, copy: Any) -> 'Window':
+    """That of a copy."""
+    columns = own.size, own.dilation, own.shift, own.kind
+    return cls(form, *(column[copy] for column in columns))
 
   @property
   def multiplies(self) -> Any:
@@ -234,5 +234,3 @@ def under(
   phase, whole = window.offset(tap)
   value: jax.Array = plane[phase, pl.ds(ends.before + first + whole, count)]
   return value
-
-
