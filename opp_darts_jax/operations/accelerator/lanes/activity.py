@@ -27,11 +27,26 @@ from opp_darts_jax.operations.accelerator.lanes.tables import (
 )
 
 
-def tables_of(edges: Edges, weights: jax.Array, mask: jax.Array) -> Tables:
-  """The tables of a group; weights (P,), and mask int32 (P,)."""
+def tables_of(
+  edges: Edges, weights: jax.Array, mask: jax.Array, seen: Any = None
+) -> Tables:
+  """The tables of a group.
+
+  Args:
+    edges: of it.
+    weights: of operations, (P,).
+    mask: int32 (P,), which of them are active.
+    seen: `Tables.seen`, if it is known.
+  """
   own = known(edges)
-  sizes = seen_sizes(edges)
   table = jnp.asarray(flat(own))
+  if seen is None:
+    seen = _find_seen(edges, table, mask)
+  return Tables(edges, table, seen, jnp.where(mask > 0, weights, 0))
+
+
+def _find_seen(edges: Edges, table: jax.Array, mask: jax.Array) -> jax.Array:
+  own, sizes = known(edges), seen_sizes(edges)
 
   def kernel(table_ref, mask_ref, out_ref):
     lists, sums = columns(own, table_ref)
@@ -42,14 +57,14 @@ def tables_of(edges: Edges, weights: jax.Array, mask: jax.Array) -> Tables:
 
   scalars = pl.BlockSpec(memory_space=pltpu.SMEM)
   count = sum(jax.tree.leaves(sizes))
-  found = pl.pallas_call(
+  found: jax.Array = pl.pallas_call(
     kernel,
     in_specs=[scalars, scalars],
     out_specs=scalars,
     out_shape=jax.ShapeDtypeStruct((count,), jnp.int32),
     **options(0),
   )(table, mask)
-  return Tables(edges, table, found, jnp.where(mask > 0, weights, 0))
+  return found
 
 
 def _see_list(

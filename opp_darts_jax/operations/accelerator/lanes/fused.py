@@ -17,6 +17,7 @@ from opp_darts_jax.operations.accelerator.lanes.form import (
   matrices,
   vectors,
 )
+from opp_darts_jax.operations.accelerator.lanes.tables import seen_sizes
 from opp_darts_jax.operations.accelerator.lists import define
 from opp_darts_jax.operations.accelerator.parts import edge_parts
 from opp_darts_jax.operations.accelerator.primitives import (
@@ -115,7 +116,13 @@ def _result_shapes(
     return [rows(count), moments]
 
   second = given(lists.second) if lists.second else []
-  return [rows(lists.destinations), *given(lists.first), *second]
+  seen = sum(jax.tree.leaves(seen_sizes(lists)))
+  return [
+    rows(lists.destinations),
+    *given(lists.first),
+    *second,
+    ShapedArray((seen,), jnp.int32),
+  ]
 
 
 def _evaluated_shape(*args: Any, **params: Any) -> ShapedArray:

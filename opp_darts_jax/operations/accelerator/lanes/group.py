@@ -36,7 +36,9 @@ def forward(
   precision: str | None,
   shares: Shares,
 ) -> list[jax.Array]:
-  """The sums, then rows and moments of both lists; of a share of the batch.
+  """The sums, then rows and moments of both lists, and what places see.
+
+  All of a share of the batch.
 
   Args:
     *args: sources (S, T, R, I, L), four stacks of weights for every pixel of a
@@ -80,7 +82,7 @@ def forward(
     y2 = run(lists.second, form.behind, y1, k2, w2, 1)
     results += y2
   given = Given(y1, y2, Rows(x) if tables.reads_sources else None)
-  return [sum_terms(lists, given, tables), *results]
+  return [sum_terms(lists, given, tables), *results, tables.seen]
 
 
 def gradient(
@@ -107,7 +109,7 @@ def gradient(
   g = args[-1]
   y1 = Rows(*kept[:2])
   y2 = Rows(*kept[2:4]) if lists.second else None
-  tables = tables_of(lists, weights.astype(wide_type(x)), mask)
+  tables = tables_of(lists, weights.astype(wide_type(x)), mask, kept[-1])
   given = Given(y1, y2, Rows(x) if tables.reads_sources else None)
   sums = shares.sum(term_sums(lists, form.behind, given, tables, g))
   found: list[Any] = [None] * NUM_ARGS
