@@ -19,7 +19,7 @@ from steps import MODES, SIZES, build_kernels, build_steps, environment, start
 
 _SIZE = flags.DEFINE_enum('size', 'small', list(SIZES), 'of the supernet')
 _MODE = flags.DEFINE_enum('mode', 'first', list(MODES), 'the step')
-_LAYOUT = flags.DEFINE_list('layouts', ['loop', 'batch'], 'how edges are run')
+_LAYOUT = flags.DEFINE_list('layouts', ['loop'], 'how edges are run')
 _PARTS = flags.DEFINE_list('accumulate', ['1', '2', '4'], 'parts of a step')
 _OUT = flags.DEFINE_string('out', None, 'a JSON file for the rows')
 

@@ -165,7 +165,7 @@ def _compare(
     make: (task, state, batches) -> a function of the state, compiled.
   """
   found: dict[str, Any] = {}
-  for layout in ('copies', 'loop', 'batch'):
+  for layout in ('copies', 'loop'):
     if len(found) == 2:
       break  # The second is for where loops do not run.
     with report.guard(compute=compute, what=what, layout=layout):
@@ -482,12 +482,12 @@ PARTS = {
   'numbers_of_steps': Part(check_steps, 100),
   'epoch_bfloat16': Part(_epochs('bfloat16'), 110, 60),
   'second_bfloat16': Part(_steps('second', 'bfloat16'), 150, 60),
-  'first_batch': Part(_steps('first', 'float32', 'batch'), 200, 60),
+  'first_loop': Part(_steps('first', 'float32', 'loop'), 200, 60),
   'peer_compiled': Part(
     lambda report: time_peer(report, compile_it=True), 200, 60, torch=True
   ),
 }
-_WITHOUT_KERNELS = 'first_batch'
+_WITHOUT_KERNELS = 'first_loop'
 
 _SIZE = flags.DEFINE_enum('size', 'full', list(SIZES), 'of the supernet')
 _OUT = flags.DEFINE_string('out', 'on_gpu.json', 'the file for all results')

@@ -13,7 +13,7 @@ from opp_darts_jax.config.run import RunConfig
 from opp_darts_jax.errors import UserError, check_choice
 
 BILEVEL_ORDERS = ('first', 'second', 'second_fd')
-LAYOUTS = ('auto', 'loop', 'batch', 'copies')
+LAYOUTS = ('auto', 'loop', 'copies', 'lanes')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SearchConfig(RunConfig):
       by finite differences as published, 'second_fd', far from it where ReLUs
       and maxima switch (docs/methods.md).
     layout: how the edges of a cell are run: 'loop' (meant for CPU), 'copies'
-      (GPU), 'batch' (TPU), or by the device, 'auto'. It changes speed, not
+      (GPU), 'lanes' (TPU), or by the device, 'auto'. It changes speed, not
       results.
     truth_cells: cells drawn at the end, where the space knows what they are
       worth trained, that the supernet's accuracies are correlated on; 0: none.

@@ -24,7 +24,6 @@ def gated_operation(
   operation: Operation,
   stride: int,
   train: bool,
-  batched: bool = False,
   recompute: bool = True,
 ) -> GatedOperation:
   """The operation with its weight, behind a condition.
@@ -33,8 +32,6 @@ def gated_operation(
     operation: the operation.
     stride: of the edge.
     train: whether norms use the batch's statistics.
-    batched: for several copies of the operation behind one condition: all
-      arguments but `active`, and what is returned, have one axis more, first.
     recompute: whether the backward pass computes the operation anew, which
       keeps no activation but its input.
   """
@@ -44,7 +41,7 @@ def gated_operation(
     y, statistics = apply(*args)
     return (weight * y).astype(y.dtype), statistics
 
-  return _gate(jax.vmap(weighted) if batched else weighted, recompute)
+  return _gate(weighted, recompute)
 
 
 def open_operation(

@@ -1,9 +1,9 @@
 """What programs are traced for: a platform, and devices that share a batch.
 
 What is traced depends on where it will run: loops and C++ kernels on a CPU,
-batches of edges elsewhere; sums that meet once where a batch is divided. The
-process that traces may run on other devices, so whoever makes a program says
-what it is for:
+lists of copies on a GPU or a TPU; sums that meet once where a batch is divided.
+The process that traces may run on other devices, so whoever makes a program
+says what it is for:
 
     with traced_for(Target('tpu')):
       lowered = jax.jit(f).trace(x).lower(lowering_platforms=('tpu',))

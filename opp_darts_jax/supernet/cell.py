@@ -1,29 +1,33 @@
 """The search cell: weighted sums of the active operations on every edge.
 
-How its edges are run, as loops, batches or lists of copies, is the layout's
-business: loop.py, batch.py and copies.py compute the same.
+How its edges are run, as loops or as lists of copies by the kernels of a GPU or
+a TPU, is the layout's business: loop.py and copies.py compute the same.
 """
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from opp_darts_jax.errors import UserError, check_choice
+from opp_darts_jax.operations.accelerator import fused
+from opp_darts_jax.operations.accelerator.lanes import fused as lanes
 from opp_darts_jax.operations.norm import update_running
 from opp_darts_jax.operations.operation import halved
 from opp_darts_jax.operations.target import current
 from opp_darts_jax.spaces.skeleton import Arrays, Part
 from opp_darts_jax.spaces.space import Space
-from opp_darts_jax.supernet import batch, copies, loop
+from opp_darts_jax.supernet import copies, loop
 from opp_darts_jax.supernet.edges import CellEdges, cell_operations, phases
 from opp_darts_jax.supernet.partial import PartialChannels
 
-LAYOUTS = {
+LAYOUTS: Mapping[str, Any] = {
   'loop': loop.run_edges,
-  'batch': batch.run_edges,
-  'copies': copies.run_edges,
+  'copies': functools.partial(copies.run_edges, fused.KERNELS),
+  'lanes': functools.partial(copies.run_edges, lanes.KERNELS),
 }
 
 
@@ -32,7 +36,7 @@ def _best_layout() -> str:
   target = current()
   if target.platform == 'gpu':
     return 'copies'
-  return 'loop' if target.platform == 'cpu' else 'batch'
+  return 'loop' if target.platform == 'cpu' else 'lanes'
 
 
 class SearchCell(nn.Module):
@@ -102,7 +106,7 @@ class SearchCell(nn.Module):
       size = halved((height, width), 1 + part.reduction)
       width_out = len(space.graph.output) * part.channels
       return jnp.zeros((count, *size, width_out), dtype)
-    nodes, statistics = LAYOUTS[layout](edges, inputs)
+    output, statistics = LAYOUTS[layout](edges, inputs)
     if train:
       for operation in operations:
         average = running[operation.name]
@@ -116,5 +120,4 @@ class SearchCell(nn.Module):
             ),
             average.value,
           )
-    first = space.graph.inputs
-    return jnp.concatenate([nodes[n - first] for n in space.graph.output], -1)
+    return output

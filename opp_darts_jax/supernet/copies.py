@@ -1,4 +1,4 @@
-"""The edges of a cell as lists of copies, for GPU.
+"""The edges of a cell as lists of copies, for GPU and TPU.
 
 All that leaves the same nodes runs together, as two lists of copies and sums of
 what they give (operations/accelerator): a few kernels, whatever the operations
@@ -17,86 +17,92 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from opp_darts_jax.operations.accelerator import fused
 from opp_darts_jax.operations.accelerator.edges import FIRST, SECOND
 from opp_darts_jax.operations.accelerator.fused import Moments, Stacks
+from opp_darts_jax.operations.accelerator.primitives import GroupKernels
 from opp_darts_jax.operations.accelerator.rows import take_rows
-from opp_darts_jax.operations.accelerator.shares import shares_of
 from opp_darts_jax.operations.gate import open_operation
 from opp_darts_jax.operations.norm import unbiased
 from opp_darts_jax.supernet.copies_plan import Norm, Other, Plan, plan
 from opp_darts_jax.supernet.copies_weights import stacks
 from opp_darts_jax.supernet.edges import CellEdges, Statistics, take_copies
-from opp_darts_jax.supernet.groups import Group, groups_of, run_groups
+from opp_darts_jax.supernet.groups import Group, Images, groups_of, run_groups
 
 
 def run_edges(
-  cell: CellEdges, inputs: tuple[jax.Array, ...]
-) -> tuple[list[jax.Array], Statistics]:
-  """The cell's input nodes -> its intermediate nodes, (B, H, W, C) each."""
+  kernels: GroupKernels, cell: CellEdges, inputs: tuple[jax.Array, ...]
+) -> tuple[jax.Array, Statistics]:
+  """The cell's input nodes, (B, H, W, C) each -> its output."""
   groups = groups_of(cell)
   plans = [plan(cell, group) for group in groups]
   weights, mask = cell.weights_EK.ravel(), cell.mask_EK.ravel()
   # An operation of two copies on an edge has a weight for each of them.
   tables = jnp.tile(weights, 2), jnp.tile(mask, 2)
-  own = stacks(cell)
+  own = kernels.expanded(stacks(cell))
   statistics: Statistics = {}
 
-  def run(number, x):
+  def run_other(number, other, x):
+    run = _run_shared if (other.edges < 0).all() else _run_own
+    y = run(cell, groups[number], other, x, statistics)
+    weights_DN = take_rows(weights, other.places_DN.ravel())
+    return jnp.einsum(
+      'dn,n...->d...',
+      weights_DN.reshape(other.places_DN.shape),
+      y,
+      precision='highest',
+    ).astype(x.dtype)
+
+  def run(number, images):
     found = []
+    others = plans[number].others
     if plans[number].edges is not None:
-      found.append(_run_known(cell, plans[number], x, own, tables, statistics))
+      found.append(
+        _run_known(
+          cell, kernels, plans[number], images, own, tables, statistics
+        )
+      )
     else:
       _rest(cell, plans[number], statistics)
-    for other in plans[number].others:
-      run = _run_shared if (other.edges < 0).all() else _run_own
-      y = run(cell, groups[number], other, x, statistics)
-      weights_DN = take_rows(weights, other.places_DN.ravel())
-      found.append(
-        jnp.einsum(
-          'dn,n...->d...',
-          weights_DN.reshape(other.places_DN.shape),
-          y,
-          precision='highest',
-        ).astype(x.dtype)
-      )
-    if found:
-      return sum(found[1:], found[0])
-    size = x[
-      0, :, :: groups[number].phase.stride, :: groups[number].phase.stride
-    ]
-    return jnp.zeros((len(groups[number].fed), *size.shape), x.dtype)
+    if others or not found:
+      x, stride = images.plain, groups[number].phase.stride
+      y = [run_other(number, other, x) for other in others]
+      if not found and not y:
+        size = x[0, :, ::stride, ::stride].shape
+        y = [jnp.zeros((len(groups[number].fed), *size), x.dtype)]
+      found.append(images.form.behind.enter(sum(y[1:], y[0])))
+    return sum(found[1:], found[0])
 
-  return run_groups(cell, inputs, groups, run), statistics
+  return run_groups(cell, inputs, groups, run, kernels.form), statistics
 
 
 def _run_known(
   cell: CellEdges,
+  kernels: GroupKernels,
   group_plan: Plan,
-  x: jax.Array,
+  images: Images,
   own: Stacks,
   tables: tuple[jax.Array, jax.Array],
   statistics: Statistics,
 ) -> jax.Array:
-  """What the kernels sum, (D, B, H, W, C)."""
+  """What the kernels sum, a list for the destinations."""
   edges = group_plan.edges
   assert edges is not None
+  args = edges, images.x, own, *tables
   if not cell.train:
     moments = _running(cell, group_plan)
-    return fused.evaluate_edges(edges, x, own, *tables, moments)
-  found, first, second = fused.run_edges(edges, x, own, *tables)
-  apart = shares_of(x.shape[1]).apart
-  pixels = found.size // (len(found) * found.shape[-1] * apart)
+    return kernels.evaluate_edges(*args, moments, form=images.form)
+  found, first, second = kernels.run_edges(*args, form=images.form)
   for known in group_plan.known:
     norms = [
       _of_norm(norm, first if norm.rows == FIRST else second)
       for norm in known.norms
     ]
     mean, var = (jnp.stack(t, 1) for t in zip(*norms))
-    batch = {'mean': mean, 'var': unbiased(var, pixels)}
+    batch = {'mean': mean, 'var': unbiased(var, images.form.pixels)}
     name = known.operation.name
     statistics.setdefault(name, []).append((known.slots, batch))
-  return found
+  sums: jax.Array = found
+  return sums
 
 
 def _rest(cell: CellEdges, group_plan: Plan, statistics: Statistics) -> None:

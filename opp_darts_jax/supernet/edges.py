@@ -191,6 +191,11 @@ class CellEdges:
     """Intermediate nodes."""
     return self.graph.nodes
 
+  @property
+  def output(self) -> list[int]:
+    """The intermediate nodes that the cell gives together, counted from 0."""
+    return [node - self.graph.inputs for node in self.graph.output]
+
   def rounded(self, dtype: Any) -> 'CellEdges':
     """The same with weights of the type that the cell computes in."""
     params = jax.tree.map(lambda p: p.astype(dtype), self.params)

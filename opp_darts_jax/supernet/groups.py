@@ -7,7 +7,7 @@ Axes: B batch, H W C, S sources, D destinations.
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,29 +56,56 @@ def groups_of(cell: CellEdges) -> list[Group]:
   return found
 
 
+class Images(NamedTuple):
+  """Images as kernels read them.
+
+  Attributes:
+    x: a list of them.
+    form: theirs, as of `primitives.GroupKernels`.
+  """
+
+  x: jax.Array
+  form: Any
+
+  @classmethod
+  def of(cls, x: jax.Array, form_of: Any, stride: int) -> 'Images':
+    """Of (n, B, H, W, C) that are read at a stride."""
+    form = form_of(x.shape, stride)
+    return cls(form.enter(x), form)
+
+  @property
+  def plain(self) -> jax.Array:
+    """(n, B, H, W, C)."""
+    plain: jax.Array = self.form.leave(self.x)
+    return plain
+
+
 def run_groups(
   cell: CellEdges,
   inputs: tuple[jax.Array, ...],
   groups: list[Group],
-  run: Callable[[int, jax.Array], jax.Array],
-) -> list[jax.Array]:
+  run: Callable[[int, Images], jax.Array],
+  form_of: Callable[[tuple[int, ...], int], Any],
+) -> jax.Array:
   """Runs groups one after the other.
 
   Args:
     cell: whose they are.
     inputs: its input nodes, (B, H, W, C) each.
     groups: of the cell.
-    run: (number of a group, x (S, B, H, W, C) of its sources) -> what its edges
-      carry to its destinations, (D, B, H', W', C), of the channels that
-      operations see.
+    run: (number of a group, its sources) -> a list of what its edges carry to
+      its destinations, in the form behind that of the sources; of the channels
+      that operations see.
+    form_of: of `primitives.GroupKernels`.
 
   Returns:
-    The cell's intermediate nodes.
+    The cell's output, (B, H, W, output nodes * C).
   """
   nodes = list(inputs)
   first = len(nodes)
   sums: list[list[jax.Array]] = [[] for _ in range(cell.nodes)]
   beside: list[list[jax.Array]] = [[] for _ in range(cell.nodes)]
+  inner: Any = None  # The form of intermediate nodes.
 
   def complete(count):
     while len(nodes) < count:
@@ -86,22 +113,31 @@ def run_groups(
       node = functools.reduce(jnp.add, sums[arrived])
       if cell.partial is not None:
         rest = functools.reduce(jnp.add, beside[arrived])
-        node = cell.partial.join(node, rest)
+        node = cell.partial.join(inner.leave(node[None])[0], rest)
       nodes.append(node)
 
   for number, group in enumerate(groups):
     complete(group.sources[-1] + 1)
-    x = jnp.stack([nodes[source] for source in group.sources])
+    x, stride = jnp.stack([nodes[s] for s in group.sources]), group.phase.stride
     if cell.partial is not None:
       x, rest = cell.partial.split(x)
       for destination, y in zip(
         group.destinations, _run_beside(cell, group, rest)
       ):
         beside[destination].append(y)
-    for destination, y in zip(group.destinations, run(number, x)):
+    if cell.partial is not None or group.sources[0] < first:
+      images = Images.of(x, form_of, stride)
+    else:
+      images = Images(x, inner)
+    inner = images.form.behind
+    for destination, y in zip(group.destinations, run(number, images)):
       sums[destination].append(y)
   complete(first + cell.nodes)
-  return nodes[first:]
+  output = [nodes[first + i] for i in cell.output]
+  if cell.partial is not None:
+    return jnp.concatenate(output, -1)
+  joined: jax.Array = inner.join(output)
+  return joined
 
 
 def _run_beside(cell: CellEdges, group: Group, rest: jax.Array) -> jax.Array:

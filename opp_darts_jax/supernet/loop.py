@@ -35,8 +35,8 @@ from opp_darts_jax.supernet.edges import (
 
 def run_edges(
   cell: CellEdges, inputs: tuple[jax.Array, ...]
-) -> tuple[list[jax.Array], Statistics]:
-  """The cell's input nodes -> its intermediate nodes, (B, H, W, C) each."""
+) -> tuple[jax.Array, Statistics]:
+  """The cell's input nodes, (B, H, W, C) each -> its output."""
   cell = cell.rounded(inputs[0].dtype)
   partial = cell.partial
   stacked = jnp.stack(inputs)
@@ -63,7 +63,8 @@ def run_edges(
   if partial is not None:
     assert states.beside is not None
     nodes = jax.vmap(partial.join)(nodes, states.beside)
-  return list(nodes), statistics
+  output = [nodes[i] for i in cell.output]
+  return jnp.concatenate(output, -1), statistics
 
 
 class _States(NamedTuple):

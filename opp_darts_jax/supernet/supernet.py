@@ -25,7 +25,7 @@ class Supernet(nn.Module):
     channels: of the first cell.
     classes: number of logits.
     layout: how the edges of a cell are run, of `cell.LAYOUTS`; 'auto' is
-      'loop' on CPU, 'copies' on GPU and 'batch' on TPU.
+      'loop' on CPU, 'copies' on GPU and 'lanes' on TPU.
     compute: type of what the cells compute, such as 'bfloat16'; '' is that of
       the images. Weights, statistics and logits are float32 at least.
     remat: whether a cell's inner values are computed again for its gradients.

@@ -38,7 +38,7 @@ gc.set_threshold(100_000, 20, 20)  # As in conftest.py.
 assert jax.device_count() == 8
 images = dataset.load(config.data)
 space = get_space(config.space, config.nodes)
-for layout, accumulate in (('batch', 2), ('copies', 1)):
+for layout, accumulate in (('lanes', 2), ('copies', 1)):
   config = dataclasses.replace(config, layout=layout, accumulate=accumulate)
   found = []
   for devices in (Devices(jax.devices()[:1]), Devices()):

@@ -138,7 +138,7 @@ def logits_of(space, size, channels=2, **fields):
   ids=lambda space: space.name,
 )
 @pytest.mark.parametrize(
-  ('layout', 'size'), [('loop', 16), ('loop', 13), ('batch', 13)]
+  ('layout', 'size'), [('loop', 16), ('loop', 13), ('lanes', 13)]
 )
 def test_supernet_gives_logits_of_every_size(space, size, layout):
   if size == 13 and space.name == 'nasbench201':

@@ -48,8 +48,8 @@ SPACES_HERE = {
 WAYS = {
   'kernels': ('loop', Target('cpu')),
   'loop': ('loop', Target('cpu', devices=2)),
-  'batch': ('batch', Target('cpu', devices=2)),
   'copies': ('copies', Target('cpu')),
+  'lanes': ('lanes', Target('cpu')),
 }
 close = functools.partial(chex.assert_trees_all_close, rtol=1e-8, atol=1e-9)
 
@@ -147,15 +147,19 @@ def gradients(way, name, parts):
     ('toy', 0, 'kernels'),
     ('sparse', 0, 'kernels'),
     ('fused', 2, 'kernels'),
-    ('fused', 2, 'loop'),
     ('darts', 0, 'kernels'),
-    ('darts', 0, 'loop'),
     ('beside', 0, 'copies'),
     ('nasbench201', 0, 'copies'),
     ('toy', 0, 'copies'),
     ('sparse', 0, 'copies'),
     ('fused', 2, 'copies'),
     ('darts', 0, 'copies'),
+    ('beside', 0, 'lanes'),
+    ('nasbench201', 0, 'lanes'),
+    ('toy', 0, 'lanes'),
+    ('sparse', 0, 'lanes'),
+    ('fused', 2, 'lanes'),
+    ('darts', 0, 'lanes'),
   ],
 )
 def test_layouts_agree(name, parts, way):
@@ -165,7 +169,7 @@ def test_layouts_agree(name, parts, way):
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10),
     one,
-    gradients('batch', name, parts),
+    gradients('loop', name, parts),
   )
   # Something has moved, and the comparison is not of nothing.
   before = network(name, parts)[1]['batch_stats']
@@ -175,7 +179,7 @@ def test_layouts_agree(name, parts, way):
   )
 
 
-@pytest.mark.parametrize('way', ['kernels', 'loop'])
+@pytest.mark.parametrize('way', ['kernels', 'copies', 'lanes'])
 def test_scores_of_a_candidate_agree(way):
   _, variables, _, weights, mask = network('darts', 0)
   # An operation on one edge alone, and another on all but one.
@@ -185,7 +189,7 @@ def test_scores_of_a_candidate_agree(way):
   }
   got, want = (
     gradient(w, 'darts', 0)(variables['params'], weights, other)[1][0]
-    for w in (way, 'batch')
+    for w in (way, 'loop')
   )
   np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-10)
   assert np.abs(got - gradients(way, 'darts', 0)[1][0]).max() > 1e-4
@@ -220,7 +224,7 @@ def test_copies_that_are_not_active_rest(way):
       np.testing.assert_array_equal(moves, own_E, err_msg=operation.name)
 
 
-@pytest.mark.parametrize('way', ['kernels', 'batch'])
+@pytest.mark.parametrize('way', ['kernels', 'lanes'])
 def test_rematerialisation_keeps_less_and_computes_the_same(way):
   _, variables, _, weights, mask = network('few', 0)
   args = variables['params'], weights, mask
@@ -233,7 +237,9 @@ def test_rematerialisation_keeps_less_and_computes_the_same(way):
     )
     return sum(leaf.size for leaf in jax.tree.leaves(back))
 
-  assert kept(again) < (0.5 if way == 'batch' else 1.0) * kept(plain)
+  assert kept(again) < (0.5 if way == 'lanes' else 1.0) * kept(plain)
+  if way == 'lanes':
+    return  # Interpreted kernels take long to compile.
   got = jax.jit(jax.grad(again, (0, 1), has_aux=True))(*args)
   close(got, gradients(way, 'few', 0))
 
@@ -272,7 +278,7 @@ def direction(name='few'):
   [
     ('kernels', 'few'),
     ('loop', 'few'),
-    ('batch', 'few'),
+    ('lanes', 'pair'),
     ('copies', 'pair'),  # Interpreted kernels take long to compile.
   ],
 )
@@ -280,19 +286,19 @@ def test_derivatives_of_both_orders_and_directions(way, name):
   slope, backward, forward = products(way, name)(*direction(name))
   # A Hessian is symmetric.
   close(backward, forward)
-  close((slope, forward), products('batch', name)(*direction(name))[::2])
+  close((slope, forward), products('loop', name)(*direction(name))[::2])
 
 
 def test_second_order_is_what_the_gradient_changes_by():
   params, weights, along = direction()
   mask, step = network('few', 0)[-1], 1e-6
   ends = [
-    gradient('batch', 'few', 0)(
+    gradient('loop', 'few', 0)(
       *jax.tree.map(lambda t, d, s=s: t + s * d, (params, weights), along), mask
     )
     for s in (step, -step)
   ]
-  slope, _, forward = products('batch')(params, weights, along)
+  slope, _, forward = products('loop')(params, weights, along)
   grads = [grads for grads, _ in ends]
   change = jax.tree.map(lambda a, b: (a - b) / (2 * step), *grads)
   chex.assert_trees_all_close(forward, change, rtol=1e-4, atol=1e-4)

@@ -136,15 +136,14 @@ def test_too_few_copies_of_weights_are_refused():
     )
 
 
-@pytest.mark.parametrize('layout', ['loop', 'batch'])
-def test_bfloat16_computes_nearly_the_same(layout):
+def test_bfloat16_computes_nearly_the_same():
   space = tiny_search.space_of(
     'few', 'max_pool_3x3', 'skip_connect', 'sep_conv_3x3', nodes=1
   )
   images = jnp.asarray(
     np.random.default_rng(0).standard_normal((8, 8, 8, 3)), jnp.float32
   )
-  exact_model = Supernet(space, 2, 4, 5, layout)
+  exact_model = Supernet(space, 2, 4, 5, 'loop')
   images, weights, mask = inputs(space, images)
   variables = jax.jit(functools.partial(exact_model.init, train=True))(
     jax.random.key(0, impl='rbg'), images, weights, mask

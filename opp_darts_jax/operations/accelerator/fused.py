@@ -1,28 +1,27 @@
-"""The edges of a group as a primitive: few kernels forward, few backward.
-
-What lies between the kernels is written once: what each copy gives. Norms are
-applied where it is read, backward too. Derivatives beyond the gradient are
-those of parts, which XLA and products.py compute.
+"""The edges of a group on a GPU: kernels of group.py as one primitive.
 
 Axes: as in forward.py.
 """
 
-import functools
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.core import ShapedArray
-from jax.extend.core import Primitive
-from jax.interpreters import ad
 
-from opp_darts_jax.operations.accelerator import group
+from opp_darts_jax.operations.accelerator import group, products
 from opp_darts_jax.operations.accelerator.edges import Edges
 from opp_darts_jax.operations.accelerator.forward import grids
-from opp_darts_jax.operations.accelerator.group import NUM_ARGS
-from opp_darts_jax.operations.accelerator.lists import define
 from opp_darts_jax.operations.accelerator.parts import edge_parts
+from opp_darts_jax.operations.accelerator.primitives import (
+  GroupKernels,
+  Kernels,
+  define_edges,
+)
 from opp_darts_jax.operations.accelerator.shares import Shares, shares_of
+from opp_darts_jax.operations.depthwise import out_size
 from opp_darts_jax.operations.norm import wide_type
 
 _CONFIG: Any = jax.config  # Its type has no fields.
@@ -45,12 +44,49 @@ class Stacks(NamedTuple):
   second_pointwise: Any
 
 
+class Plain(NamedTuple):
+  """Images as these kernels read them: as they are.
+
+  Attributes:
+    shape: of a list of them, (S, B, H, W, C).
+    stride: of what reads them.
+  """
+
+  shape: tuple[int, ...]
+  stride: int
+
+  @property
+  def behind(self) -> 'Plain':
+    """Of what the edges give, for others of stride 1."""
+    count, batch, *size, channels = self.shape
+    out = (out_size(n, self.stride) for n in size)
+    return Plain((count, batch, *out, channels), 1)
+
+  @property
+  def pixels(self) -> int:
+    """Of what the edges give, that a norm sees."""
+    return math.prod(self.behind.shape[1:4]) // shares_of(self.shape[1]).apart
+
+  def enter(self, x: jax.Array) -> jax.Array:
+    """From (n, B, H, W, C)."""
+    return x
+
+  def leave(self, x: jax.Array) -> jax.Array:
+    """To (n, B, H, W, C)."""
+    return x
+
+  def join(self, nodes: Sequence[jax.Array]) -> jax.Array:
+    """The channels of several, (B, H, W, n * C)."""
+    return jnp.concatenate(nodes, -1)
+
+
 def run_edges(
   edges: Edges,
   x: jax.Array,
   stacks: Stacks,
   weights: jax.Array,
   mask: jax.Array,
+  form: Plain | None = None,
 ) -> tuple[jax.Array, Moments, Moments | None]:
   """Runs the edges of a group, normalised by the moments of the batch.
 
@@ -60,12 +96,14 @@ def run_edges(
     stacks: the weights; float32 at least.
     weights: of the operations, (P,).
     mask: bool (P,), which of them are active; what is not is not computed.
+    form: of the sources.
 
   Returns:
     What reaches the destinations, (D, B, H', W', C), and the moments of what
     the copies of both lists gave, which pass no gradient on; means over what is
     normalised by itself.
   """
+  del form
   out, _, *rest = _fused_p.bind(
     x, *stacks, weights, mask.astype(jnp.int32), lists=edges, **_how(x)
   )
@@ -87,10 +125,12 @@ def evaluate_edges(
   weights: jax.Array,
   mask: jax.Array,
   moments: tuple[Moments, Moments | None],
+  form: Plain | None = None,
 ) -> jax.Array:
   """The same, normalised by moments that are given."""
+  del form
   args = x, *stacks, weights, mask.astype(jnp.int32)
-  return edge_parts(*args, lists=edges, moments=moments, **_how(x))
+  return _parts(*args, lists=edges, moments=moments, **_how(x))
 
 
 def _how(x: jax.Array) -> dict[str, Any]:
@@ -99,6 +139,10 @@ def _how(x: jax.Array) -> dict[str, Any]:
     'precision': _CONFIG.jax_default_matmul_precision,
     'shares': shares_of(x.shape[1]),
   }
+
+
+def _parts(*args: Any, **params: Any) -> jax.Array:
+  return edge_parts(*args, run=products.of_share, **params)
 
 
 def _result_shapes(
@@ -126,92 +170,7 @@ def _result_shapes(
   return found
 
 
-@functools.partial(jax.jit, static_argnames=('lists', 'precision', 'shares'))
-def _forward(*args, shares, **params):
-  shapes = _result_shapes(*args, shares=shares, **params)
-  run = functools.partial(group.forward, shares=shares, **params)
-  return shares.run(run, shapes, *args)
-
-
-@functools.partial(
-  jax.jit, static_argnames=('moves', 'lists', 'precision', 'shares')
+_fused_p = define_edges(
+  'edges', Kernels(_result_shapes, group.forward, group.gradient, _parts)
 )
-def _gradient(*args, shares, **params):
-  """(primals, mask, results, the sums' gradient) -> of those that move."""
-  shapes = _gradient_shapes(*args, **params)
-  run = functools.partial(group.gradient, shares=shares, **params)
-  return shares.run(run, shapes, *args)
-
-
-# The derivative along a direction, linear in it: (primals, mask, results, the
-# tangents of those primals that move) -> the sums' tangent.
-
-
-def _tangent_parts(*args, moves, **params):
-  primals, mask = args[:NUM_ARGS], args[NUM_ARGS]
-  each = iter(args[len(args) - sum(moves) :])
-  tangents = tuple(
-    next(each) if by else jnp.zeros_like(primal)
-    for by, primal in zip(moves, primals)
-  )
-  parts = functools.partial(edge_parts, **params)
-  return jax.jvp(lambda *a: parts(*a, mask), primals, tangents)[1]
-
-
-def _tangent_shape(*args, moves, **params):
-  del moves
-  return _result_shapes(*args[: NUM_ARGS + 1], **params)[0]
-
-
-def _gradient_parts(*args, moves, **params):
-  primals, mask, g = args[:NUM_ARGS], args[NUM_ARGS], args[-1]
-  parts = functools.partial(edge_parts, **params)
-  found = jax.vjp(lambda *a: parts(*a, mask), *primals)[1](g)
-  return [t for t, by in zip(found, moves) if by]
-
-
-def _gradient_shapes(*args, moves, **_):
-  return [ShapedArray(a.shape, a.dtype) for a, by in zip(args, moves) if by]
-
-
-def _derive_by_parts(primitive: Primitive, parts: Any) -> None:
-  """The derivative is that of the parts; the value is the kernels'."""
-
-  def jvp(primals, tangents, **params):
-    tangents = tuple(map(ad.instantiate_zeros, tangents))
-    moved = jax.jvp(functools.partial(parts, **params), primals, tangents)[1]
-    return primitive.bind(*primals, **params), moved
-
-  ad.primitive_jvps[primitive] = jvp
-
-
-_fused_p = define('edges', _result_shapes, _forward, True)
-_tangent_p = define('edges_jvp', _tangent_shape, _tangent_parts)
-_gradient_p = define('edges_vjp', _gradient_shapes, _gradient, True)
-_derive_by_parts(_tangent_p, _tangent_parts)
-_derive_by_parts(_gradient_p, _gradient_parts)
-
-
-def _fused_jvp(primals, tangents, **params):
-  results = _fused_p.bind(*primals, **params)
-  moves = tuple(not isinstance(t, ad.Zero) for t in tangents[:NUM_ARGS])
-  moved = [t for t, by in zip(tangents, moves) if by]
-  dot = _tangent_p.bind(*primals, *results, *moved, moves=moves, **params)
-  # All but the sums are kept for the gradient alone.
-  rest = [ad.Zero(jax.typeof(t).to_tangent_aval()) for t in results[1:]]
-  return results, [dot, *rest]
-
-
-def _transpose(cotangent, *args, moves, **params):
-  first = len(args) - sum(moves)
-  undefined = [ad.is_undefined_primal(arg) for arg in args[first:]]
-  each = iter(undefined)
-  asked = tuple(by and next(each) for by in moves)
-  found = iter(
-    _gradient_p.bind(*args[:first], cotangent, moves=asked, **params)
-  )
-  return [None] * first + [next(found) if u else None for u in undefined]
-
-
-ad.primitive_jvps[_fused_p] = _fused_jvp
-ad.primitive_transposes[_tangent_p] = _transpose
+KERNELS = GroupKernels(Plain, lambda stacks: stacks, run_edges, evaluate_edges)

@@ -104,7 +104,10 @@ def gradient(
   sums = shares.sum_of_norm(term_sums(lists, given, g, mask))
   found: list[Any] = [None] * NUM_ARGS
   if moves[5]:
-    found[5] = shares.sum_of_norms(_weight_gradient(lists, given, sums))
+    variances = kept.first.var, kept.second.var if kept.second else None
+    found[5] = shares.sum_of_norms(
+      weight_gradient(lists, variances, sums[:, 1])
+    )
   if any(moves[:5]):
     from_terms = g, weights, mask, sums
     behind = None
@@ -122,7 +125,7 @@ def gradient(
         precision=precision,
         shares=shares.together,
       )
-      found[3:5] = shares.sum(_stacked(second, between, k2))
+      found[3:5] = _of_weights(second, between, k2, shares)
       own, own_sums = to_sources(second, kept.first, k2, activity, between.g)
       own_sums = shares.sum_of_norm(own_sums)
       behind = FromSecond(own, own_sums, table.second_N)
@@ -139,7 +142,7 @@ def gradient(
       precision=precision,
       shares=shares.together,
     )
-    found[1:3] = shares.sum(_stacked(first, between, k1))
+    found[1:3] = _of_weights(first, between, k1, shares)
     if moves[0]:
       terms = terms_of(table, table.of_source_SM, *from_terms)
       found[0], _ = to_sources(
@@ -152,33 +155,58 @@ def gradient(
   ]
 
 
-def _weight_gradient(edges: Edges, given: Given, sums: jax.Array) -> jax.Array:
-  """Of the operations' weights, (P,), by the sums of the terms."""
-  scales: list[jax.Array] = []
-  first = {}
-  for kind, rows in enumerate(given):
-    if rows is not None:
-      first[kind] = sum(len(scale) for scale in scales)
-      if rows.var is None:
-        scales.append(jnp.ones((len(rows.x), rows.x.shape[-1]), sums.dtype))
-      else:
-        scales.append(lax.rsqrt(rows.var + EPSILON))
+def weight_gradient(
+  edges: Edges, variances: Sequence[Any], sums: jax.Array
+) -> jax.Array:
+  """Of the operations' weights, (P,).
+
+  Args:
+    edges: of the group.
+    variances: of both lists' rows, (N, C) each; None if there is no second.
+    sums: of the terms' gradients times what they add less its mean, (T, C).
+  """
+  source = jnp.ones((edges.first.num_sources, sums.shape[-1]), sums.dtype)
+  scales = [
+    None if var is None else lax.rsqrt(var + EPSILON) for var in variances
+  ]
+  scales.append(source)
+  sizes = [0 if scale is None else len(scale) for scale in scales]
+  first = np.cumsum([0, *sizes])
   at = np.array([first[t.rows] + t.row for t in edges.terms])
-  scale_TC = jnp.concatenate(scales).at[at].get(mode='promise_in_bounds')
-  found_T = (sums[:, 1] * scale_TC).sum(1)
+  rows = jnp.concatenate([scale for scale in scales if scale is not None])
+  found_T = (sums * rows.at[at].get(mode='promise_in_bounds')).sum(1)
+  return of_places(edges, found_T)
+
+
+def of_places(edges: Edges, found_T: jax.Array) -> jax.Array:
+  """Numbers of terms as numbers of their places, (P,)."""
   places = {t.place: i for i, t in enumerate(edges.terms)}
   return take_rows(found_T, [places.get(i, -1) for i in range(edges.places)])
 
 
-def _stacked(copies: Copies, between: Any, stack: jax.Array) -> list[Any]:
-  """The gradients of copies' weights as rows of the stacks."""
-  if between.depthwise is None:
-    return [None, None]
+def stacked(
+  copies: Copies, taps: jax.Array, matrices: jax.Array, stack: jax.Array
+) -> list[jax.Array]:
+  """The gradients of copies' weights as rows of the stacks.
+
+  Args:
+    copies: the list.
+    taps: of each copy, (N, T, C).
+    matrices: of each copy, (N, C, C).
+    stack: of the depthwise weights.
+  """
   own = {c.depthwise: i for i, c in enumerate(copies.copies) if c.kind == CONV}
   rows = [own.get(i, -1) for i in range(copies.num_depthwise)]
-  depthwise = between.depthwise[:, : stack.shape[1]]
-  missing = stack.shape[1] - depthwise.shape[1]
-  depthwise = jnp.pad(depthwise, ((0, 0), (0, missing), (0, 0)))
+  taps = taps[:, : stack.shape[1]]
+  missing = stack.shape[1] - taps.shape[1]
+  taps = jnp.pad(taps, ((0, 0), (0, missing), (0, 0)))
   own = {c.pointwise: i for i, c in enumerate(copies.copies) if c.multiplies}
-  matrices = [own.get(i, -1) for i in range(copies.num_pointwise)]
-  return [take_rows(depthwise, rows), take_rows(between.pointwise, matrices)]
+  squares = [own.get(i, -1) for i in range(copies.num_pointwise)]
+  return [take_rows(taps, rows), take_rows(matrices, squares)]
+
+
+def _of_weights(copies, between, stack, shares):
+  if between.depthwise is None:
+    return [None, None]
+  own = stacked(copies, between.depthwise, between.pointwise, stack)
+  return shares.sum(own)

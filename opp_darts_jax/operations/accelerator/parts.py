@@ -6,6 +6,7 @@ and for evaluation.
 Axes: as in forward.py.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -33,6 +34,7 @@ def edge_parts(
   lists: Edges,
   precision: str | None,
   shares: Shares,
+  run: Callable[..., jax.Array],
   moments: Any = None,
 ) -> jax.Array:
   """What reaches the destinations, (D, B, H', W', C).
@@ -43,18 +45,21 @@ def edge_parts(
     lists: the edges.
     precision: of the products of float32.
     shares: of the batch.
+    run: what computes products, as `products` takes it.
     moments: of both lists, to normalise with; None takes the batch's.
   """
   x, k1, w1, k2, w2, weights, mask = args
   table = term_tables(lists)
   given = moments or (None, None)
-  used = _used(mask, table.places_first_NM)
-  y1 = _copy_parts(lists.first, x, k1, w1, used, precision, shares)
+  used = used_copies(mask, table.places_first_NM)
+  y1 = _copy_parts(lists.first, x, k1, w1, used, precision, shares, run)
   values = [_normalised(y1, given[0], shares.apart)]
   first = {FIRST: 0, SECOND: len(y1)}
   if lists.second:
-    used = _used(mask, table.places_second_NM)
-    y2 = _copy_parts(lists.second, values[0], k2, w2, used, precision, shares)
+    used = used_copies(mask, table.places_second_NM)
+    y2 = _copy_parts(
+      lists.second, values[0], k2, w2, used, precision, shares, run
+    )
     values.append(_normalised(y2, given[1], shares.apart))
   terms, count = lists.terms, sum(map(len, values))
   if any(t.rows == SOURCES for t in terms):
@@ -73,8 +78,8 @@ def edge_parts(
   return out.astype(x.dtype)
 
 
-def _used(mask, places_NM):
-  """Which copies are active: any of the places that are theirs is."""
+def used_copies(mask: jax.Array, places_NM: np.ndarray) -> jax.Array:
+  """Which copies are active, int32 (N,): any of the places that are theirs."""
   counts, places = places_NM[:, :1], places_NM[:, 1:]
   has = np.arange(places.shape[1]) < counts
   return ((mask[places] > 0) & has).any(1).astype(jnp.int32)

@@ -10,6 +10,7 @@ Axes: as in forward.py.
 
 import functools
 import types
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -43,8 +44,20 @@ def products(
   copies: Copies,
   precision: str | None,
   shares: Shares,
+  run: Callable[..., jax.Array],
 ) -> jax.Array:
-  """(N, B, H', W', C) of z (S, B, H, W, C); zeros of inactive copies."""
+  """(N, B, H', W', C) of z (S, B, H, W, C); zeros of inactive copies.
+
+  Args:
+    z: what the copies read.
+    depthwise: of each copy, (N, T, C).
+    pointwise: of each copy, (N, C, C).
+    active: int32 (N,), 1 or 0.
+    copies: the list.
+    precision: of the products of float32.
+    shares: of the batch.
+    run: what finds the one that is missing, such as `of_share`.
+  """
   return _PRIMITIVES['g'].bind(
     z,
     depthwise,
@@ -54,6 +67,7 @@ def products(
     size=z.shape[2:4],
     precision=precision,
     shares=shares,
+    run=run,
   )
 
 
@@ -81,24 +95,35 @@ def _rest(missing: str) -> list[str]:
   return [slot for slot in _SLOTS if slot != missing]
 
 
-def _lowered(missing: str, *args: Any, shares: Shares, **params: Any) -> Any:
-  def run(*args):
-    found = _of_share(missing, *args, **params)
+def _lowered(
+  missing: str, *args: Any, shares: Shares, run: Any, **params: Any
+) -> Any:
+  def of_share(*args):
+    found = run(missing, *args, **params)
     # What has no share of the batch is a sum over it.
     return found if found.ndim == IMAGES else shares.sum(found)
 
-  return shares.run(run, _shape(missing, *args, **params), *args)
+  return shares.run(of_share, _shape(missing, *args, **params), *args)
 
 
-def _of_share(
-  missing: str, *args: Any, lists: Copies, size: Any, precision: str | None
-) -> jax.Array:
+def given_slots(
+  missing: str, args: Any, lists: Copies, size: Any
+) -> dict[str, jax.Array]:
+  """All slots by their names; 0 for the one that is missing, but g."""
   given = dict(zip(_rest(missing), args))
   like = given.get('z', given.get('g'))
   for slot in 'zkw':
     if slot not in given:  # It is not needed, or multiplies what is not.
       aval = _like(slot, like, lists, size)
       given[slot] = jnp.zeros(aval.shape, aval.dtype)
+  return given
+
+
+def of_share(
+  missing: str, *args: Any, lists: Copies, size: Any, precision: str | None
+) -> jax.Array:
+  """By the kernels for GPU, of a share of the batch."""
+  given = given_slots(missing, args, lists, size)
   count = len(lists.copies)
   places = np.stack([np.ones(count), np.arange(count)], 1).astype(np.int32)
   source, activity = Rows(given['z']), Activity(args[-1], places)

@@ -15,10 +15,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from opp_darts_jax.operations.target import current
 
-# Lists (n, B, H, W, C) are divided along B; moments (n, C) that are a device's
-# own lie side by side, (n, C of all devices); all else is whole.
+# Lists (n, B, H, W, C) are divided along B. Moments that are a device's own lie
+# side by side, (n, C of all devices) or (n, 2, devices, C); all else is whole.
 IMAGES = 5
-_MOMENTS = 2
+_DIVIDED = {2: 1, 4: 2}
 
 
 class Shares(NamedTuple):
@@ -80,8 +80,11 @@ class Shares(NamedTuple):
     assert self.copied is not None
 
     def spec(t):
-      own = t.ndim == IMAGES or t.ndim == _MOMENTS and self.own_norms
-      return PartitionSpec(None, self._axis) if own else PartitionSpec()
+      divided = _DIVIDED if self.own_norms else {}
+      axis = 1 if t.ndim == IMAGES else divided.get(t.ndim)
+      if axis is None:
+        return PartitionSpec()
+      return PartitionSpec(*[None] * axis, self._axis)
 
     return jax.shard_map(
       function,

@@ -1,0 +1,1 @@
+"""Kernels for TPU, written once for a list of copies: rows lie in the lanes."""
