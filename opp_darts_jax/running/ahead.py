@@ -20,7 +20,8 @@ import jax
 from opp_darts_jax.methods import progressive
 from opp_darts_jax.running.live_search import LiveSearch, shapes_for
 
-# More would wait for each other's tracing, which Python does one at a time.
+# As many as there are programs; fewer where there are one or two processors,
+# which what is called meanwhile keeps busy.
 _THREADS = 3
 
 
@@ -41,17 +42,17 @@ def compiled_ahead(search: LiveSearch) -> Iterator[LiveSearch]:
   mask = search.space.mask()
   steps = (shapes.state, shapes.sums, shapes.data, shapes.key, 0.1, count)
   score = (shapes.total, shapes.state, mask, shapes.data, shapes.key)
-  # Longest first.
+  # In the order in which they are called.
   asked = {
-    'steps': (programs.steps, steps),
     'score': (programs.score, (*score, begin, count)),
+    'steps': (programs.steps, steps),
     'evaluate': (programs.evaluate, (shapes.state, shapes.data)),
   }
   schedule = search.config.schedule
   progressive_one = schedule.name == 'progressive'
   if not (progressive_one and progressive.count_scored(search.space, schedule)):
     del asked['score']
-  threads = min(_THREADS, os.cpu_count() or 1)
+  threads = max(1, min(_THREADS, (os.cpu_count() or 1) - 1))
   pool = ThreadPoolExecutor(threads, thread_name_prefix='compile')
   tracing = threading.Lock()
 

@@ -65,7 +65,7 @@ def run_search(
     on_epoch: called with each `EpochRecord`; what returns True ends the search.
     signals: whether SIGTERM and SIGINT save the run before they end it.
     quiet: whether nothing is printed.
-    profile_steps: the first and the last of which a trace is made; see profiler.
+    profile_steps: first and last of which a trace is made; see `profiler`.
 
   Returns:
     The genotype of the last epoch.
@@ -160,7 +160,7 @@ def dry_run(
   Args:
     config: of the search.
     folder: gets a `contact_sheet.png`.
-    target: of `accelerators.ACCELERATORS`, here or not: what it would take there.
+    target: of `accelerators.ACCELERATORS`, here or not, where it would run.
 
   Raises:
     UserError: if the config does not fit the images, the space or the method,
