@@ -7,11 +7,8 @@ images of noise, as many steps an epoch as `--steps`, an end after the first
 epoch. Lines of JSON: seconds from the call of the search until the first epoch
 has ended, the processor's seconds until then, and both until the search has
 ended, after it was evaluated.
-
-`--ahead=False` compiles each program when it is first called, for comparison.
 """
 
-import contextlib
 import json
 import os
 import subprocess
@@ -26,12 +23,11 @@ from steps import SIZES, build_kernels, environment
 
 from opp_darts_jax.data.dataset import of_arrays
 from opp_darts_jax.launchers.launch import keep_programs
-from opp_darts_jax.running import api, search
+from opp_darts_jax.running import api
 
 _SIZE = flags.DEFINE_enum('size', 'full', list(SIZES), 'of the supernet')
 _ROUNDS = flags.DEFINE_integer('rounds', 1, 'processes', lower_bound=1)
 _STEPS = flags.DEFINE_integer('steps', 1, 'of the epoch', lower_bound=1)
-_AHEAD = flags.DEFINE_bool('ahead', True, 'compile programs before their time')
 _ONE = flags.DEFINE_bool('one', False, 'be the process of a round')
 
 
@@ -43,8 +39,6 @@ def measure() -> dict[str, Any]:
   images = draw.integers(256, size=(count, 32, 32, 3), dtype=np.uint8)
   labels = np.arange(count) % 10
   data = of_arrays(images, labels, test=(images[:batch], labels[:batch]))
-  if not _AHEAD.value:
-    search.ahead.compiled_ahead = contextlib.nullcontext
   build_kernels()
   found: dict[str, Any] = {}
   begin, before = time.perf_counter(), time.process_time()
@@ -77,7 +71,7 @@ def main(argv: list[str]) -> None:
   del argv
   if _ONE.value:
     keep_programs()
-    row = {'size': _SIZE.value, 'steps': _STEPS.value, 'ahead': _AHEAD.value}
+    row = {'size': _SIZE.value, 'steps': _STEPS.value}
     print(json.dumps(row | measure() | environment()), flush=True)
     return
   for _ in range(_ROUNDS.value):

@@ -1,6 +1,5 @@
 """run_search: the file that wires a search from images to a genotype."""
 
-import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +19,6 @@ from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.running import (
   absent,
-  ahead,
   callbacks,
   forecast,
   inputs,
@@ -130,25 +128,20 @@ def run_prepared(
   def begin(known: Mapping[str, Any]) -> SearchState:
     nonlocal search
     search = search.resized(**known.get('size', {}))
-    if shared is None:
-      search = compiling.enter_context(ahead.compiled_ahead(search))
     return search.begin()
 
-  with (
-    contextlib.ExitStack() as compiling,
-    runs.open_run(
-      workdir,
-      search.config,
-      search.per_epoch,
-      begin,
-      search.devices.copy(Metrics.zeros()),
-      signals,
-      quiet,
-      made_of,
-      profile_steps,
-      shared,
-    ) as run,
-  ):
+  with runs.open_run(
+    workdir,
+    search.config,
+    search.per_epoch,
+    begin,
+    search.devices.copy(Metrics.zeros()),
+    signals,
+    quiet,
+    made_of,
+    profile_steps,
+    shared,
+  ) as run:
     search.run = run
     files.write_json(run.folder / 'space.json', search.space.describe())
     if shared is None:
