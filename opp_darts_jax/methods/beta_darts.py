@@ -14,12 +14,14 @@ import jax
 import jax.numpy as jnp
 
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.method import Draw, Method
 from opp_darts_jax.methods.tables import Tables
 from opp_darts_jax.spaces.space import Space
 
 
+@memoized(8)
 def beta_darts(strength: float = 50.0) -> Method:
   """DARTS, whose activated alphas decay.
 

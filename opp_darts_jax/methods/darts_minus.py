@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from opp_darts_jax.errors import UserError, check_choice
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.method import Draw, Method, Progress
 from opp_darts_jax.methods.tables import Tables, softmax_weights
@@ -27,6 +28,7 @@ AUXILIARY = 'auxiliary_skip'
 DECAYS = ('linear', 'cosine', 'slow_cosine', 'none')
 
 
+@memoized(8)
 def darts_minus(start: float = 1.0, decay: str = 'linear') -> Method:
   """DARTS with an auxiliary skip connection.
 

@@ -23,6 +23,7 @@ import numpy as np
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.graph import CellGraph
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.growth import all_enter, check_entered
 from opp_darts_jax.methods.method import Method
@@ -35,6 +36,7 @@ from opp_darts_jax.spaces.space import Space, derive_two_edges
 _PLACES = 2  # Edges that a node keeps.
 
 
+@memoized(8)
 def darts_pt(
   search_epochs: int = 50, interval: int = 5, holds_alphas: bool = False
 ) -> Method:

@@ -19,6 +19,7 @@ from jax.scipy.special import digamma, gammaln
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.growth import all_enter, check_entered
 from opp_darts_jax.methods.method import Draw, Method, Progress, no_term
 from opp_darts_jax.methods.pc_darts import partial_channels
@@ -36,6 +37,7 @@ from opp_darts_jax.spaces.space import Space
 _LEAST = 1e-6
 
 
+@memoized(8)
 def drnas(
   partial: int = 1, warmup_epochs: int = 0, keep: int = 0, kl: float = 0.0
 ) -> Method:

@@ -17,6 +17,7 @@ import numpy as np
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.cell import Cell
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.method import Draw, Method
 from opp_darts_jax.methods.stages import Search
 from opp_darts_jax.methods.state import SearchState
@@ -25,6 +26,7 @@ from opp_darts_jax.operations.plain import NONE
 from opp_darts_jax.spaces.space import Space, derive_two_edges
 
 
+@memoized(8)
 def fair_darts(zero_one: float = 10.0, threshold: float = 0.85) -> Method:
   """Sigmoids as operation weights, and a loss that decides them.
 

@@ -21,6 +21,7 @@ import numpy as np
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.cell import Cell, Edge
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.method import (
   Draw,
   Method,
@@ -39,6 +40,7 @@ from opp_darts_jax.operations.plain import NONE
 from opp_darts_jax.spaces.space import Space, derive_two_edges
 
 
+@memoized(8)
 def gdas(temperature: float = 10.0, temperature_min: float = 0.1) -> Method:
   """One sampled operation an edge, straight through.
 

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.method import Draw, Gradients, Method
 from opp_darts_jax.methods.samples import linear
@@ -31,6 +32,7 @@ _REDUCE = 'reduce'
 _TINY = 1e-12
 
 
+@memoized(8)
 def lambda_darts(strength: float = 0.125, reach: float = 1e-4) -> Method:
   """DARTS, whose weights make the cells agree.
 

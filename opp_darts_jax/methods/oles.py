@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.method import Draw, Gradients, Method
 from opp_darts_jax.methods.tables import Tables
@@ -28,6 +29,7 @@ from opp_darts_jax.spaces.space import Space
 _TINY = 1e-36  # Products of squared lengths below it are no gradient.
 
 
+@memoized(8)
 def oles(threshold: float = 0.4, window: int = 20) -> Method:
   """DARTS, whose operations stop one by one.
 

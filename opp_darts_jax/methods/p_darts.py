@@ -24,6 +24,7 @@ import numpy as np
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.growth import all_enter, check_entered, entry_key
 from opp_darts_jax.methods.method import Method, Progress
@@ -40,6 +41,7 @@ _REDUCE = 'reduce'
 _RATE = 'rate'
 
 
+@memoized(8)
 def p_darts(
   more_layers: tuple[int, ...] = (6, 12),
   keep: tuple[int, ...] = (5, 3),

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.growth import all_enter
 from opp_darts_jax.methods.method import Draw, Method, derive_by_scores
 from opp_darts_jax.methods.samples import key_of_each
@@ -25,6 +26,7 @@ from opp_darts_jax.spaces.space import Space
 _DRAW = 0x4CE1  # Far from what else is drawn with a search's key.
 
 
+@memoized(8)
 def random_cells() -> Method:
   """Cells by chance, of the seed."""
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.method import Draw, Method
 from opp_darts_jax.methods.random_cells import ranks
 from opp_darts_jax.methods.samples import key_of_each
@@ -30,6 +31,7 @@ _PLACES = 2  # Edges that a node keeps.
 _CHOICE = 0x5A3B  # Far from what else is drawn with a search's key.
 
 
+@memoized(8)
 def random_sharing(samples: int = 100) -> Method:
   """One random cell a step; the best of many at the end.
 

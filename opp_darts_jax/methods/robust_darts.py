@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.growth import all_enter
 from opp_darts_jax.methods.method import Method
@@ -34,6 +35,7 @@ _APART = 4  # and between the two averages that are compared.
 _BACK = _WINDOW // 2 + _APART  # From a measure to the earlier centre.
 
 
+@memoized(8)
 def robust_darts(
   factor: float = 1.3, period: int = 2, first_epoch: int = 10
 ) -> Method:

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.method import Draw, Gradients, Method, Progress
 from opp_darts_jax.methods.tables import Tables
@@ -25,6 +26,7 @@ from opp_darts_jax.methods.tables import Tables
 FIRST_REACH = 0.03
 
 
+@memoized(8)
 def sdarts_rs(reach: float = 0.3) -> Method:
   """Weights trained under uniform noise on the operation weights.
 
@@ -44,6 +46,7 @@ def sdarts_rs(reach: float = 0.3) -> Method:
   return darts()._replace(name=name, weight_gradient=weight_gradient)
 
 
+@memoized(8)
 def sdarts_adv(reach: float = 0.3, ascent_steps: int = 7) -> Method:
   """Weights trained at the operation weights near by that are worst.
 

@@ -21,6 +21,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.cell import Cell
 from opp_darts_jax.genotypes.derive import every_edge
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.method import (
   Draw,
   Method,
@@ -38,6 +39,7 @@ from opp_darts_jax.spaces.space import Space, derive_two_edges
 _CHANNELS, _SIZE = 16, (32, 32)
 
 
+@memoized(8)
 def snas(temperature_min: float = 0.03, resource: float = 0.0) -> Method:
   """Relaxed samples of one operation an edge, in one level.
 
