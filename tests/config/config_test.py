@@ -104,8 +104,8 @@ def test_whole_numbers_are_floats_where_a_float_is_due():
       r'Unknown config field schedule\.method;',
     ),
     (
-      {'layout': 'loops'},
-      "Unknown layout 'loops'; valid are: auto, loop, batch.",
+      {'layout': 'batch'},
+      "Unknown layout 'batch'; valid are: auto, loop, copies, lanes.",
     ),
     (
       {'order': 'third'},

@@ -278,7 +278,6 @@ def direction(name='few'):
   [
     ('kernels', 'few'),
     ('loop', 'few'),
-    ('lanes', 'pair'),
     ('copies', 'pair'),  # Interpreted kernels take long to compile.
   ],
 )

@@ -22,7 +22,7 @@ from opp_darts_jax.operations.accelerator.edges import (
   Term,
 )
 from opp_darts_jax.operations.accelerator.fused import Stacks
-from opp_darts_jax.operations.accelerator.lanes import form, fused
+from opp_darts_jax.operations.accelerator.lanes import form, fused, products
 from opp_darts_jax.operations.accelerator.lanes.activity import tables_of
 from opp_darts_jax.operations.accelerator.lanes.form import Form
 from opp_darts_jax.operations.depthwise import depthwise_conv
@@ -183,6 +183,61 @@ def test_several_searches_are_longer_lists_and_what_rests_has_no_say():
   assert not grads.pointwise[1].any()
   assert weight_grad[1] == 0
   assert weight_grad[4] == 0  # No term has the place.
+
+
+def test_the_derivative_along_a_direction_is_the_gradient_times_it():
+  args = arguments(0)
+  along = jax.tree.map(lambda t: jnp.cos(3 * t + 1), args)
+  mask = ALL.at[1].set(False)
+  slope = jax.jit(
+    lambda args, along: jax.jvp(lambda *a: loss(*a, mask), args, along)[1]
+  )(args, along)
+  _, grads = alone()(*args, mask)
+  want = jax.tree.map(jnp.vdot, grads, along)
+  np.testing.assert_allclose(slope, sum(jax.tree.leaves(want)), rtol=1e-4)
+
+
+def test_products_are_linear_in_each_and_their_gradients_belong_together():
+  copies = Copies(
+    (
+      Copy(CONV, Window(5, 2), 1, 0, 0),
+      Copy(CONV, Window(3), 0, 1, 1),
+      Copy(CONV, Window(3), 0, 2, 2),
+    ),
+    *(2, 2, 3, 3),
+  )
+  active = jnp.array([1, 1, 0])
+  size = 5, 6
+  draw = np.random.default_rng(0)
+  shapes = {
+    'z': (2, 3, *size, 3),
+    'k': (3, 25, 3),
+    'w': (3, 3, 3),
+    'g': (3, 3, 3, 3, 3),
+  }
+  given = {
+    slot: jnp.asarray(draw.normal(size=shape), jnp.float32)
+    for slot, shape in shapes.items()
+  }
+  given['k'] = given['k'].at[1:, 9:].set(0)
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def find(missing, given):
+    args = [given[slot] for slot in 'zkwg' if slot != missing]
+    return products.of_share(
+      missing, *args, active, lists=copies, size=size, precision='highest'
+    )
+
+  y = find('g', given)
+  kernel = given['k'][0].reshape(5, 5, 3)
+  want = depthwise_conv(given['z'][1], kernel, 2, 2) @ given['w'][0]
+  np.testing.assert_allclose(y[0], want, rtol=1e-4, atol=1e-4)
+  assert not y[2].any()
+  whole = jnp.vdot(y, given['g'])
+  for slot in 'zkw':
+    found = find(slot, given)
+    assert found.shape == shapes[slot]
+    np.testing.assert_allclose(jnp.vdot(found, given[slot]), whole, rtol=1e-4)
 
 
 def test_bfloat16_is_near_and_weights_are_float32():

@@ -128,13 +128,8 @@ class Form(NamedTuple):
 
   def join(self, nodes: Sequence[jax.Array]) -> jax.Array:
     """The channels of several (T, R, I, L) of stride 1, (B, H, W, n * C)."""
-    tiles, height, images, _ = nodes[0].shape
-    each = tiles, height, images, self.columns, self.depth
-    x = jnp.stack([node.reshape(each) for node in nodes])
-    x = x.transpose(1, 3, 2, 4, 0, 5)[..., : self.channels]
-    shape = self.devices, -1, height, self.columns, len(nodes) * self.channels
-    x = x.reshape(shape)[:, : self.share, :, : self.size[1]]
-    return x.reshape(self.batch, *self.size, -1)
+    # By itself each is turned with less reading and writing than all at once.
+    return jnp.concatenate([self.leave(node[None])[0] for node in nodes], -1)
 
 
 def depth_of(channels: int) -> int:
