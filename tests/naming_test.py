@@ -197,8 +197,8 @@ def test_methods_of_the_package():
   assert isinstance(get_method('darts'), Method)
   name = 'pc_darts(partial=1, warmup_epochs=0)'
   assert get_method(name).name == name
-  with pytest.raises(UserError, match="method 'gdas'; valid are: darts, pc_da"):
-    get_method('gdas')
+  with pytest.raises(UserError, match="method 'gdaz'; valid are: darts, pc_da"):
+    get_method('gdaz')
   with pytest.raises(UserError, match='darts takes: none'):
     get_method('darts(partial=2)')
 

@@ -45,7 +45,7 @@ def test_dropout_keeps_the_mean_and_is_of_stride_1_alone():
   assert shapes['pointwise'].shape == (5, 2, 4, 2)
 
 
-@pytest.mark.parametrize('layout', ['loop', 'batch', 'copies'])
+@pytest.mark.parametrize('layout', ['loop', 'copies', 'lanes'])
 def test_cells_of_both_strides_take_it(layout):
   # There it has weights on all edges, but a norm on those of stride 2 alone.
   task = tiny_search.task_of(SPACE, METHOD, layout=layout, layers=2, channels=2)

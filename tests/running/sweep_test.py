@@ -265,7 +265,10 @@ def test_launcher(tmp_path):
       '--configs=digits,s2:big',
       "config 'big'; valid are: search, train, small",
     ),
-    ('--configs=no.py', "Unknown config 'no.py'; valid are: cifar10, "),
+    (
+      '--configs=no.py',
+      "Unknown config 'no.py'; valid are: beta_darts, ",
+    ),
   ],
 )
 def test_launcher_refuses_before_anything_runs(tmp_path, flag, sentence):

@@ -39,9 +39,7 @@ SPACES_HERE = {
   'few': tiny_search.space_of(
     'few', 'skip_connect', 'max_pool_3x3', 'dil_conv_3x3'
   ),
-  'pair': tiny_search.space_of(
-    'pair', 'skip_connect', 'max_pool_3x3', 'sep_conv_3x3', nodes=1
-  ),
+  'pair': tiny_search.space_of('pair', 'max_pool_3x3', 'sep_conv_3x3', nodes=1),
 }
 # The layout, and what it is traced for: the C++ kernels serve one CPU alone,
 # those for GPU are interpreted.
@@ -68,11 +66,11 @@ def few_cells(space):
     del layers, imagenet
     keeps = Part('cell0', first, channels)
     halves = Part('cell1', last, 2 * channels, reduction=True)
-    # Cells of NAS-Bench-201 never halve; those of S1 take long to compile.
-    if space.name in ('nasbench201', 's1', 'few', 'beside', 'pair'):
-      return (keeps,)
     # One that halves has edges of both strides.
-    return (halves,) if space.name == 'darts' else (keeps, halves)
+    if space.name in ('darts', 'fused'):
+      return (halves,)
+    # Cells of NAS-Bench-201 never halve, and two cells take long to compile.
+    return (keeps, halves) if space.name in ('full', 'toy') else (keeps,)
 
   skeleton = space.skeleton._replace(plan=plan)
   return dataclasses.replace(space, skeleton=skeleton)
@@ -154,7 +152,6 @@ def gradients(way, name, parts):
     ('sparse', 0, 'copies'),
     ('fused', 2, 'copies'),
     ('darts', 0, 'copies'),
-    ('beside', 0, 'lanes'),
     ('nasbench201', 0, 'lanes'),
     ('toy', 0, 'lanes'),
     ('sparse', 0, 'lanes'),

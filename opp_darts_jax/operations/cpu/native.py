@@ -6,6 +6,7 @@ compiler is asked each time whether what was built still fits. Where they cannot
 be built or loaded, one warning says why, and XLA's operations serve.
 """
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -16,9 +17,11 @@ import shutil
 import subprocess
 import tempfile
 import threading
+from collections.abc import Iterator
 from concurrent import futures
 from typing import Any, NamedTuple
 
+import filelock
 import jax
 import jaxlib
 import numpy as np
@@ -177,12 +180,39 @@ def _build(name: str, dtype: str) -> pathlib.Path:
   for file in (*sorted(SOURCES.glob('*.h')), *units):
     key.update(file.read_bytes())
   stem = f'{name}-{dtype}-{key.hexdigest()[:16]}'
+  if found := _built(stem):
+    return found
+  cache_dir().mkdir(parents=True, exist_ok=True)
+  with _alone(stem):
+    return _built(stem) or _compile(stem, [*command, *flags], units)
+
+
+@contextlib.contextmanager
+def _alone(stem: str) -> Iterator[None]:
+  """Lets one process of this machine compile a library; others wait for it."""
+  lock = filelock.FileLock(cache_dir() / f'{stem}.lock', timeout=_TIMEOUT)
+  # Where nothing can be locked, or the other hangs, it is compiled twice.
+  with contextlib.suppress(OSError, NotImplementedError):
+    lock.acquire()
+  try:
+    yield
+  finally:
+    lock.release()
+
+
+def _built(stem: str) -> pathlib.Path | None:
+  """The library, if there is one."""
   for path in sorted(cache_dir().glob(f'{stem}-*.so')):
     # To load one that was cut off would kill the process.
     if path.name == f'{stem}-{_digest(path)}.so':
       return path
-  cache_dir().mkdir(parents=True, exist_ok=True)
-  compile_one = [*command, *flags, '-isystem', jax.ffi.include_dir(), '-c']
+  return None
+
+
+def _compile(
+  stem: str, command: list[str], units: list[pathlib.Path]
+) -> pathlib.Path:
+  compile_one = [*command, '-isystem', jax.ffi.include_dir(), '-c']
   with tempfile.TemporaryDirectory(
     dir=cache_dir(), ignore_cleanup_errors=True
   ) as folder:
@@ -195,7 +225,7 @@ def _build(name: str, dtype: str) -> pathlib.Path:
     for job in jobs:
       job.result()
     built = pathlib.Path(folder) / f'{stem}.so'
-    _run([*command, '-shared', *objects, '-o', built])
+    _run([*(compiler() or ['c++']), '-shared', *objects, '-o', built])
     path = cache_dir() / f'{stem}-{_digest(built)}.so'
     os.replace(built, path)  # Whole or not at all.
   return path

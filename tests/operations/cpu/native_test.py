@@ -45,7 +45,7 @@ def warnings(caplog):
 
 def test_a_library_is_built_once(tiny):
   path = native._build('tiny', 'float32')
-  assert list(tiny.iterdir()) == [path]
+  assert list(tiny.glob('*.so')) == [path]
   built = path.stat().st_mtime_ns
   assert native._build('tiny', 'float32') == path
   assert path.stat().st_mtime_ns == built
@@ -87,12 +87,26 @@ def test_threads_that_ask_at_once_wait_for_one_build(tiny, monkeypatch):
   assert calls == [('tiny', 'float32')]
 
 
-def test_processes_that_build_at_once_get_a_whole_library(tiny):
+@pytest.mark.parametrize('locks', [True, False])
+def test_processes_that_build_at_once_wait_for_one(tiny, monkeypatch, locks):
+  compiled, run = [], native._run
+
+  def count(command):
+    compiled.extend(part for part in command if part == '-c')
+    return run(command)
+
+  def refuse(self, *args, **kwargs):
+    raise NotImplementedError('FileSystem does not appear to support flock')
+
+  monkeypatch.setattr(native, '_run', count)
+  if not locks:
+    monkeypatch.setattr(native.filelock.FileLock, 'acquire', refuse)
   # As a process does that knows nothing of another.
   with futures.ThreadPoolExecutor(4) as pool:
     paths = list(pool.map(native._build, ['tiny'] * 4, ['float32'] * 4))
   assert all(ctypes.cdll.LoadLibrary(str(p)).three() == 3 for p in paths)
-  assert set(tiny.iterdir()) == set(paths)
+  assert set(tiny.glob('*.so')) == set(paths)
+  assert len(compiled) == 1 or not locks
 
 
 def test_a_cache_that_cannot_be_written(tiny, caplog):
