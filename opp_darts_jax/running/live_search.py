@@ -24,6 +24,7 @@ from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.methods.tables import Tables
 from opp_darts_jax.running import absent
 from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.evaluation import Evaluation
 from opp_darts_jax.running.search_programs import (
   Programs,
   SearchData,
@@ -110,10 +111,7 @@ class LiveSearch:
     Raises:
       DivergedError: if the loss is not finite.
     """
-    programs = self.programs
-    sparse = self.method.sparse
-    evaluate = programs.evaluate_batches if sparse else programs.evaluate
-    found = evaluate(state, self.data)
+    found = self._evaluation(state, None, self.method.sparse)
     loss, accuracy = map(float, jax.device_get((found.loss, found.accuracy)))
     check_finite('loss on D_val', loss)
     return {'eval_loss': loss, 'eval_accuracy': accuracy}
@@ -128,9 +126,14 @@ class LiveSearch:
 
     By the running averages, or by the statistics of each whole batch.
     """
+    return float(self._evaluation(state, tables, by_batch).accuracy)
+
+  def _evaluation(
+    self, state: SearchState, tables: Tables | None, by_batch: bool
+  ) -> Evaluation:
     programs = self.programs
     evaluate = programs.evaluate_batches if by_batch else programs.evaluate
-    return float(evaluate(state, self.data, tables).accuracy)
+    return evaluate(state, self.data, tables)
 
   def curvature(self, state: SearchState) -> float:
     """The largest eigenvalue of the validation loss's Hessian for the alphas.

@@ -104,11 +104,7 @@ def _parts(
 
 
 def _result_shapes(
-  x: Any,
-  *args: Any,
-  lists: Edges,
-  form: Form,
-  **params: Any,
+  x: Any, *args: Any, lists: Edges, form: Form, **params: Any
 ) -> list[ShapedArray]:
   del args, params
 
