@@ -20,8 +20,8 @@ class Paired(NamedTuple):
   Attributes:
     pairs: seeds that both have.
     difference: mean of it minus the other.
-    p: of Wilcoxon's signed-rank test, two-sided: how often differences of
-      random signs are as one-sided as these.
+    p: of Wilcoxon's signed-rank test: how often differences of random signs
+      are as one-sided as these.
     effect: matched-pairs rank-biserial correlation, from -1 (always worse) over
       0 to 1 (always better): by ranks of the differences' sizes, the share of
       those above zero less that of those below.
@@ -33,7 +33,9 @@ class Paired(NamedTuple):
   effect: float
 
 
-def paired(own: Sequence[float], other: Sequence[float]) -> Paired:
+def paired(
+  own: Sequence[float], other: Sequence[float], alternative: str = 'two-sided'
+) -> Paired:
   """Compares two methods by numbers of which more is better.
 
   Seeds without a difference have no part in test and effect, as in Wilcoxon's.
@@ -41,6 +43,8 @@ def paired(own: Sequence[float], other: Sequence[float]) -> Paired:
   Args:
     own: of the method, a number for each seed; at least one.
     other: of the other, in the same order.
+    alternative: 'two-sided', or what was expected of the method before it ran:
+      'greater' or 'less'.
   """
   from scipy import stats  # Half a second to import.
 
@@ -52,7 +56,8 @@ def paired(own: Sequence[float], other: Sequence[float]) -> Paired:
   if len(sizes) > 1:
     exact = len(sizes) <= _EXACT
     method = stats.PermutationMethod() if exact else 'auto'
-    p = float(stats.wilcoxon(sizes, method=method).pvalue)
+    found = stats.wilcoxon(sizes, alternative=alternative, method=method)
+    p = float(found.pvalue)
   ranks = stats.rankdata(np.abs(sizes))
   effect = float((np.sign(sizes) * ranks).sum() / ranks.sum())
   mean = float(np.subtract(own, other).mean())

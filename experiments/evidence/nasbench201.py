@@ -1,0 +1,103 @@
+"""Methods and orders of entry in NAS-Bench-201, by the truth of their cells."""
+
+from claim import Claim, Prediction, main
+
+_TRUE = 'truth_test_cifar10'
+_PLAIN = '--config.schedule.name=plain'
+_SKIPS_FIRST = (
+  '--config.schedule.selection=fixed --config.schedule.order="'
+  "('skip_connect', 'nor_conv_3x3', 'nor_conv_1x1', 'avg_pool_3x3', 'none')\""
+)
+_SKIPS_LATE = (
+  '--config.schedule.name=experiments/evidence/schedules.py:skips_late'
+)
+
+CLAIM = Claim(
+  name='nasbench201',
+  question='Does the order of entry find better cells in NAS-Bench-201?',
+  predictions=(
+    Prediction(
+      'OPP-DARTS', 'DARTS', _TRUE, 'OPP-DARTS finds better cells than DARTS'
+    ),
+    Prediction(
+      'DARTS',
+      'OPP-DARTS',
+      'skip_cell',
+      'DARTS ends with more skip connections than OPP-DARTS',
+    ),
+    Prediction(
+      'OPP-DARTS',
+      'smallest loss first',
+      _TRUE,
+      'the largest loss first is better than the smallest first',
+    ),
+    Prediction(
+      'OPP-DARTS',
+      'random order',
+      _TRUE,
+      'the largest loss first is better than a random order, skips last',
+    ),
+    Prediction(
+      'OPP-DARTS',
+      'skips first',
+      _TRUE,
+      'skips last is better than skips first',
+    ),
+    Prediction(
+      'OPP-DARTS',
+      'skips late',
+      _TRUE,
+      'it is the order: better than skips late and all others at once',
+    ),
+    Prediction(
+      'OPP over PC-DARTS',
+      'PC-DARTS',
+      _TRUE,
+      'the schedule adds to PC-DARTS',
+    ),
+    Prediction('OPP over DrNAS', 'DrNAS', _TRUE, 'the schedule adds to DrNAS'),
+    Prediction(
+      'OPP-DARTS', 'random cells', _TRUE, 'OPP-DARTS is better than chance'
+    ),
+  ),
+  settings=(
+    "CIFAR-10's real images, made small for two cores: 16x16 pixels, 6,400 of "
+    'them in halves of 3,200, three cells of 4 channels, 20 epochs of 100 '
+    "steps of 32 images. The alphas' rate is 0.003, ten times DARTS's, as the "
+    'published searches take ten to twenty times as many steps: 2,000 steps at '
+    '0.0003 leave every alpha where it began. All else is of the benchmark '
+    'authors. A search with another seed, 100, was looked at before, by DARTS '
+    'alone: it ended with three skip connections of six, and did not collapse; '
+    'with the rate 0.01 it ended with two. Cells are judged by their test '
+    'accuracy on CIFAR-10 in the table. PC-DARTS lets operations see half of '
+    'the channels, and its alphas rest for three epochs.'
+  ),
+  config='nasbench201',
+  flags=(
+    '--config.data.max_train=6400 --config.data.image_size=16 '
+    '--config.layers=3 --config.channels=4 --config.batch_size=32 '
+    '--config.epochs=20 --config.eval_epochs=5 '
+    '--config.alphas.learning_rate=0.003'
+  ),
+  variants={
+    'DARTS': _PLAIN,
+    'OPP-DARTS': '',
+    'random cells': f'{_PLAIN} --config.method=random_cells',
+    'skips late': _SKIPS_LATE,
+    'random order': '--config.schedule.selection=random',
+    'smallest loss first': '--config.schedule.selection=smallest',
+    'skips first': _SKIPS_FIRST,
+    'PC-DARTS': f'{_PLAIN} --config.method=pc_darts(partial=2,warmup_epochs=3)',
+    'OPP over PC-DARTS': '--config.method=pc_darts(partial=2,warmup_epochs=3)',
+    'DrNAS': f'{_PLAIN} --config.method=drnas',
+    'OPP over DrNAS': '--config.method=drnas',
+    'GDAS': f'{_PLAIN} --config.method=gdas',
+  },
+  seeds=(0, 1, 2, 3, 4, 5),
+  measures=(_TRUE, 'truth_rank', 'skip_cell', 'eval_accuracy'),
+  curves=(_TRUE, 'skip_cell'),
+  hours=3,
+)
+
+if __name__ == '__main__':
+  main(CLAIM)
