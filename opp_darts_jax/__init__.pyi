@@ -2,6 +2,7 @@ __version__: str
 
 from . import benchmarks as benchmarks
 from .config import AlphaOptimizerConfig as AlphaOptimizerConfig
+from .config import CostConfig as CostConfig
 from .config import DataConfig as DataConfig
 from .config import ScheduleConfig as ScheduleConfig
 from .config import SearchConfig as SearchConfig

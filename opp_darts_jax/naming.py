@@ -52,13 +52,16 @@ def find(what: str, name: str, known: Mapping[str, Any]) -> Any:
   return getattr(module, own['name'])
 
 
-def make(what: str, text: str, known: Mapping[str, Callable[..., Any]]) -> Any:
+def make(
+  what: str, text: str, known: Mapping[str, Callable[..., Any]], *given: Any
+) -> Any:
   """What the function of a name makes, with the arguments that the text gives.
 
   Args:
     what: it is, for messages.
     text: a name, or a call of one: 'darts', 'pc_darts(partial=2)'.
     known: the functions that ship with the package, by name.
+    *given: further arguments of the function, before those of the text.
 
   Raises:
     UserError: if there is no such function, or it does not take these.
@@ -74,13 +77,14 @@ def make(what: str, text: str, known: Mapping[str, Callable[..., Any]]) -> Any:
     return function
   signature = inspect.signature(function)
   try:
-    signature.bind(**arguments)
+    signature.bind(*given, **arguments)
   except TypeError as error:
+    free = list(signature.parameters)[len(given) :]
     raise UserError(
       f'Unfit arguments in the {what} {text!r}: {first_line(error)}; '
-      f'{name} takes: {", ".join(signature.parameters) or "none"}.'
+      f'{name} takes: {", ".join(free) or "none"}.'
     ) from error
-  return function(**arguments)
+  return function(*given, **arguments)
 
 
 def split_call(what: str, text: str) -> tuple[str, dict[str, Any]]:
@@ -105,6 +109,18 @@ def split_call(what: str, text: str) -> tuple[str, dict[str, Any]]:
       f'text as values, got {text!r}.'
     ) from error
   return name, arguments
+
+
+def split_sum(text: str) -> list[str]:
+  """The terms of 'A+B(x=+1)+C'; a sign within brackets or text is none."""
+  marks = re.finditer(r"""'[^']*'|"[^"]*"|[()+]""", text)
+  depth, at, terms = 0, 0, []
+  for mark in marks:
+    depth += (mark[0] == '(') - (mark[0] == ')')
+    if mark[0] == '+' and depth == 0:
+      terms.append(text[at : mark.start()].strip())
+      at = mark.end()
+  return [*terms, text[at:].strip()]
 
 
 def _module(what: str, place: str) -> Any:

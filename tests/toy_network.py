@@ -3,7 +3,8 @@
 Gradients are known, and a step compiles in no time.
 """
 
-import types
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +25,30 @@ TRAIN, VAL = tiny_search.batches()
 WEIGHTS = WeightOptimizerConfig(clip_norm=1e6)
 
 
-def network(space):
+class Network(NamedTuple):
+  """What searches ask of a supernet; programs are kept by it."""
+
+  init: Callable[..., Any]
+  apply: Callable[..., Any]
+  space: Any
+  classes: int
+
+
+def network(space, classes=3):
   """What stands for a supernet of the space."""
+
+  def init(key, images, tables, mask, train):
+    """Variables for images of any size; `key` may be of any kind."""
+    del tables, mask, train
+    copies, pixels = space.graph.num_edges, images[0].size
+    keys = jax.random.split(key, len(space.names) + 1)
+    kernels = {
+      name: {'kernel': jax.random.normal(own, (copies, pixels, 5)) / pixels}
+      for own, name in zip(keys[1:], space.names)
+    }
+    head = jax.random.normal(keys[0], (5, classes))
+    params = {'cell0': kernels, 'head': head}
+    return {'params': params, 'batch_stats': {'mean': jnp.zeros(5)}}
 
   def apply(variables, images, tables, mask, train, key, mutable):
     """Logits and running averages; a passage by averages moves none."""
@@ -48,7 +71,7 @@ def network(space):
     moved = {'mean': 0.9 * old + 0.1 * hidden.mean(0)}
     return hidden @ weights['head'], {'batch_stats': moved}
 
-  return types.SimpleNamespace(apply=apply, space=space)
+  return Network(init, apply, space, classes)
 
 
 def search_of(method, order='first', space=SPACE, epochs=4, mask=None):

@@ -2,6 +2,7 @@
 
 from opp_darts_jax.config.parts import (
   AlphaOptimizerConfig,
+  CostConfig,
   DataConfig,
   ScheduleConfig,
   WeightOptimizerConfig,
@@ -12,6 +13,7 @@ from opp_darts_jax.config.train import TrainConfig
 
 __all__ = (
   'AlphaOptimizerConfig',
+  'CostConfig',
   'DataConfig',
   'RunConfig',
   'ScheduleConfig',

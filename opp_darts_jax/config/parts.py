@@ -6,11 +6,13 @@ from typing import Any
 
 from PIL import ImageColor
 
+from opp_darts_jax import naming
 from opp_darts_jax.errors import UserError, check_choice
 
 SELECTIONS = ('largest', 'smallest', 'random', 'fixed')
 BOUNDARIES = ('reset', 'keep')
 COSINES = ('plain', 'reanchored')
+QUANTITIES = ('multiply_adds', 'weights', 'latency')
 CROPS = ('pad', 'resized')
 
 
@@ -185,8 +187,10 @@ class ScheduleConfig:
 
   Attributes:
     name: 'progressive', one operation a stage; 'plain', all of them at epoch 0,
-      to which the other fields mean nothing; or your own, as 'MODULE:NAME', a
-      function from a method and this config to a method.
+      to which the other fields mean nothing; 'early_stopping' and 'freezing',
+      with arguments as a method has (methods/catalogue.py); or your own, as
+      'MODULE:NAME', a function from a method and this config to a method. Of
+      several the first goes around the others: 'early_stopping+progressive'.
     stage_epochs: epochs between two entries (the paper's T).
     selection: which candidate enters: the one with the 'largest' operation
       loss (the paper), the 'smallest', a 'random' one, or the next of
@@ -221,4 +225,51 @@ class ScheduleConfig:
         'schedule.order lists every operation of the space in order of entry '
         "and goes with schedule.selection='fixed'; got "
         f'selection={self.selection!r} and order={self.order!r}.'
+      )
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    """Of the schedules, the outermost first, without their arguments."""
+    terms = naming.split_sum(self.name)
+    return tuple(term.partition('(')[0].strip() for term in terms)
+
+
+@dataclasses.dataclass(frozen=True)
+class CostConfig:
+  """What the network of the cell that is found shall cost.
+
+  Attributes:
+    target: of the cost, in the units of the quantity, such as 350e6; 0 is none,
+      and the other fields mean nothing then.
+    quantity: 'multiply_adds' of an image, 'weights', or seconds of 'latency'.
+    strength: of the price that alphas pay for a violation by the whole target
+      (methods/with_cost.py).
+    layers: cells of the network that is to be trained.
+    channels: of its first cell.
+    image_size: of its images, in pixels; 0 is that of the search's.
+    imagenet: whether it is the one for large images.
+    table: for 'latency', a file of `opp-darts latency`.
+  """
+
+  target: float = 0.0
+  quantity: str = 'multiply_adds'
+  strength: float = 1.0
+  layers: int = 20
+  channels: int = 36
+  image_size: int = 0
+  imagenet: bool = False
+  table: str = ''
+
+  def __post_init__(self) -> None:
+    check_choice('cost.quantity', self.quantity, QUANTITIES)
+    for name in ('target', 'image_size'):
+      at_least(self, name, 0, 'cost.')
+    for name in ('layers', 'channels'):
+      at_least(self, name, 1, 'cost.')
+    require(self.strength, 'cost.strength', lambda v: v > 0, 'above 0')
+    if self.target and (self.quantity == 'latency') != bool(self.table):
+      raise UserError(
+        'cost.table is a file of `opp-darts latency` and goes with cost.'
+        f"quantity='latency'; got quantity={self.quantity!r} and "
+        f'table={self.table!r}.'
       )

@@ -5,6 +5,7 @@ from typing import Self
 
 from opp_darts_jax.config.parts import (
   AlphaOptimizerConfig,
+  CostConfig,
   ScheduleConfig,
   at_least,
   require,
@@ -40,6 +41,7 @@ class SearchConfig(RunConfig):
       worth trained, that the supernet's accuracies are correlated on; 0: none.
     alphas: Adam for the alphas.
     schedule: when operations enter.
+    cost: what the network of the found cell shall cost.
   """
 
   search_seeds: tuple[int, ...] = ()
@@ -52,6 +54,7 @@ class SearchConfig(RunConfig):
   truth_cells: int = 0
   alphas: AlphaOptimizerConfig = AlphaOptimizerConfig()
   schedule: ScheduleConfig = ScheduleConfig()
+  cost: CostConfig = CostConfig()
 
   def __post_init__(self) -> None:
     super().__post_init__()

@@ -12,6 +12,7 @@ COMMANDS = {
   'report': 'draw what a run found and how it went',
   'sweep': 'search and train with several configs and seeds',
   'compare': 'compare methods over seeds',
+  'latency': 'time the operations of a space',
 }
 
 

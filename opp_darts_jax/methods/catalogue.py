@@ -10,7 +10,9 @@ from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.darts_minus import darts_minus
 from opp_darts_jax.methods.darts_pt import darts_pt
 from opp_darts_jax.methods.drnas import drnas
+from opp_darts_jax.methods.early_stopping import early_stopping
 from opp_darts_jax.methods.fair_darts import fair_darts
+from opp_darts_jax.methods.freezing import freezing
 from opp_darts_jax.methods.gdas import gdas
 from opp_darts_jax.methods.lambda_darts import lambda_darts
 from opp_darts_jax.methods.method import Method
@@ -24,7 +26,8 @@ from opp_darts_jax.methods.robust_darts import robust_darts
 from opp_darts_jax.methods.sdarts import sdarts_adv, sdarts_rs
 from opp_darts_jax.methods.snas import snas
 
-Schedule = Callable[[Method, ScheduleConfig], Method]
+# Further arguments are those of its name, as of a method's.
+Schedule = Callable[..., Method]
 
 METHODS: Mapping[str, Callable[..., Method]] = {
   'darts': darts,
@@ -56,6 +59,8 @@ def plain(method: Method, schedule: ScheduleConfig) -> Method:
 SCHEDULES: Mapping[str, Schedule] = {
   'plain': plain,
   'progressive': progressive,
+  'early_stopping': early_stopping,
+  'freezing': freezing,
 }
 
 
@@ -73,7 +78,34 @@ def get_method(name: str) -> Method:
   return method
 
 
+def scheduled(method: Method, schedule: ScheduleConfig) -> Method:
+  """The method in the schedules that a config names.
+
+  Raises:
+    UserError: if there are no such schedules, or they do not fit each other.
+  """
+  names = schedule.names
+  for name in names:
+    if names.count(name) > 1:
+      raise UserError(
+        f'schedule.name must have each schedule once; got {schedule.name!r}.'
+      )
+  if 'early_stopping' in names[1:]:
+    raise UserError(
+      "schedule.name must begin with 'early_stopping', which judges what an "
+      'epoch has left before others change it; got '
+      f'{schedule.name!r}.'
+    )
+  for text in reversed(naming.split_sum(schedule.name)):
+    method = naming.make('schedule', text, SCHEDULES, method, schedule)
+    if not isinstance(method, Method):
+      raise UserError(
+        f'Expected a Method from the schedule {text}, got '
+        f'{type(method).__name__}.'
+      )
+  return method
+
+
 def configured_method(config: SearchConfig) -> Method:
-  """The method that a config names, in the schedule that it names."""
-  schedule = naming.find('schedule', config.schedule.name, SCHEDULES)
-  return schedule(get_method(config.method), config.schedule)
+  """The method that a config names, in the schedules that it names."""
+  return scheduled(get_method(config.method), config.schedule)

@@ -138,7 +138,7 @@ def check_entered(
   """
   schedule = config.schedule
   last = (len(space.operations) - 1) * schedule.stage_epochs
-  if schedule.name == 'progressive' and last >= epoch:
+  if 'progressive' in schedule.names and last >= epoch:
     raise UserError(
       f'All operations must have entered before {what}, at epoch {epoch}; in '
       f'the progressive schedule the last may enter at epoch {last}: take '

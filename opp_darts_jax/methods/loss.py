@@ -51,7 +51,8 @@ class Task:
   def draw(self, state: SearchState, key: jax.Array) -> Draw:
     """By what chance operation weights are taken in the pass of a key."""
     progress = self.progress(state.step)
-    return Draw(jax.random.fold_in(key, _DRAW), progress, self.cells)
+    own_key = jax.random.fold_in(key, _DRAW)
+    return Draw(own_key, progress, self.cells, state.own)
 
   def supernet_mask(self, mask: Tables) -> Tables:
     """The mask of the supernet's operations: those beside the space's too."""

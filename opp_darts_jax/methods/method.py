@@ -45,11 +45,13 @@ class Draw(NamedTuple):
     key: of this pass alone.
     progress: of the search.
     cells: how many of each kind the supernet has.
+    own: what the method keeps in the state; None where there is no state.
   """
 
   key: jax.Array
   progress: Progress
   cells: Mapping[str, int] = types.MappingProxyType({})
+  own: Any = None
 
 
 class Gradients(NamedTuple):
@@ -129,6 +131,8 @@ class Method(NamedTuple):
       freezing, selection, stopping.
     learning_rate: (config, epoch, epochs at which stages began) -> of weights.
     derive: (method, search, state) -> what has been found; it may evaluate.
+    numbers: (search, state, what it derives) -> what is told of an epoch beside
+      losses and accuracies, numbers by name.
     summary: when operations enter, for whoever watches.
   """
 
@@ -156,4 +160,7 @@ class Method(NamedTuple):
     cosine_rate
   )
   derive: Callable[['Method', Search, SearchState], Genotype] = derive_by_scores
+  numbers: Callable[[Search, SearchState, Genotype], Mapping[str, float]] = (
+    lambda search, state, found: {}
+  )
   summary: str = 'all operations at epoch 0'

@@ -1,37 +1,22 @@
 """OLES (Jiang et al., "Operation-Level Early Stopping for Robustifying
-Differentiable NAS", NeurIPS 2023).
+Differentiable NAS", NeurIPS 2023): DARTS, whose operations stop one by one
+(freezing.py).
 
-DARTS, but that the weights of an operation on an edge rest for good once they
-overfit: once the gradients of the training and of the validation loss for them
-agree too little, on average over a window of steps. The agreement of an
-instance is the mean, over its tensors and their other axes, of the cosine along
-the output channels, as in the authors' code.
-
-What deviates: both gradients are taken at the same weights, those of the weight
-step. The authors' code adds the training gradient of the step before to that of
-the validation loss, as it is not cleared, and sums 21 steps for a window of 20;
-here is what the paper says. The authors derive with `none` as a candidate; here
-the rule of the space holds.
+What deviates, besides: the authors derive with `none` as a candidate; here the
+rule of the space holds.
 """
 
-from typing import Any
-
-import jax
-import jax.numpy as jnp
-
+from opp_darts_jax.config import ScheduleConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.darts import darts
-from opp_darts_jax.methods.method import Draw, Gradients, Method
-from opp_darts_jax.methods.tables import Tables
-from opp_darts_jax.spaces.space import Space
-
-_TINY = 1e-36  # Products of squared lengths below it are no gradient.
+from opp_darts_jax.methods.freezing import freezing
+from opp_darts_jax.methods.method import Method
 
 
 @memoized(8)
 def oles(threshold: float = 0.4, window: int = 20) -> Method:
-  """DARTS, whose operations stop one by one.
+  """DARTS, whose operations rest once they overfit.
 
   Args:
     threshold: of the mean agreement, below which an instance rests.
@@ -42,113 +27,7 @@ def oles(threshold: float = 0.4, window: int = 20) -> Method:
   """
   if window < 1:
     raise UserError(f'oles takes window of at least 1; got window={window!r}.')
-
-  def weight_gradient(
-    gradients: Gradients, tables: Tables, own: Any, draw: Draw
-  ) -> tuple[Any, Any, Any]:
-    del draw
-    found, grads = gradients.weights(tables)
-    others = gradients.validation(tables)
-    kept = {
-      cell: {
-        name: watched(
-          instances,
-          *agreement(grads[cell][name], others[cell][name]),
-          threshold,
-          window,
-        )
-        for name, instances in operations.items()
-      }
-      for cell, operations in own.items()
-    }
-    return found, grads, kept
-
-  return darts()._replace(
-    name=f'oles(threshold={threshold}, window={window})',
-    weight_gradient=weight_gradient,
-    init_own=init_own,
-    moves=moves,
+  method = freezing(
+    darts(), ScheduleConfig(), threshold=threshold, window=window
   )
-
-
-def init_own(space: Space, weights: Any) -> dict[str, Any]:
-  """{cell: {operation: of each instance the sum, its steps, whether it rests}}.
-
-  Of the parametric operations; skips of stride 2 never rest.
-  """
-  parametric = [o.name for o in space.operations if o.parametric]
-
-  def instances(leaves):
-    count = len(jax.tree.leaves(leaves)[0])
-    return {
-      'sum': jnp.zeros(count),
-      'steps': jnp.zeros(count, jnp.int32),
-      'rests': jnp.zeros(count, bool),
-    }
-
-  return {
-    cell: {
-      name: instances(operations[name])
-      for name in parametric
-      if jax.tree.leaves(operations.get(name, {}))
-    }
-    for cell, operations in weights.items()
-    if isinstance(operations, dict)
-    and any(name in operations for name in parametric)
-  }
-
-
-def agreement(one: Any, other: Any) -> tuple[jax.Array, jax.Array]:
-  """How far two gradients for an operation's weights agree.
-
-  Args:
-    one: of the weights, tensors (copies, ..., output channels).
-    other: likewise.
-
-  Returns:
-    The mean cosine of each copy, (copies,), and whether it has a gradient:
-    what is not active has none.
-  """
-
-  def cosines(a, b):
-    lengths = (a**2).sum(-1) * (b**2).sum(-1)
-    each = (a * b).sum(-1) * jax.lax.rsqrt(jnp.maximum(lengths, _TINY))
-    return each.reshape(len(a), -1).mean(1)
-
-  pairs = list(zip(jax.tree.leaves(one), jax.tree.leaves(other)))
-  mean = sum(cosines(a, b) for a, b in pairs) / len(pairs)
-  active = [(a != 0).reshape(len(a), -1).any(1) for a, _ in pairs]
-  return mean, jnp.stack(active).any(0)
-
-
-def watched(
-  instances: dict[str, jax.Array],
-  score: jax.Array,
-  active: jax.Array,
-  threshold: float,
-  window: int,
-) -> dict[str, jax.Array]:
-  """What is kept of an operation's instances after a step."""
-  total = instances['sum'] + jnp.where(active, score, 0.0)
-  steps = instances['steps'] + active
-  full = steps >= window
-  rests = instances['rests'] | (full & (total / window < threshold))
-  return {
-    'sum': jnp.where(full, 0.0, total),
-    'steps': jnp.where(full, 0, steps),
-    'rests': rests,
-  }
-
-
-def moves(own: dict[str, Any], weights: Any) -> Any:
-  """All weights but those of instances that rest."""
-
-  def moving(path, leaf):
-    names = [getattr(part, 'key', '') for part in path]
-    kept = own.get(names[0], {}).get(names[1] if len(names) > 1 else '')
-    if kept is None:
-      return jnp.ones(leaf.shape, bool)
-    shape = (-1, *[1] * (leaf.ndim - 1))
-    return jnp.broadcast_to(~kept['rests'].reshape(shape), leaf.shape)
-
-  return jax.tree_util.tree_map_with_path(moving, weights)
+  return method._replace(name=f'oles(threshold={threshold}, window={window})')

@@ -1,19 +1,25 @@
 """Compares methods: a sweep of methods and seeds, judged by paired tests.
 
 A method is named 'METHOD', all operations from the first epoch on, or
-'SCHEDULE+METHOD'; either as a config's fields name it.
+'SCHEDULE+METHOD', as a config's fields name them; several schedules likewise.
 """
 
 import csv
 import dataclasses
+import itertools
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opp_darts_jax import files, naming
+from opp_darts_jax.config import ScheduleConfig
 from opp_darts_jax.errors import UserError, check_choice
-from opp_darts_jax.methods.catalogue import SCHEDULES, get_method
+from opp_darts_jax.methods.catalogue import (
+  SCHEDULES,
+  get_method,
+  scheduled,
+)
 from opp_darts_jax.running import comparison, comparison_table, sweep
 from opp_darts_jax.running.comparison import MEASURES
 from opp_darts_jax.running.metrics import TIMES
@@ -60,9 +66,8 @@ class Compared:
     if not self.methods:
       raise UserError('Expected at least one method, got none.')
     for method in self.methods:
-      schedule, own = parts_of(method)
-      naming.find('schedule', schedule, SCHEDULES)
-      get_method(own)
+      schedules, own = parts_of(method)
+      scheduled(get_method(own), ScheduleConfig(schedules))
     for method in self.method_flags:
       check_choice('method with flags of its own', method, self.methods)
 
@@ -84,12 +89,16 @@ class Compared:
 
 
 def parts_of(method: str) -> tuple[str, str]:
-  """(schedule, method) that a name stands for."""
-  # Arguments may have a sign, and so may the name of a file.
-  schedule, plus, own = method.partition('+')
-  if plus and '(' not in schedule:
-    return schedule.strip(), own.strip()
-  return 'plain', method.strip()
+  """(schedules, method) that a name stands for."""
+  terms = naming.split_sum(method)
+  count = len(terms) - 1
+  if ':' in terms[-1]:  # The name of a file may have a sign.
+    count = len(list(itertools.takewhile(_is_schedule, terms[:-1])))
+  return '+'.join(terms[:count]) or 'plain', '+'.join(terms[count:])
+
+
+def _is_schedule(term: str) -> bool:
+  return term.partition('(')[0].strip() in SCHEDULES or ':' in term
 
 
 def flags_of(method: str) -> tuple[str, ...]:

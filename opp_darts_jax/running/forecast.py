@@ -91,7 +91,7 @@ def of_search(search: LiveSearch, target: Absent) -> str:
       batches,
     ),
   ]
-  if config.schedule.name == 'progressive':
+  if 'progressive' in config.schedule.names:
     each = min(config.schedule.score_batches or per_epoch, per_epoch)
     arguments = totals, states, masks, data, keys, 0, 1
     scored = progressive.count_scored(search.space, config.schedule)

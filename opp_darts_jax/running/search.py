@@ -20,6 +20,7 @@ from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.running import (
   absent,
   callbacks,
+  cost,
   forecast,
   inputs,
   plans,
@@ -87,6 +88,7 @@ def run_search(
   config, space, method, devices = checked(config, space, method)
   workdirs.check(workdir, config)
   images = dataset.load(config.data) if data is None else data
+  method = cost.held(config, space, method, images)
   made_of = inputs.of_search(images, space, method)
   workdirs.check(workdir, config, made_of)
   found = results.finished(workdir, 'genotype.json')
@@ -168,6 +170,7 @@ def dry_run(
   aimed = absent.find(target) if target else None
   config, space, method, devices = checked(config, None, None)
   images = dataset.load(config.data)
+  method = cost.held(config, space, method, images)
   search = prepare(config, space, method, images, devices)
   lines = [plans.of_search(search), plans.contact_sheet(config, images, folder)]
   if aimed is not None:
@@ -230,6 +233,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     }
     state, means = _run_epoch(search, state, epoch, stages, known)
     genotype = method.derive(method, search, state)
+    means = {**means, **method.numbers(search, state, genotype)}
     record = callbacks.record_of(
       config.epochs, epoch, state, means, genotype, stages, run.folder
     )

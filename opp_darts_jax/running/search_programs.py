@@ -176,7 +176,7 @@ def _evaluator(
       if used is None:
         # Of the epoch whose steps are done.
         last = jnp.maximum(state.step - 1, 0)
-        chance = Draw(key, task.progress(last), task.cells)
+        chance = Draw(key, task.progress(last), task.cells, state.own)
         used = task.tables(state.alphas, state.mask, chance)
       return model.apply(
         {'params': state.weights, 'batch_stats': state.batch_stats},

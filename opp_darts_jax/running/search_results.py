@@ -35,6 +35,7 @@ def write(search: LiveSearch, state: SearchState, ended: str) -> Genotype:
       'eval_accuracy': last.get('eval_accuracy'),
       'eval_loss': last.get('eval_loss'),
       **skips,
+      **search.method.numbers(search, state, found),
       **known,
       **ranks,
       'genotype': found.to_dict(),

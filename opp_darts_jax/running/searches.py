@@ -21,6 +21,7 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.running import (
   callbacks,
+  cost,
   inputs,
   plans,
   results,
@@ -99,6 +100,7 @@ def run_searches(
   for seed, folder in folders.items():
     workdirs.check(folder, configs[seed])
   images = dataset.load(config.data) if data is None else data
+  method = cost.held(config, space, method, images)
   made_of = inputs.of_search(images, space, method)
   for seed, folder in folders.items():
     workdirs.check(folder, configs[seed], made_of)

@@ -8,7 +8,7 @@ from launched import launch, run
 import opp_darts_jax
 from opp_darts_jax.launchers import main
 
-COMMANDS = ['search', 'train', 'report', 'sweep', 'compare']
+COMMANDS = ['search', 'train', 'report', 'sweep', 'compare', 'latency']
 
 
 def call(monkeypatch, capsys, *arguments):
@@ -37,7 +37,7 @@ def test_unknown_command_is_a_sentence(monkeypatch, capsys):
   assert stop.value.code == 2
   assert capsys.readouterr().err == (
     "error: Unknown command 'serach'; valid are: search, train, report, sweep, "
-    'compare.\n'
+    'compare, latency.\n'
   )
 
 

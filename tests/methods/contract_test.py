@@ -58,7 +58,8 @@ EVALUATIONS = {
 SUPERNETS = [('pc_darts', 's3'), ('pc_darts', 'nasbench201'), ('toy', 's3')]
 
 every_method = pytest.mark.parametrize('name', ALL)
-every_schedule = pytest.mark.parametrize('schedule', SCHEDULES)
+# Those that keep nothing; schedules_test.py has the others.
+every_schedule = pytest.mark.parametrize('schedule', ['plain', 'progressive'])
 every_space = pytest.mark.parametrize('space_name', SPACES_HERE)
 
 

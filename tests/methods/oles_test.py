@@ -9,7 +9,8 @@ import tiny_search
 import toy_network
 
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.methods import oles as oles_lib
+from opp_darts_jax.methods import freezing as oles_lib
+from opp_darts_jax.methods.nested import kept
 from opp_darts_jax.methods.oles import oles
 from opp_darts_jax.methods.steps import search_step
 
@@ -36,7 +37,7 @@ def test_agreement_is_the_mean_cosine_along_output_channels():
 
 
 def test_an_instance_rests_for_good_after_a_window_of_disagreement():
-  kept = {
+  seen = {
     'sum': jnp.zeros(3),
     'steps': jnp.zeros(3, jnp.int32),
     'rests': jnp.zeros(3, bool),
@@ -44,15 +45,15 @@ def test_an_instance_rests_for_good_after_a_window_of_disagreement():
   active = jnp.array([True, True, False])
   for step in range(4):
     score = jnp.array([0.6, 0.3 if step < 2 else 0.9, 0.0])
-    kept = oles_lib.watched(kept, score, active, 0.4, window=2)
+    seen = oles_lib.watched(seen, score, active, 0.4, window=2)
     # The first agrees, the second does not at first, the last is not there.
-    assert kept['rests'].tolist() == [False, step > 0, False]
-    assert kept['steps'].tolist() == [(step + 1) % 2] * 2 + [0]
+    assert seen['rests'].tolist() == [False, step > 0, False]
+    assert seen['steps'].tolist() == [(step + 1) % 2] * 2 + [0]
 
 
 def test_parametric_operations_are_watched_by_cell_and_edge():
   task = tiny_search.task_of(SPACE, oles())
-  own = tiny_search.shapes_of(task).own
+  own = kept(tiny_search.shapes_of(task).own)
   assert set(own) == {'cell0', 'cell1'}
   for operations in own.values():
     assert set(operations) == {'sep_conv_3x3'}
@@ -65,7 +66,7 @@ def test_weights_of_what_rests_stay_to_the_bit_and_alphas_do_not():
   step = jax.jit(lambda state: search_step(task, state, *args)[0])
   first = step(state)
   # Nothing agrees more than 1: all instances rest from the next step on.
-  assert first.own['cell0']['sep_conv_3x3']['rests'].all()
+  assert kept(first.own)['cell0']['sep_conv_3x3']['rests'].all()
   second = step(first)
   chex.assert_trees_all_equal(
     second.weights['cell0']['sep_conv_3x3'],

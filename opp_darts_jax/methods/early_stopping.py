@@ -1,0 +1,213 @@
+"""Early stopping around any method: a search ends before it collapses.
+
+By the rule 'eigenvalue' of RobustDARTS (Zela et al., "Understanding and
+Robustifying Differentiable Architecture Search", ICLR 2020) it stops once the
+largest eigenvalue of the Hessian of the validation loss for the alphas,
+averaged over five measures, has grown by a factor over eight epochs, and gives
+the cells of the epoch at which the earlier average was: they generalise best
+while it is small. The Hessian is of a batch of D_val that the epoch decides,
+and its eigenvalue is by Lanczos iterations, to three digits.
+
+By the rule 'skips' of DARTS+ (Liang et al., "DARTS+: Improved Differentiable
+Architecture Search with Early Stopping", 2019, criterion 1) it stops once the
+normal cell that is derived has more than so many skip connections, and gives
+the cells of the epoch before. Their criterion 2, that the order of the alphas
+stays for ten epochs, is not built.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from opp_darts_jax.config import ScheduleConfig, SearchConfig
+from opp_darts_jax.errors import UserError, check_choice
+from opp_darts_jax.memoized import memoized
+from opp_darts_jax.methods.method import Method
+from opp_darts_jax.methods.nested import keep, kept, nested
+from opp_darts_jax.methods.stages import Change, Search, Stage
+from opp_darts_jax.methods.state import SearchState
+from opp_darts_jax.spaces.space import Space
+
+WINDOW = 5  # Measures that are averaged,
+APART = 4  # and between the two averages that are compared.
+BACK = WINDOW // 2 + APART  # From a measure to the earlier centre.
+RULES = ('eigenvalue', 'skips')
+_REDUCE = 'reduce'
+
+
+class Rule(NamedTuple):
+  """When a search stops, and what it gives then.
+
+  Attributes:
+    measures: how many are kept.
+    found: what method gives are kept of so many measures, the last ones.
+    period: epochs from one measure to the next.
+    measure: (search, state) -> a number.
+    stops: (the measures kept, the oldest first; the epoch that has ended) ->
+      whether the search ends, with the oldest of what is kept.
+  """
+
+  measures: int
+  found: int
+  period: int
+  measure: Callable[[Search, SearchState], float]
+  stops: Callable[[np.ndarray, int], bool]
+
+
+@memoized(16)
+def early_stopping(
+  method: Method,
+  schedule: ScheduleConfig,
+  rule: str = 'eigenvalue',
+  max_skips: int = 2,
+  factor: float = 1.3,
+  period: int = 2,
+  first_epoch: int = 10,
+) -> Method:
+  """The method, which stops when a rule says so.
+
+  Args:
+    method: what to search by.
+    schedule: of the config; nothing of it counts here.
+    rule: 'eigenvalue' or 'skips'.
+    max_skips: for 'skips', how many skip connections a normal cell may have.
+    factor: for 'eigenvalue', of the growth at which it stops.
+    period: for 'eigenvalue', epochs from one measure to the next.
+    first_epoch: the earliest whose cells may be given.
+
+  Raises:
+    UserError: on another rule; unless factor is above 0, period at least 1 and
+      max_skips at least 0.
+  """
+  del schedule
+  check_choice('rule of early_stopping', rule, RULES)
+  if not factor > 0 or period < 1 or max_skips < 0:
+    raise UserError(
+      'early_stopping takes factor above 0, period of at least 1 and max_skips '
+      f'of at least 0; got factor={factor!r}, period={period!r} and '
+      f'max_skips={max_skips!r}.'
+    )
+
+  def check(config: SearchConfig, space: Space) -> None:
+    method.check(config, space)
+    check_trained(method, space, 'early_stopping')
+    if rule == 'eigenvalue' and method.sparse:
+      raise UserError(
+        'early_stopping by eigenvalue takes a loss that is smooth in the '
+        f'alphas; {method.name} samples one operation an edge: take rule='
+        "'skips'."
+      )
+
+  def init_kept(space: Space, weights: Any) -> dict[str, Any]:
+    del weights
+    key = jax.random.key(0)
+    params = jax.eval_shape(lambda: method.init(key, space))
+    given = {'alphas': params, 'mask': jax.tree.map(jnp.asarray, space.mask())}
+    return {
+      'measures': jnp.zeros(own.measures),
+      'found': jax.tree.map(
+        lambda leaf: jnp.zeros((own.found, *leaf.shape), leaf.dtype), given
+      ),
+    }
+
+  inner = nested(method, init_kept)
+  if rule == 'eigenvalue':
+    own = by_eigenvalue(factor, period, first_epoch)
+    arguments = f'factor={factor}, period={period}, first_epoch={first_epoch}'
+  else:
+    own = by_skips(inner, max_skips, first_epoch)
+    arguments = f'max_skips={max_skips}, first_epoch={first_epoch}'
+
+  def begin_epoch(
+    search: Search, state: SearchState, epoch: int, stages: Sequence[Stage]
+  ) -> Change:
+    done = epoch - 1
+    if done >= 0 and done % own.period == 0:
+      # What the epoch has left is judged, before anything enters.
+      measured = own.measure(search, state)
+      state = keep(state, remember(kept(state.own), measured, state))
+      if own.stops(np.asarray(kept(state.own)['measures']), done):
+        return Change(with_oldest(state), stop=True)
+    return inner.begin_epoch(search, state, epoch, stages)
+
+  return inner._replace(
+    name=f'early_stopping(rule={rule!r}, {arguments}) {method.name}',
+    check=check,
+    begin_epoch=begin_epoch,
+    summary=f'{method.summary}; it may stop early, by {rule}',
+  )
+
+
+def by_eigenvalue(factor: float, period: int, first_epoch: int) -> Rule:
+  """Two averages, eight epochs apart if the period is two (section 5.1)."""
+
+  def stops(measures: np.ndarray, done: int) -> bool:
+    centre = done - period * BACK
+    return centre >= max(first_epoch, 0) and growth_of(measures) > factor
+
+  return Rule(
+    WINDOW + APART,
+    BACK + 1,
+    period,
+    lambda search, state: search.curvature(state),
+    stops,
+  )
+
+
+def by_skips(method: Method, max_skips: int, first_epoch: int) -> Rule:
+  """More skip connections than allowed in a cell that is no reduction cell."""
+
+  def measure(search: Search, state: SearchState) -> float:
+    found = method.derive(method, search, state)
+    kinds = [kind for kind in search.space.kinds if kind != _REDUCE]
+    return max(found.num_skips(kind) for kind in kinds)
+
+  def stops(measures: np.ndarray, done: int) -> bool:
+    return done - 1 >= max(first_epoch, 0) and measures[-1] > max_skips
+
+  return Rule(1, 2, 1, measure, stops)
+
+
+def growth_of(measures: np.ndarray) -> float:
+  """The last average of eigenvalues over that of `APART` measures before."""
+  return float(measures[-WINDOW:].mean() / measures[:WINDOW].mean())
+
+
+def remember(
+  known: Mapping[str, Any], measured: float, state: SearchState
+) -> dict[str, Any]:
+  """What is kept after a further measure; the oldest one goes."""
+
+  def append(old, new):
+    return jnp.concatenate([old[1:], jnp.asarray(new, old.dtype)[None]])
+
+  given = {'alphas': state.alphas, 'mask': state.mask}
+  return {
+    'measures': append(known['measures'], measured),
+    'found': jax.tree.map(append, known['found'], given),
+  }
+
+
+def with_oldest(state: SearchState) -> SearchState:
+  """The state, with the oldest alphas that are kept of it."""
+  found = kept(state.own)['found']
+  return state.replace(**jax.tree.map(lambda leaf: leaf[0], found))
+
+
+def check_trained(method: Method, space: Space, what: str) -> None:
+  """Raises `UserError` if a method trains none of its alphas.
+
+  Args:
+    method: of a search.
+    space: of it.
+    what: needs them to be trained, for the message.
+  """
+  mask = jax.tree.map(jnp.asarray, space.mask())
+  trained = method.trained(method.init(jax.random.key(0), space), mask)
+  if not any(np.any(leaf) for leaf in jax.tree.leaves(trained)):
+    raise UserError(
+      f'{what} goes with methods that train alphas; {method.name} trains none.'
+    )

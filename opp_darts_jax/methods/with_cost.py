@@ -1,0 +1,254 @@
+"""A cost term around any method: a search that is held to a target.
+
+What is added to the loss of the alphas is a price times the expected cost of
+the network that derives, as a share of the target. The cost is linear in what
+is on the edges (networks/costs.py), as in FBNet (Wu et al., CVPR 2019) and
+ProxylessNAS (Cai et al., ICLR 2019), the expectation that of a cell drawn from
+the method's scores: on each edge an operation with the chance of its share of
+the edge's score, and for each node two edges, one after the other, by their
+strongest operation. Of scores that have decided it is the cost of the cell.
+
+The price is a Lagrange multiplier of the constraint cost = target. It is set as
+each epoch begins, by the exact cost of what the alphas alone derive then: by
+the method of multipliers (Bertsekas, "Constrained Optimization and Lagrange
+Multiplier Methods", 1982), the sum of all violations so far plus the last one.
+A target above what would be derived without it makes dearer cells, too.
+
+Alphas that are nearly equal let a cell's cost jump from epoch to epoch, so what
+is left of the violation is taken away as cells are derived: from scores, each
+times exp(-factor * cost / target), with the smallest factor that finds a cell
+close to the target. It is 0 where the alphas alone have one.
+"""
+
+import math
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.memoized import memoized
+from opp_darts_jax.methods.early_stopping import check_trained
+from opp_darts_jax.methods.method import (
+  Draw,
+  Method,
+  Params,
+  Progress,
+  derive_by_scores,
+)
+from opp_darts_jax.methods.nested import keep, kept, nested
+from opp_darts_jax.methods.stages import Change, Search, Stage
+from opp_darts_jax.methods.state import SearchState
+from opp_darts_jax.methods.tables import Tables
+from opp_darts_jax.networks.costs import Costs, bounds
+from opp_darts_jax.operations.plain import NONE
+from opp_darts_jax.spaces.space import Space, derive_two_edges
+
+UNITS = types.MappingProxyType(
+  {
+    'multiply_adds': 'multiply-adds',
+    'weights': 'weights',
+    'latency': 'seconds',
+  }
+)
+_TINY = 1e-12
+_CLOSE = 0.01  # Of the target: a cell this close is left as it is.
+_FARTHEST = 500.0  # A factor at which costs all but decide.
+_HALVINGS = 30
+
+
+@memoized(8)
+def with_cost(
+  method: Method, costs: Costs, target: float, strength: float = 1.0
+) -> Method:
+  """The method, held to a cost of what it derives.
+
+  Args:
+    method: what to search by.
+    costs: of the networks that are derived.
+    target: in the units of the costs.
+    strength: of the price that a violation by the whole target has.
+  """
+  single = method.single_level
+  inner = nested(method, init_kept)
+  own_term = inner.train_term if single else inner.val_term
+
+  def term(
+    space: Space, params: Params, mask: Tables, draw: Draw
+  ) -> jax.Array | float:
+    before = own_term(space, params, mask, draw)
+    if draw.own is None:
+      return before
+    found = expected(space, method.scores(space, params, mask), costs)
+    return before + kept(draw.own)['price'] * found / target
+
+  def check(config: SearchConfig, space: Space) -> None:
+    method.check(config, space)
+    check_trained(method, space, 'cost.target')
+    check_reached(method, space, costs, target)
+
+  def begin_epoch(
+    search: Search, state: SearchState, epoch: int, stages: Sequence[Stage]
+  ) -> Change:
+    if epoch and has_moved(method, search, state):
+      alone = costs.of(inner.derive(inner, search, state))
+      # Operations that are not there yet are not to be paid for.
+      goal = np.clip(
+        target, *bounds(costs, search.space, jax.device_get(state.mask))
+      )
+      violation = (alone - goal) / target
+      state = keep(state, priced(kept(state.own), violation, strength))
+    return inner.begin_epoch(search, state, epoch, stages)
+
+  def derive(own: Method, search: Search, state: SearchState) -> Genotype:
+    space = search.space
+    # As doubles, whose exponents are wide enough.
+    scores = jax.tree.map(
+      lambda table: np.asarray(table, np.float64),
+      jax.device_get(own.scores(space, state.alphas, state.mask)),
+    )
+
+    def at(factor: float) -> Genotype:
+      if not factor:
+        return inner.derive(own, search, state)
+      cheap = {
+        kind: table * np.exp(-factor * costs.table(kind) / target)
+        for kind, table in scores.items()
+      }
+      asked = own._replace(scores=lambda space, params, mask: cheap)
+      return inner.derive(asked, search, state)
+
+    return closest(at, lambda found: costs.of(found) / target - 1)
+
+  def numbers(
+    search: Search, state: SearchState, found: Genotype
+  ) -> dict[str, float]:
+    return {
+      **inner.numbers(search, state, found),
+      'cost': costs.of(found),
+      'cost_target': target,
+      'cost_of_alphas': costs.of(inner.derive(inner, search, state)),
+      'cost_price': float(kept(state.own)['price']),
+    }
+
+  held = inner._replace(
+    name=f'{method.name}, held to {target:g} {UNITS[costs.quantity]}',
+    check=check,
+    begin_epoch=begin_epoch,
+    derive=derive,
+    numbers=numbers,
+  )
+  if single:
+    return held._replace(train_term=term)
+  return held._replace(val_term=term)
+
+
+def init_kept(space: Space, weights: Any) -> dict[str, jax.Array]:
+  """No price at first."""
+  del space, weights
+  return {'multiplier': jnp.zeros(()), 'price': jnp.zeros(())}
+
+
+def priced(
+  known: dict[str, jax.Array], violation: float, strength: float
+) -> dict[str, jax.Array]:
+  """The multiplier and the price after an epoch that ended in a violation."""
+  multiplier = known['multiplier'] + strength * violation
+  return {
+    'multiplier': multiplier,
+    'price': multiplier + strength * violation,
+  }
+
+
+def has_moved(method: Method, search: Search, state: SearchState) -> bool:
+  """Whether the step before moved alphas: before, a price has no effect."""
+  if method.trains_alphas is None:
+    return True
+  step = state.step - 1
+  at = Progress(step, step // search.per_epoch, search.config.epochs)
+  return bool(method.trains_alphas(at))
+
+
+def expected(space: Space, scores: Tables, costs: Costs) -> jax.Array:
+  """The mean cost of networks whose cells are drawn by scores, (E, K) each."""
+  two_edges = space.derive is derive_two_edges
+  may_K = np.array([name != NONE or not two_edges for name in space.names])
+  total: Any = costs.fixed
+  for kind in space.kinds:
+    score_EK = jnp.where(may_K, scores[kind], 0.0)
+    sums_E = score_EK.sum(1)
+    share_EK = score_EK / jnp.maximum(sums_E, _TINY)[:, None]
+    cost_E = (share_EK * costs.table(kind)).sum(1)
+    if two_edges:
+      cost_E *= chances(space, score_EK.max(1))
+    total += cost_E.sum()
+  return total
+
+
+def chances(space: Space, strength_E: jax.Array) -> jax.Array:
+  """Of each edge, to be among the two that its node draws."""
+  each = []
+  for node in space.graph.intermediate:  # A graph has its edges by node.
+    own = strength_E[np.array(space.graph.into(node))]
+    first = own / jnp.maximum(own.sum(), _TINY)
+    # One that is as good as certain leaves no second draw worth a number.
+    then = first / jnp.maximum(1 - first, 1e-6)
+    each.append(first + first * (then.sum() - then))
+  return jnp.concatenate(each)
+
+
+def closest(
+  at: Callable[[float], Genotype], violation: Callable[[Genotype], float]
+) -> Genotype:
+  """What is found with the smallest factor that is close to the target.
+
+  By bisection: the larger the factor, the cheaper is what is found. Where
+  nothing is close, what is closest.
+
+  Args:
+    at: a factor -> what is found with it.
+    violation: of what is found, (cost - target) / target.
+  """
+  found = at(0.0)
+  off = violation(found)
+  if abs(off) <= _CLOSE:
+    return found
+  best = abs(off), found
+  inside, outside = 0.0, math.copysign(_FARTHEST, off)
+  end = at(outside)
+  if violation(end) * off > 0:  # Nothing that there is meets the target.
+    return min(best, (abs(violation(end)), end), key=lambda pair: pair[0])[1]
+  for _ in range(_HALVINGS):
+    middle = (inside + outside) / 2
+    found = at(middle)
+    left = violation(found)
+    best = min(best, (abs(left), found), key=lambda pair: pair[0])
+    if left * off > 0:
+      inside = middle
+    else:
+      outside = middle
+    if abs(left) <= _CLOSE:
+      break
+  return best[1]
+
+
+def check_reached(
+  method: Method, space: Space, costs: Costs, target: float
+) -> None:
+  """Raises `UserError` if no cell of the space costs about as much."""
+  least, most = bounds(costs, space, space.mask())
+  if method.derive is not derive_by_scores:  # It may keep other edges.
+    least = costs.fixed
+    most = least + sum(costs.table(k).max(1).sum() for k in space.kinds)
+  if not least <= target <= most:
+    unit = UNITS[costs.quantity]
+    raise UserError(
+      f'cost.target must be from {least:.4g} to {most:.4g} {unit}, the '
+      f'cheapest and the dearest network of space {space.name!r} at the '
+      f'cost.layers and cost.channels given; got {target:g}.'
+    )

@@ -1,0 +1,139 @@
+"""Tests of schedules that keep something: early stopping, and freezing."""
+
+import dataclasses
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_search
+import toy_network
+
+from opp_darts_jax.config import ScheduleConfig, SearchConfig
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.methods.catalogue import METHODS, configured_method
+from opp_darts_jax.methods.nested import Within, kept
+from opp_darts_jax.methods.stages import Stage
+
+SPACE = tiny_search.space_of('s', 'skip_connect', 'sep_conv_3x3', nodes=2)
+SKIPS = 'early_stopping(rule="skips", max_skips=1, first_epoch=0)'
+
+
+def named(schedule, method='darts', **fields):
+  config = SearchConfig(
+    method=method, schedule=ScheduleConfig(schedule), epochs=9
+  )
+  return configured_method(dataclasses.replace(config, **fields))
+
+
+def alphas_with(skips):
+  """Alphas of which the normal cell that derives has so many skips."""
+  table = np.zeros((5, 2), np.float32)
+  table[:, 1] = 1
+  table[:skips, 0] = 2
+  table[2] = -5  # The third node keeps its other two edges.
+  normal = jnp.array(table)
+  return {'normal': normal, 'reduce': jnp.array([[3.0, 0]] * 5)}
+
+
+@pytest.mark.parametrize('schedule', [SKIPS, f'{SKIPS}+progressive'])
+def test_skips_end_a_search_with_the_cells_of_the_epoch_before(schedule):
+  method = named(schedule)
+  _, state = toy_network.search_of(method, space=SPACE)
+  search = tiny_search.search_of(SPACE, SearchConfig(epochs=9), per_epoch=2)
+  stages = [Stage(0, SPACE.names, {})]
+  for epoch, skips in enumerate((2, 1, 1, 0), 1):  # At first it may have any.
+    state = state.replace(alphas=alphas_with(skips))
+    change = method.begin_epoch(search, state, epoch, stages)
+    assert not change.stop
+    state = change.state
+  state = state.replace(alphas=alphas_with(2))
+  change = method.begin_epoch(search, state, 5, stages)
+  assert change.stop
+  chex.assert_trees_all_equal(change.state.alphas, alphas_with(0))
+  found = method.derive(method, search, change.state)
+  assert found.num_skips('normal') == 0
+
+
+def test_what_is_kept_is_whatever_parameters_a_method_has():
+  method = named(SKIPS, 'pc_darts(partial=1, warmup_epochs=0)')
+  task = tiny_search.task_of(SPACE, method)
+  own = kept(tiny_search.shapes_of(task).own)
+  assert own['found']['alphas']['edges']['normal'].shape == (2, 5)
+  assert own['found']['mask']['reduce'].shape == (2, 5, 2)
+  assert tiny_search.shapes_of(task).own['method'] is None
+
+
+def test_schedules_nest_and_a_method_sees_its_own_alone():
+  method = named('early_stopping(period=1)+freezing(window=1)', 'oles')
+  assert method.name.startswith("early_stopping(rule='eigenvalue', factor=1.3")
+  assert 'freezing(threshold=0.4, window=1) oles(' in method.name
+  task, state = toy_network.search_of(method, space=SPACE)
+  after, _ = toy_network.stepped(task, state)
+  chex.assert_trees_all_equal_shapes_and_dtypes(after, state)
+  frozen, watched = (
+    kept(after.own['method']),
+    kept(after.own['method']['method']),
+  )
+  assert frozen['cell0']['sep_conv_3x3']['steps'].tolist() == [0] * 5
+  assert watched['cell0']['sep_conv_3x3']['steps'].tolist() == [1] * 5
+  seen = []
+
+  def curvature(given):
+    seen.append(jax.tree.structure(given) == jax.tree.structure(state))
+    return 1.0
+
+  search = tiny_search.search_of(
+    SPACE, fresh=lambda key: state, curvature=curvature
+  )
+  change = method.begin_epoch(search, after, 1, [Stage(0, SPACE.names, {})])
+  chex.assert_trees_all_equal_shapes_and_dtypes(change.state, state)
+  assert Within(search, state.own).curvature(after.replace(own=None)) == 1.0
+  assert seen == [True, False]  # None is not what the method keeps.
+  inside = Within(search, state.own).fresh(None)
+  assert jax.tree.structure(inside.own) == jax.tree.structure(
+    state.own['method']
+  )
+
+
+def test_what_rests_of_two_rests():
+  method = named('freezing(threshold=2.0, window=1)', 'p_darts')
+  task, state = toy_network.search_of(method, space=SPACE)
+  after, _ = toy_network.stepped(task, state)
+  moves = method.moves(after.own, {
+    'cell0': {'sep_conv_3x3': {'kernel': jnp.ones((5, 2))},
+              'skip_connect': {'rate': jnp.ones(5)}},
+    'head': jnp.ones(3),
+  })  # fmt: skip
+  assert not moves['cell0']['sep_conv_3x3']['kernel'].any()
+  assert not moves['cell0']['skip_connect']['rate'].any()
+  assert moves['head'].all()
+
+
+@pytest.mark.parametrize(
+  ('schedule', 'method', 'sentence'),
+  [
+    ('early_stopping', 'gdas', 'gdas.* samples one operation an edge: take'),
+    ('early_stopping', 'random_cells', 'that train alphas; random_cells'),
+    (SKIPS, 'random_sharing', r'train alphas; random_sharing.* trains none'),
+    ('freezing', 'snas', r'two halves of a step; snas.* has one level'),
+    ('progressive+early_stopping', 'darts', "begin with 'early_stopping'"),
+    ('plain+plain', 'darts', 'each schedule once'),
+    ('early_stopping(rule="x")', 'darts', "Unknown rule of early_stopping 'x'"),
+    ('early_stopping(period=0)', 'darts', 'period of at least 1'),
+    ('freezing(window=0)', 'darts', 'window of at least 1'),
+    ('freezing(size=0)', 'darts', r'freezing takes: threshold, window\.'),
+    ('nope+plain', 'darts', "Unknown schedule 'nope'"),
+  ],
+)  # fmt: skip
+def test_what_does_not_fit_is_a_sentence(schedule, method, sentence):
+  with pytest.raises(UserError, match=sentence):
+    named(schedule, method).check(SearchConfig(epochs=9), SPACE)
+
+
+def test_every_method_that_trains_alphas_may_stop_early():
+  for name, make in METHODS.items():
+    if name not in ('random_cells', 'random_sharing', 'darts_pt', 'p_darts'):
+      named(SKIPS, name).check(SearchConfig(epochs=50), SPACE)
+      assert make().name in named(SKIPS, name).name

@@ -1,0 +1,147 @@
+"""Tests of the cost term: what it expects, what it pushes, what derives."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_search
+import toy_network
+
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.methods import with_cost as lib
+from opp_darts_jax.methods.catalogue import METHODS
+from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.nested import keep, kept
+from opp_darts_jax.methods.with_cost import with_cost
+from opp_darts_jax.networks import costs as costs_lib
+from opp_darts_jax.spaces.catalogue import SPACES
+
+SPACE = tiny_search.space_of(
+  'c', 'none', 'skip_connect', 'sep_conv_3x3', 'sep_conv_5x5'
+)
+SITES = costs_lib.sites_of(SPACE, 3, 4, (8, 8, 1), 3)
+COSTS = costs_lib.counted(SPACE, SITES, 'multiply_adds')
+LEAST, MOST = costs_lib.bounds(COSTS, SPACE, SPACE.mask())
+
+
+def random_scores(seed=0, sharp=1.0):
+  numbers = np.random.default_rng(seed)
+  return {
+    kind: jax.nn.softmax(jnp.array(sharp * numbers.standard_normal((5, 4))))
+    for kind in SPACE.kinds
+  }
+
+
+def state_of(method, alphas):
+  own = method.init_own(SPACE, {})
+  mask = tiny_search.mask_of(SPACE)
+  _, state = toy_network.search_of(darts(), space=SPACE)
+  return state.replace(alphas=alphas, mask=mask, own=own)
+
+
+def test_of_decided_scores_the_expectation_is_the_cells_cost():
+  genotype = SPACE.derive(SPACE, random_scores())
+  decided = {}
+  for kind in SPACE.kinds:
+    table = np.zeros((5, 4), np.float32)
+    table[:, 0] = 1  # None on the edges that are not kept.
+    for edge in genotype[kind].edges:
+      row = SPACE.graph.edge_index(edge.source, edge.node)
+      table[row] = np.eye(4)[SPACE.names.index(edge.operation)]
+    decided[kind] = jnp.array(table)
+  found = lib.expected(SPACE, decided, COSTS)
+  np.testing.assert_allclose(found, COSTS.of(genotype), rtol=1e-5)
+
+
+def test_the_expectation_is_the_mean_over_all_draws():
+  scores = random_scores()
+  total = COSTS.fixed
+  for kind in SPACE.kinds:
+    score = np.asarray(scores[kind])[:, 1:]
+    cost = COSTS.table(kind)[:, 1:]
+    mean = (score / score.sum(1, keepdims=True) * cost).sum(1)
+    for node in SPACE.graph.intermediate:
+      rows = SPACE.graph.into(node)
+      strength = score.max(1)
+      for one, other in itertools.permutations(rows, 2):
+        first = strength[one] / strength[list(rows)].sum()
+        left = strength[list(rows)].sum() - strength[one]
+        total += first * strength[other] / left * (mean[one] + mean[other])
+  found = lib.expected(SPACE, scores, COSTS)
+  np.testing.assert_allclose(found, total, rtol=1e-5)
+  gradient = jax.grad(lambda s: lib.expected(SPACE, s, COSTS))(scores)
+  # The dearest operation of an edge costs more, the free one less.
+  assert (gradient['normal'][:, 3] > gradient['normal'][:, 1]).all()
+
+
+@pytest.mark.parametrize('share', [0.1, 0.5, 0.9])
+def test_what_is_derived_meets_the_target(share):
+  target = LEAST + share * (MOST - LEAST)
+  method = with_cost(darts(), COSTS, target)
+  alphas = jax.tree.map(lambda s: 0.1 * jnp.log(s), random_scores())
+  state = state_of(method, alphas)
+  search = tiny_search.search_of(SPACE)
+  found = method.derive(method, search, state)
+  numbers = method.numbers(search, state, found)
+  assert numbers['cost'] == COSTS.of(found)
+  assert numbers['cost_target'] == target
+  alone = darts().derive(darts(), search, state)
+  assert numbers['cost_of_alphas'] == COSTS.of(alone)
+  off = abs(numbers['cost'] - target)
+  assert off <= abs(COSTS.of(alone) - target)
+  assert off < 0.05 * target
+  # One that is close already stays as it is.
+  close = with_cost(darts(), COSTS, COSTS.of(alone) * 1.005)
+  assert close.derive(close, search, state) == alone
+
+
+def test_the_price_follows_the_violation():
+  method = with_cost(darts(), COSTS, (LEAST + MOST) / 2, 2.0)
+  dear = {kind: jnp.eye(4)[np.full(5, 3)] for kind in SPACE.kinds}
+  state = state_of(method, dear)
+  search = tiny_search.search_of(SPACE, per_epoch=2)
+  stages = [object()]  # All operations have entered.
+  over = (MOST - (LEAST + MOST) / 2) / ((LEAST + MOST) / 2)
+  for epoch, price in ((1, 2 * over + 2 * over), (2, 4 * over + 2 * over)):
+    state = method.begin_epoch(search, state, epoch, stages).state
+    np.testing.assert_allclose(kept(state.own)['price'], price, rtol=1e-5)
+  # What is not there yet is not missed: only the dearest is.
+  only = tiny_search.mask_of(SPACE, 'sep_conv_5x5')
+  after = method.begin_epoch(search, state.replace(mask=only), 3, stages).state
+  np.testing.assert_allclose(kept(after.own)['price'], 4 * over, rtol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['darts', 'snas'])
+def test_alphas_move_to_what_is_cheaper(name):
+  method = with_cost(METHODS[name](), COSTS, (LEAST + MOST) / 2)
+  task, state = toy_network.search_of(method, space=SPACE)
+  priced = {'multiplier': jnp.zeros(()), 'price': jnp.array(1e4)}
+  after, metrics = toy_network.stepped(task, keep(state, priced))
+  assert metrics.train_loss < 10  # Metrics are of the cross entropy alone.
+  moved = {k: after.alphas[k] - state.alphas[k] for k in SPACE.kinds}
+  for kind in SPACE.kinds:
+    assert (moved[kind][:, 3] < 0).all()
+    assert (moved[kind][:, 1] > 0).all()
+
+
+def test_sentences():
+  config = SearchConfig(epochs=4)
+  beyond = with_cost(darts(), COSTS, 2 * MOST)
+  with pytest.raises(UserError, match=r'target must be from .* to .* multi'):
+    beyond.check(config, SPACE)
+  random = with_cost(METHODS['random_cells'](), COSTS, MOST)
+  with pytest.raises(UserError, match='that train alphas; random_cells trains'):
+    random.check(config, SPACE)
+
+
+def test_every_edge_may_be_kept():
+  space = SPACES['nasbench201']
+  sites = costs_lib.sites_of(space, 3, 2, (4, 4, 1), 2)
+  table = costs_lib.counted(space, sites, 'weights')
+  scores = {'cell': jnp.full((6, 5), 0.2)}
+  expected = table.fixed + table.table('cell').mean(1).sum()
+  found = lib.expected(space, scores, table)
+  np.testing.assert_allclose(found, expected, rtol=1e-6)

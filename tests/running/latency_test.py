@@ -1,0 +1,99 @@
+"""Tables of latency: what is timed, and costs in seconds."""
+
+import json
+
+import pytest
+import tiny_search
+
+from opp_darts_jax.config import CostConfig
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.networks import costs as costs_lib
+from opp_darts_jax.networks.costs import Site
+from opp_darts_jax.running import absent, latency
+from opp_darts_jax.running.accelerators import get_accelerator
+from opp_darts_jax.running.counts import Counts
+
+SPACE = tiny_search.space_of('l', 'none', 'skip_connect', 'sep_conv_3x3')
+SIZE = 3, 4, (8, 8, 1)
+SITES = costs_lib.sites_of(SPACE, *SIZE, 3)
+SECONDS = 1e-3
+
+
+def fixed_timing(calls):
+  """A millisecond for everything; nothing runs."""
+
+  def seconds(function, shapes):
+    calls.append(shapes)
+    return SECONDS
+
+  return latency.Timing('measured', 'a watch', seconds)
+
+
+@pytest.fixture(scope='module')
+def table():
+  calls = []
+  table = latency.make(SPACE, *SIZE, 3, fixed_timing(calls), batch=2)
+  # Skips of stride 1 are nothing, `none` is nothing anywhere.
+  distinct = SITES.distinct()
+  strided = [site for site in distinct if site.stride == 2]
+  assert len(calls) == len(distinct) + len(strided) + 1
+  assert all(x.shape[0] == 2 for _, x in calls)
+  return json.loads(json.dumps(table))
+
+
+def test_costs_are_sums_and_what_they_leave_out(table):
+  costs = latency.costs_of(table, SPACE, SITES)
+  normal, reduce = costs.table('normal'), costs.table('reduce')
+  assert (normal[:, :2] == 0).all()
+  assert (normal[:, 2] == SECONDS).all()  # One normal cell of three.
+  assert reduce[:, 1].tolist() == pytest.approx([2e-3, 2e-3, 2e-3, 2e-3, 0])
+  # A network of the operations of most networks is timed as a whole.
+  assert table['rest'] == pytest.approx(SECONDS - 3 * 4 * SECONDS)
+  assert costs.fixed == table['rest']
+
+
+def test_tables_are_files(table, tmp_path):
+  path = tmp_path / 'latency.json'
+  path.write_text(json.dumps(table))
+  assert latency.read(str(path)) == table
+  path.write_text(json.dumps({**table, 'unit': 'ms'}))
+  for wrong in (str(path), str(tmp_path / 'none.json')):
+    with pytest.raises(UserError, match='Expected a table of `opp-darts late'):
+      latency.read(wrong)
+  with pytest.raises(UserError, match=r'goes with cost.quantity=.latency'):
+    CostConfig(target=1.0, quantity='latency')
+
+
+def test_a_size_that_is_not_in_the_table(table):
+  others = costs_lib.sites_of(SPACE, 3, 8, (8, 8, 1), 3)
+  with pytest.raises(UserError, match='none of 8 channels, stride 1, 8 x 8'):
+    latency.costs_of(table, SPACE, others)
+
+
+def test_measured_seconds_grow_with_the_work():
+  timing = latency.measured()
+  assert timing.source == 'measured'
+  conv = SPACE.operation('sep_conv_3x3').in_network
+  one, other = (
+    timing.seconds(*latency._program(conv, Site(8, 1, (s, s)), 4))
+    for s in (4, 64)
+  )
+  assert other > 4 * one >= 0
+
+
+def test_modelled_seconds_are_those_of_the_counts(monkeypatch):
+  accelerator = get_accelerator('h100')
+  devices = absent.devices_like(accelerator)
+  built = []
+
+  def build(program, arguments):
+    built.append(arguments)
+    return absent.Built(None, Counts(fusions=4), None, None, None, 0.0, 0.0)
+
+  monkeypatch.setattr(absent, 'build', build)
+  timing = latency.modelled_for(absent.Absent(accelerator, devices))
+  conv = SPACE.operation('sep_conv_3x3').in_network
+  found = timing.seconds(*latency._program(conv, Site(4, 2, (8, 8)), 3))
+  assert found == pytest.approx(4 * accelerator.launch)
+  assert built[0][1].shape == (3, 8, 8, 4)
+  assert timing.device == accelerator.kind
