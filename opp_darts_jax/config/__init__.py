@@ -3,6 +3,7 @@
 from opp_darts_jax.config.parts import (
   AlphaOptimizerConfig,
   DataConfig,
+  MonitorConfig,
   ScheduleConfig,
   WeightOptimizerConfig,
 )
@@ -13,6 +14,7 @@ from opp_darts_jax.config.train import TrainConfig
 __all__ = (
   'AlphaOptimizerConfig',
   'DataConfig',
+  'MonitorConfig',
   'RunConfig',
   'ScheduleConfig',
   'SearchConfig',

@@ -5,6 +5,7 @@ from typing import Self
 
 from opp_darts_jax.config.parts import (
   AlphaOptimizerConfig,
+  MonitorConfig,
   ScheduleConfig,
   at_least,
   require,
@@ -40,6 +41,7 @@ class SearchConfig(RunConfig):
       worth trained, that the supernet's accuracies are correlated on; 0: none.
     alphas: Adam for the alphas.
     schedule: when operations enter.
+    monitor: what is measured of its collapse.
   """
 
   search_seeds: tuple[int, ...] = ()
@@ -52,6 +54,7 @@ class SearchConfig(RunConfig):
   truth_cells: int = 0
   alphas: AlphaOptimizerConfig = AlphaOptimizerConfig()
   schedule: ScheduleConfig = ScheduleConfig()
+  monitor: MonitorConfig = MonitorConfig()
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -92,5 +95,7 @@ class SearchConfig(RunConfig):
       )
 
   def of_programs(self) -> Self:
-    """As for any run; nor do programs depend on the other seeds."""
-    return dataclasses.replace(super().of_programs(), search_seeds=())
+    """As for any run; nor do programs depend on other seeds or the monitor."""
+    return dataclasses.replace(
+      super().of_programs(), search_seeds=(), monitor=MonitorConfig()
+    )

@@ -22,6 +22,7 @@ from opp_darts_jax.running import (
   callbacks,
   forecast,
   inputs,
+  monitor,
   plans,
   rank_correlation,
   results,
@@ -34,6 +35,7 @@ from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.live_search import LiveSearch, prepare
 from opp_darts_jax.running.profiler import Steps
 from opp_darts_jax.running.rounds import Shared
+from opp_darts_jax.running.standing import View
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
@@ -49,6 +51,7 @@ def run_search(
   signals: bool = True,
   quiet: bool = False,
   profile_steps: Steps | None = None,
+  view: View | None = None,
 ) -> Genotype:
   """Searches a cell, writing everything into `workdir`.
 
@@ -69,6 +72,7 @@ def run_search(
     quiet: whether nothing is printed.
     profile_steps: the first and the last step, counted from 1, of which a trace
       is made, in `profile/`; None makes none.
+    view: what a terminal shows of it, beside a bar; see console.py.
 
   Returns:
     The genotype of the last epoch.
@@ -95,7 +99,14 @@ def run_search(
     return Genotype.from_dict(found['genotype'])
   search = prepare(config, space, method, images, devices)
   return run_prepared(
-    search, workdir, made_of, watchers, signals, quiet, profile_steps
+    search,
+    workdir,
+    made_of,
+    watchers,
+    signals,
+    quiet,
+    profile_steps,
+    view=view,
   )
 
 
@@ -108,6 +119,7 @@ def run_prepared(
   quiet: bool = False,
   profile_steps: Steps | None = None,
   shared: Shared | None = None,
+  view: View | None = None,
 ) -> Genotype:
   """Runs a search that `prepare` has made, or what is left of it.
 
@@ -120,6 +132,7 @@ def run_prepared(
     quiet: likewise.
     profile_steps: likewise.
     shared: what it has in common with other searches in this process.
+    view: as for `run_search`.
 
   Returns:
     The genotype of the last epoch.
@@ -141,6 +154,7 @@ def run_prepared(
     made_of,
     profile_steps,
     shared,
+    view,
   ) as run:
     search.run = run
     files.write_json(run.folder / 'space.json', search.space.describe())
@@ -230,6 +244,8 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     }
     state, means = _run_epoch(search, state, epoch, stages, known)
     genotype = method.derive(method, search, state)
+    with run.timed(epoch, 'monitor'):
+      means = means | monitor.measure(search, state, epoch, genotype)
     record = callbacks.record_of(
       config.epochs, epoch, state, means, genotype, stages, run.folder
     )
