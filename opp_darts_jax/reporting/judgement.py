@@ -25,6 +25,8 @@ _TREND = 3
 _FACTOR = 1.3
 _WINDOW = 5
 _APART = 4
+# Of an entropy: two operations of 0.56 and 0.44 have it.
+_UNDECIDED = 0.99
 
 
 class Judgement(NamedTuple):
@@ -113,10 +115,15 @@ def _too_many_skips(
   if share < limit or not skips:
     return None
   said = (
-    f'Collapsed by the rule of DARTS+: {where} {skips} of '
-    f'{edges} edges of the {kind} cell are skip connections, and it stops a '
-    f'search at {_DARTS_PLUS} of {_DARTS_EDGES}.'
+    f'Collapsed by the rule of DARTS+: {where} {skips} of {edges} edges of the '
+    f'{kind} cell are skip connections, and it stops a search at '
+    f'{_DARTS_PLUS} of {_DARTS_EDGES}'
   )
+  entropy = last.get(f'entropy_{kind}')
+  if entropy is not None and entropy > _UNDECIDED:
+    said += '; but operation weights are still nearly equal, so that little '
+    said += f'decides which edges are (entropy {entropy:.3f} of 1)'
+  said += '.'
   return Judgement('collapsed', said, 'DARTS+')
 
 

@@ -49,6 +49,15 @@ def test_sentences_say_what_is_seen_and_by_which_rule():
   )
 
 
+def test_a_cell_of_nearly_equal_weights_is_hardly_decided():
+  lines = epochs_of([3])
+  for entropy, undecided in ((0.5, False), (None, False), (0.995, True)):
+    lines[-1]['entropy_normal'] = entropy
+    found = judge(lines, S3)
+    assert found.level == 'collapsed'
+    assert ('(entropy 0.995 of 1).' in found.sentence) == undecided
+
+
 def test_cells_of_another_size_go_by_the_share():
   assert judge(epochs_of([1], edges=6), S3).level == 'healthy'
   assert judge(epochs_of([1], edges=4), S3).level == 'collapsed'
