@@ -1,9 +1,12 @@
 __version__: str
 
 from . import benchmarks as benchmarks
+from .api import search as search
+from .api import train as train
 from .config import AlphaOptimizerConfig as AlphaOptimizerConfig
 from .config import CostConfig as CostConfig
 from .config import DataConfig as DataConfig
+from .config import MonitorConfig as MonitorConfig
 from .config import ScheduleConfig as ScheduleConfig
 from .config import SearchConfig as SearchConfig
 from .config import TrainConfig as TrainConfig
@@ -42,13 +45,11 @@ from .networks.trained import load_network as load_network
 from .operations.catalogue import OPERATIONS as OPERATIONS
 from .operations.catalogue import named as named
 from .operations.operation import Operation as Operation
-from .running.api import search as search
-from .running.api import train as train
 from .running.callbacks import EpochRecord as EpochRecord
-from .running.results import SearchRun as SearchRun
-from .running.results import TrainRun as TrainRun
-from .running.results import load_run as load_run
 from .running.train_records import TrainRecord as TrainRecord
+from .runs import SearchRun as SearchRun
+from .runs import TrainRun as TrainRun
+from .runs import load_run as load_run
 from .spaces.catalogue import SPACES as SPACES
 from .spaces.catalogue import get_space as get_space
 from .spaces.skeleton import Part as Part

@@ -46,10 +46,11 @@ from steps import (
   start,
 )
 
+from opp_darts_jax import api
 from opp_darts_jax.data.dataset import of_arrays
 from opp_darts_jax.methods.loss import Task, make_loss
 from opp_darts_jax.methods.method import no_term
-from opp_darts_jax.running import absent, api, modelled
+from opp_darts_jax.running import absent, modelled
 from opp_darts_jax.running.accelerators import ACCELERATORS
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.programs import compiled

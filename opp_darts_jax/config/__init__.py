@@ -4,6 +4,7 @@ from opp_darts_jax.config.parts import (
   AlphaOptimizerConfig,
   CostConfig,
   DataConfig,
+  MonitorConfig,
   ScheduleConfig,
   WeightOptimizerConfig,
 )
@@ -15,6 +16,7 @@ __all__ = (
   'AlphaOptimizerConfig',
   'CostConfig',
   'DataConfig',
+  'MonitorConfig',
   'RunConfig',
   'ScheduleConfig',
   'SearchConfig',

@@ -182,6 +182,24 @@ class AlphaOptimizerConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class MonitorConfig:
+  """What is measured of a search's collapse, beside what costs nothing.
+
+  Attributes:
+    derived: whether evaluations are also of the derived cells, as a part of the
+      supernet.
+    eigenvalue_epochs: epochs between two measures of the largest eigenvalue of
+      the validation loss's Hessian for the alphas; 0: never.
+  """
+
+  derived: bool = False
+  eigenvalue_epochs: int = 0
+
+  def __post_init__(self) -> None:
+    at_least(self, 'eigenvalue_epochs', 0, 'monitor.')
+
+
+@dataclasses.dataclass(frozen=True)
 class ScheduleConfig:
   """When operations enter the supernet (OPP-DARTS, algorithm 1).
 

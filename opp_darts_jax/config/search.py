@@ -6,6 +6,7 @@ from typing import Self
 from opp_darts_jax.config.parts import (
   AlphaOptimizerConfig,
   CostConfig,
+  MonitorConfig,
   ScheduleConfig,
   at_least,
   require,
@@ -42,6 +43,7 @@ class SearchConfig(RunConfig):
     alphas: Adam for the alphas.
     schedule: when operations enter.
     cost: what the network of the found cell shall cost.
+    monitor: what is measured of its collapse.
   """
 
   search_seeds: tuple[int, ...] = ()
@@ -55,6 +57,7 @@ class SearchConfig(RunConfig):
   alphas: AlphaOptimizerConfig = AlphaOptimizerConfig()
   schedule: ScheduleConfig = ScheduleConfig()
   cost: CostConfig = CostConfig()
+  monitor: MonitorConfig = MonitorConfig()
 
   def __post_init__(self) -> None:
     super().__post_init__()
@@ -95,5 +98,7 @@ class SearchConfig(RunConfig):
       )
 
   def of_programs(self) -> Self:
-    """As for any run; nor do programs depend on the other seeds."""
-    return dataclasses.replace(super().of_programs(), search_seeds=())
+    """As for any run; nor do programs depend on other seeds or the monitor."""
+    return dataclasses.replace(
+      super().of_programs(), search_seeds=(), monitor=MonitorConfig()
+    )

@@ -13,6 +13,7 @@ from absl import flags
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import launch
+from opp_darts_jax.reporting import live_view
 from opp_darts_jax.running import devices, profiler
 from opp_darts_jax.running.search import dry_run, run_search
 from opp_darts_jax.running.searches import run_searches
@@ -42,14 +43,20 @@ def main() -> None:
   else:
     assert _WORKDIR.value  # Or the flags would not be valid.
     if not config.search_seeds:
-      run_search(config, _WORKDIR.value, profile_steps=profile_steps)
+      run_search(
+        config,
+        _WORKDIR.value,
+        profile_steps=profile_steps,
+        view=live_view.of_search(_WORKDIR.value),
+      )
       return
     if profile_steps:
       raise UserError(
         '--profile_steps is for a search of one seed; got config.search_seeds='
         f'{config.search_seeds}.'
       )
-    run_searches(config, _WORKDIR.value)
+    view = live_view.of_searches(_WORKDIR.value, config.search_seeds)
+    run_searches(config, _WORKDIR.value, view=view)
 
 
 if __name__ == '__main__':

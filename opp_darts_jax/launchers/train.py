@@ -11,6 +11,7 @@ from absl import flags
 
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.launchers import launch
+from opp_darts_jax.reporting import live_view
 from opp_darts_jax.running import devices, profiler
 from opp_darts_jax.running.training import dry_run, run_training
 
@@ -38,7 +39,12 @@ def main() -> None:
     print(dry_run(config, _WORKDIR.value or '.', target=_TARGET.value))
   else:
     assert _WORKDIR.value  # Or the flags would not be valid.
-    run_training(config, _WORKDIR.value, profile_steps=profile_steps)
+    run_training(
+      config,
+      _WORKDIR.value,
+      profile_steps=profile_steps,
+      view_of=live_view.of_training,
+    )
 
 
 if __name__ == '__main__':

@@ -1,29 +1,50 @@
-"""The largest eigenvalue of a matrix of which only products are known."""
+"""The largest eigenvalue of a symmetric matrix known by its products alone."""
 
 from collections.abc import Callable
 
+import jax
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, eigsh
+from matfree import decomp
 
-# Up to this size all products with unit vectors are as fast.
-_SMALL = 24
+# Products that are taken: three digits of an eigenvalue that stands out.
+_DEPTH = 20
+# A Krylov space ends where what is left of a product is but rounding.
+_ROUNDING = 1e-4
 
 
-def largest_eigenvalue(
-  product: Callable[[np.ndarray], np.ndarray], size: int
-) -> float:
-  """Of a symmetric matrix; to three digits if it is large.
-
-  By Lanczos iterations, from the same start whenever it is called.
+def lanczos(
+  product: Callable[[jax.Array], jax.Array], start: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Lanczos iterations, inside a jitted function: the product is compiled once.
 
   Args:
-    product: a vector (size,) -> the matrix's product with it.
-    size: of the matrix.
+    product: a vector (n,) -> the matrix's product with it.
+    start: (n,), not zero.
+
+  Returns:
+    Diagonal (d,) and what is beside it (d - 1,), of a tridiagonal matrix whose
+    eigenvalues are near the outer ones of the matrix; d = min(20, n). After the
+    end of a Krylov space they mean nothing (see `largest_eigenvalue`).
   """
-  if size <= _SMALL:
-    matrix = np.stack([product(unit) for unit in np.eye(size)])
-    return float(np.linalg.eigvalsh((matrix + matrix.T) / 2)[-1])
-  start = np.random.default_rng(0).standard_normal(size)
-  operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
-  found = eigsh(operator, 1, which='LA', v0=start, tol=1e-3)[0]
-  return float(found[0])
+  depth = min(_DEPTH, len(start))
+  take = decomp.tridiag_sym(depth, materialize=False, custom_vjp=False)
+  return take(product, start).J_small
+
+
+def largest_eigenvalue(diagonal: np.ndarray, beside: np.ndarray) -> float:
+  """That of the tridiagonal matrix, up to the end of its Krylov space.
+
+  Returns:
+    It; NaN if the start was zero.
+  """
+  from scipy.linalg import eigvalsh_tridiagonal  # Half a second to import.
+
+  diagonal, beside = (np.asarray(a, float) for a in (diagonal, beside))
+  known = np.isfinite(diagonal)
+  if not known[0]:
+    return float('nan')
+  scale = np.abs(diagonal[known]).max()
+  # Also where it is NaN, of a rest of zero.
+  ends = np.flatnonzero(~(np.abs(beside) > _ROUNDING * scale))
+  size = ends[0] + 1 if len(ends) else len(diagonal)
+  return float(eigvalsh_tridiagonal(diagonal[:size], beside[: size - 1])[-1])

@@ -74,7 +74,7 @@ def write_report(workdir: str | pathlib.Path) -> list[pathlib.Path]:
   """
   workdir = pathlib.Path(workdir)
   try:
-    return _write(workdir, _read_run(workdir))
+    return _write(workdir, read_run(workdir))
   except errors.UserError:
     raise
   except (
@@ -92,7 +92,7 @@ def write_report(workdir: str | pathlib.Path) -> list[pathlib.Path]:
 
 
 def _write(workdir: pathlib.Path, run: Run) -> list[pathlib.Path]:
-  figures = _figures(run)
+  figures = figures_of(run)
   folder = workdir / 'report'
   folder.mkdir(exist_ok=True)
   written, captions = [], {}
@@ -120,7 +120,8 @@ def is_search(records: Sequence[Record], alphas: Sequence[Record]) -> bool:
   )
 
 
-def _read_run(workdir: pathlib.Path) -> Run:
+def read_run(workdir: pathlib.Path) -> Run:
+  """What is in the files of a run."""
   path = workdir / metrics.METRICS
   results = _read_json(workdir / 'results.json')
   # A training with several seeds has its lines in a folder a seed.
@@ -179,7 +180,7 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
   return found
 
 
-def _figures(run: Run) -> dict[str, tuple[str, figure.Figure]]:
+def figures_of(run: Run) -> dict[str, tuple[str, figure.Figure]]:
   """The pictures that the files allow, with their captions, by name."""
   drawn = styles.drawn_kinds(run.space)
   figures = {}

@@ -17,6 +17,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from opp_darts_jax.errors import CheckpointError, WriteError, first_line
+from opp_darts_jax.running.metrics import METRICS, read_epochs
 
 KEPT = 2
 FOLDER = 'checkpoints'
@@ -227,3 +228,18 @@ def _checksum(state: Any) -> int:
     data = np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)
     checksum = zlib.crc32(data.data, checksum)
   return checksum
+
+
+def check_new(folder: pathlib.Path) -> None:
+  """Raises `CheckpointError` if a run without checkpoints has gone far.
+
+  The checkpoint of an epoch is written before that of the next one begins to
+  be: with three whole epochs there was one.
+  """
+  epochs = read_epochs(folder)
+  if len(epochs) > 2 and jax.process_index() == 0:
+    raise CheckpointError(
+      f'{folder / METRICS} has the numbers of {len(epochs)} epochs, but '
+      f'{folder / FOLDER} has no checkpoint to go on from; put it back, or '
+      'begin anew in another --workdir.'
+    )

@@ -1,72 +1,102 @@
-"""What a run tells the person who watches it: lines and a progress bar."""
+"""What a run tells the person who watches it: lines, and how far it is."""
 
-import io
 import sys
+import time
 from collections.abc import Mapping
 from typing import Self
 
 import jax
-import tqdm
+from rich import console as rich_console
+from rich import live
+from rich.console import Group, RenderableType
 
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.operations.cpu import native
+from opp_darts_jax.running.standing import Standing, View, bar
+
+_REFRESHES = 2  # a second, of what stands below the lines.
 
 
 class Console:
-  """A progress bar over the steps of a run, with lines above it.
+  """Lines, and below them in a terminal what changes: a bar, and a view.
 
-  Where nobody watches, in a job's log, there is no bar: rate and remaining time
-  stand at the end of `progress` instead.
+  Where nobody watches, in a job's log or a notebook, there are lines alone:
+  rate and remaining time stand at the end of `progress` instead.
 
   Args:
     total: steps of the run.
     done: steps taken before.
     quiet: whether it shows nothing at all.
+    view: what is shown above the bar; it is called from another thread.
   """
 
-  def __init__(self, total: int, done: int = 0, quiet: bool = False):
+  def __init__(
+    self,
+    total: int,
+    done: int = 0,
+    quiet: bool = False,
+    view: View | None = None,
+  ):
     self._speaks = jax.process_index() == 0 and not quiet
-    # A notebook is watched, though its output is no terminal.
-    looks = sys.stderr.isatty() or 'ipykernel' in sys.modules
-    self._watched = looks and self._speaks
-    self._bar = tqdm.tqdm(
-      total=total,
-      initial=done,
-      unit='step',
-      file=sys.stderr if self._watched else io.StringIO(),
-      dynamic_ncols=True,
-    )
+    self._view, self._values = view, ''
+    self._first, self._done, self._total = done, done, total
+    self._since = time.monotonic()
+    self._live: live.Live | None = None
+    if self._speaks and sys.stderr.isatty():
+      terminal = rich_console.Console(file=sys.stderr, highlight=False)
+      both = sys.stdout.isatty()
+      self._live = live.Live(
+        console=terminal,
+        get_renderable=self._render,
+        refresh_per_second=_REFRESHES,
+        # What others print goes above; into a file it goes as it is.
+        redirect_stdout=both,
+        redirect_stderr=True,
+      )
 
   def __enter__(self) -> Self:
+    if self._live is not None:
+      self._live.start()
+      # Whatever ends the process, its terminal has a cursor.
+      self._live.console.show_cursor(True)
     return self
 
   def __exit__(self, *exc: object) -> None:
-    self._bar.close()
+    if self._live is not None:
+      self._live.stop()
+
+  @property
+  def standing(self) -> Standing:
+    """How far the run is."""
+    taken = self._done - self._first
+    seconds = max(time.monotonic() - self._since, 1e-6)
+    rate = taken / seconds if taken else None
+    return Standing(self._done, self._total, rate)
 
   def say(self, text: str) -> None:
-    """Prints lines above the bar."""
-    if self._watched:
-      self._bar.write(text)
-    elif self._speaks:
+    """Prints lines, above what changes."""
+    if self._speaks:
       print(text, flush=True)
 
   def advance(self, steps: int, values: Mapping[str, float]) -> None:
-    """Moves the bar on and shows training loss and accuracy beside it."""
-    shown = {
-      name: f'{values[f"train_{name}"]:.3f}' for name in ('loss', 'accuracy')
-    }
-    self._bar.set_postfix(shown, refresh=False)
-    self._bar.update(steps)
+    """So many further steps are taken; shows their loss and accuracy."""
+    self._done += steps
+    self._values = ', '.join(
+      f'{name} {values[f"train_{name}"]:.3f}' for name in ('loss', 'accuracy')
+    )
 
   def progress(self, text: str) -> None:
     """Prints a line about where the run is."""
-    state = self._bar.format_dict
-    taken = state['n'] - state['initial']
-    if not self._watched and taken:
-      rate = taken / state['elapsed']
-      left = self._bar.format_interval((state['total'] - state['n']) / rate)
-      text += f'; {rate:.2f} step/s, {left} left'
-    self.say(text)
+    pace = self.standing.pace
+    self.say(f'{text}; {pace}' if pace and self._live is None else text)
+
+  def _render(self) -> RenderableType:
+    standing = self.standing
+    shown = [self._view(standing)] if self._view else []
+    return Group(*shown, bar(standing), *filter(None, [self._said(standing)]))
+
+  def _said(self, standing: Standing) -> str:
+    return '; '.join(filter(None, (standing.pace, self._values)))
 
 
 def loss_table(losses: Mapping[str, float], entered: tuple[str, ...]) -> str:

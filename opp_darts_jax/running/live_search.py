@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data.augment import Augmentation
@@ -141,16 +140,8 @@ class LiveSearch:
     Of a batch of D_val that the step decides, and of trained parameters alone;
     their weight decay is a part of it.
     """
-    trained, _ = ravel_pytree(self.method.trained(state.alphas, state.mask))
-    at = np.flatnonzero(trained)
-    whole = np.zeros(trained.shape, np.float32)
-
-    def product(direction: np.ndarray) -> np.ndarray:
-      whole[at] = direction
-      found = self.programs.hessian_product(state, self.data, whole)
-      return np.asarray(found, np.float64)[at]
-
-    return largest_eigenvalue(product, len(at))
+    found = self.programs.curvature(state, self.data)
+    return largest_eigenvalue(*jax.device_get(found))
 
 
 def prepare(

@@ -59,8 +59,10 @@ def one_hot(space: Space, genotype: Genotype) -> Tables:
   for kind in space.kinds:
     table = np.zeros((space.graph.num_edges, len(space.names)), np.float32)
     for name, source, node in genotype[kind].edges:
-      row = space.graph.edge_index(source, node)
-      table[row, space.names.index(name)] = 1
+      # An edge without any operation yet gives `none`, where there is none too.
+      if name in space.names:
+        row = space.graph.edge_index(source, node)
+        table[row, space.names.index(name)] += 1  # It may come twice.
     tables[kind] = jnp.asarray(table)
   return tables
 

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from opp_darts_jax.errors import CheckpointError, NotFinished
+from opp_darts_jax.errors import NotFinished
 from opp_darts_jax.running import loop, profiler
-from opp_darts_jax.running.checkpoint import FOLDER, Checkpoints
+from opp_darts_jax.running.checkpoint import Checkpoints, check_new
 from opp_darts_jax.running.console import Console
 from opp_darts_jax.running.interruption import Interruption
 from opp_darts_jax.running.loop import Pace, Pacing, Position
@@ -21,10 +21,10 @@ from opp_darts_jax.running.metrics import (
   TIMES,
   JsonLines,
   MetricsWriter,
-  read_epochs,
 )
 from opp_darts_jax.running.profiler import Profiler, Steps
 from opp_darts_jax.running.rounds import Shared
+from opp_darts_jax.running.standing import View
 from opp_darts_jax.running.workdirs import open_workdir
 
 Begin = Callable[[Mapping[str, Any]], Any]
@@ -61,6 +61,7 @@ class Run:
     quiet: bool = False,
     profile_steps: Steps | None = None,
     pace: Pacing | None = None,
+    view: View | None = None,
   ) -> None:
     self.folder = folder
     self.pace = pace or Pace()
@@ -72,7 +73,7 @@ class Run:
       lambda progress: {'state': begin(progress['known']), 'sums': zeros}
     )
     if saved is None:
-      _check_new(folder)
+      check_new(folder)
       self.state, self.known, self._sizes = begin({}), {}, {}
       self.epoch, self._start = 0, Position(0, zeros, {})
     else:
@@ -82,7 +83,7 @@ class Run:
       self._start = Position(at['done'], saved.state['sums'], at['totals'])
     self.step = self.epoch * per_epoch + self._start.done
     total = config.epochs * per_epoch
-    self.screen = stack.enter_context(Console(total, self.step, quiet))
+    self.screen = stack.enter_context(Console(total, self.step, quiet, view))
     self.writer = stack.enter_context(
       MetricsWriter(self.lines(METRICS), folder / 'tensorboard', self.step)
     )
@@ -156,12 +157,13 @@ class Run:
     return state, means
 
   @contextlib.contextmanager
-  def timed(self, epoch: int) -> Iterator[None]:
-    """Writes down what an epoch takes beside its steps."""
+  def timed(self, epoch: int, what: str = '') -> Iterator[None]:
+    """Writes down what an epoch takes beside its steps, and for what."""
     begin = time.monotonic()
     yield
     seconds = round(time.monotonic() - begin, 3)
-    self._times.write({'epoch': epoch, 'steps': 0, 'seconds': seconds})
+    named = {'what': what} if what else {}
+    self._times.write({'epoch': epoch, 'steps': 0, 'seconds': seconds, **named})
 
   def end_epoch(self, state: Any, epoch: int, known: Mapping[str, Any]) -> None:
     """Saves what an epoch has come to.
@@ -227,6 +229,7 @@ def open_run(
   inputs: Mapping[str, Any] | None = None,
   profile_steps: Steps | None = None,
   shared: Shared | None = None,
+  view: View | None = None,
 ) -> Iterator[Run]:
   """Opens a workdir for a run, or for what is left of it.
 
@@ -244,6 +247,7 @@ def open_run(
     profile_steps: the first and the last step of which a trace is made.
     shared: what it has in common with other runs in this process; None if it
       is alone.
+    view: what a terminal shows of it.
 
   Raises:
     UserError: if the workdir or its checkpoints cannot be used, or if there are
@@ -271,6 +275,7 @@ def open_run(
       quiet,
       profile_steps,
       shared.pace if shared else None,
+      view,
     )
 
 
@@ -282,18 +287,3 @@ def any_process(asked: bool) -> bool:
   if jax.process_count() == 1:
     return asked
   return bool(multihost_utils.process_allgather(np.array(asked)).any())
-
-
-def _check_new(folder: pathlib.Path) -> None:
-  """Raises `CheckpointError` if a run without checkpoints has gone far.
-
-  The checkpoint of an epoch is written before that of the next one begins to
-  be: with three whole epochs there was one.
-  """
-  epochs = read_epochs(folder)
-  if len(epochs) > 2 and jax.process_index() == 0:
-    raise CheckpointError(
-      f'{folder / METRICS} has the numbers of {len(epochs)} epochs, but '
-      f'{folder / FOLDER} has no checkpoint to go on from; put it back, or '
-      'begin anew in another --workdir.'
-    )

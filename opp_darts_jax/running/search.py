@@ -23,6 +23,7 @@ from opp_darts_jax.running import (
   cost,
   forecast,
   inputs,
+  monitor,
   plans,
   rank_correlation,
   results,
@@ -35,6 +36,7 @@ from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.live_search import LiveSearch, prepare
 from opp_darts_jax.running.profiler import Steps
 from opp_darts_jax.running.rounds import Shared
+from opp_darts_jax.running.standing import View
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
@@ -50,6 +52,7 @@ def run_search(
   signals: bool = True,
   quiet: bool = False,
   profile_steps: Steps | None = None,
+  view: View | None = None,
 ) -> Genotype:
   """Searches a cell, writing everything into `workdir`.
 
@@ -70,6 +73,7 @@ def run_search(
     quiet: whether nothing is printed.
     profile_steps: the first and the last step, counted from 1, of which a trace
       is made, in `profile/`; None makes none.
+    view: what a terminal shows of it, beside a bar; see console.py.
 
   Returns:
     The genotype of the last epoch.
@@ -97,7 +101,14 @@ def run_search(
     return Genotype.from_dict(found['genotype'])
   search = prepare(config, space, method, images, devices)
   return run_prepared(
-    search, workdir, made_of, watchers, signals, quiet, profile_steps
+    search,
+    workdir,
+    made_of,
+    watchers,
+    signals,
+    quiet,
+    profile_steps,
+    view=view,
   )
 
 
@@ -110,6 +121,7 @@ def run_prepared(
   quiet: bool = False,
   profile_steps: Steps | None = None,
   shared: Shared | None = None,
+  view: View | None = None,
 ) -> Genotype:
   """Runs a search that `prepare` has made, or what is left of it.
 
@@ -122,6 +134,7 @@ def run_prepared(
     quiet: likewise.
     profile_steps: likewise.
     shared: what it has in common with other searches in this process.
+    view: as for `run_search`.
 
   Returns:
     The genotype of the last epoch.
@@ -143,6 +156,7 @@ def run_prepared(
     made_of,
     profile_steps,
     shared,
+    view,
   ) as run:
     search.run = run
     files.write_json(run.folder / 'space.json', search.space.describe())
@@ -234,6 +248,8 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     state, means = _run_epoch(search, state, epoch, stages, known)
     genotype = method.derive(method, search, state)
     means = {**means, **method.numbers(search, state, genotype)}
+    with run.timed(epoch, 'monitor'):
+      means = means | monitor.measure(search, state, epoch, genotype)
     record = callbacks.record_of(
       config.epochs, epoch, state, means, genotype, stages, run.folder
     )

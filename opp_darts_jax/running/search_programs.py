@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from opp_darts_jax.data import augment
 from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.memoized import memoized
+from opp_darts_jax.methods.curvature import lanczos
 from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task, make_loss
 from opp_darts_jax.methods.method import Draw, no_term
@@ -55,9 +56,8 @@ class Programs(NamedTuple):
       `Evaluation` on D_val, by the running averages.
     evaluate_batches: the same on the whole batches of D_val, by the statistics
       of each.
-    hessian_product: (state, data, direction) -> the product of the validation
-      loss's Hessian for the parameters, on one batch, with a direction; both
-      are flat.
+    curvature: (state, data) -> what `curvature.lanczos` gives for the Hessian
+      of the validation loss for the trained parameters, on one batch.
   """
 
   init: Callable[[jax.Array], SearchState]
@@ -65,7 +65,7 @@ class Programs(NamedTuple):
   score: Callable[..., jax.Array]
   evaluate: Callable[..., Evaluation]
   evaluate_batches: Callable[..., Evaluation]
-  hessian_product: Callable[..., jax.Array]
+  curvature: Callable[..., tuple[jax.Array, jax.Array]]
 
 
 @memoized(8)
@@ -128,12 +128,13 @@ def make_programs(
 
     return jax.lax.fori_loop(first, first + count, body, total)
 
-  def hessian_product(state, data, direction):
+  def curvature(state, data):
     key = jax.random.fold_in(jax.random.key(0), state.step)
     order = augment.epoch_order(key, 0, len(data.val_rows))
     batch = draw(data, data.val_rows, order, 0, key)
     loss = make_loss(task, state, task.method.val_term)
     alphas, unravel = ravel_pytree(state.alphas)
+    trained, _ = ravel_pytree(task.method.trained(state.alphas, state.mask))
 
     def gradient(alphas):
       def of_alphas(flat):
@@ -143,7 +144,12 @@ def make_programs(
       decay = task.config.alphas.weight_decay * alphas
       return jax.grad(of_alphas)(alphas) + decay
 
-    return jax.jvp(gradient, (alphas,), (direction,))[1]
+    def product(direction):
+      found = jax.jvp(gradient, (alphas,), (direction,))[1]
+      return jnp.where(trained, found, 0)
+
+    start = jax.random.normal(key, alphas.shape)
+    return lanczos(product, jnp.where(trained, start, 0))
 
   make = functools.partial(
     compiled,
@@ -156,7 +162,7 @@ def make_programs(
     make(score),
     make(_evaluator(task, augmentation, devices)),
     make(_evaluator(task, augmentation, devices, by_batch=True)),
-    make(hessian_product),
+    make(curvature),
   )
 
 

@@ -37,6 +37,7 @@ from opp_darts_jax.running.meeting import Meeting
 from opp_darts_jax.running.metrics import read_epochs
 from opp_darts_jax.running.rounds import Rounds, Shared
 from opp_darts_jax.running.search import checked, run_prepared
+from opp_darts_jax.running.standing import View
 from opp_darts_jax.running.turns import Ask, Ended
 from opp_darts_jax.spaces.space import Space
 
@@ -58,6 +59,7 @@ def run_searches(
   signals: bool = True,
   quiet: bool = False,
   mapped: bool | None = None,
+  view: View | None = None,
 ) -> dict[int, Genotype]:
   """Searches with each of `config.search_seeds`, all at a time.
 
@@ -78,6 +80,7 @@ def run_searches(
     mapped: whether programs are mapped over the searches, which then end like
       those that are alone but for rounding, or run one after the other, to the
       bit the same. None is the latter on a CPU alone.
+    view: what a terminal shows of them, beside a bar.
 
   Returns:
     The genotype of each seed.
@@ -111,7 +114,7 @@ def run_searches(
   total = len(left) * config.epochs * search.per_epoch
   done = sum(len(read_epochs(folders[seed])) for seed in left)
   interruption = Interruption()
-  with Console(total, done * search.per_epoch, quiet) as screen:
+  with Console(total, done * search.per_epoch, quiet, view) as screen:
     screen.say(plans.of_search(search, workdir))
     rounds = Rounds(lambda: interruption.requested)
     meeting = Meeting(

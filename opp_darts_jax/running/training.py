@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -38,6 +38,7 @@ from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.feeds import InMemory, Step, Streaming
 from opp_darts_jax.running.profiler import Steps
 from opp_darts_jax.running.runs import Run
+from opp_darts_jax.running.standing import View
 from opp_darts_jax.running.train_programs import (
   TrainMetrics,
   TrainPrograms,
@@ -61,6 +62,7 @@ def run_training(
   signals: bool = True,
   quiet: bool = False,
   profile_steps: Steps | None = None,
+  view_of: Callable[[pathlib.Path], View] | None = None,
 ) -> dict[str, Any]:
   """Trains and tests the network, writing everything into `workdir`.
 
@@ -83,6 +85,8 @@ def run_training(
     quiet: whether nothing is printed.
     profile_steps: the first and the last step, counted from 1, of which a trace
       is made, in `profile/`, by each seed; None makes none.
+    view_of: a folder -> what a terminal shows of the training in it, beside a
+      bar; each seed has a folder of its own.
 
   Returns:
     The contents of `results.json`: `test_accuracy` (a fraction), `test_loss`,
@@ -106,6 +110,7 @@ def run_training(
       signals=signals,
       quiet=quiet,
       profile_steps=profile_steps,
+      view_of=view_of,
     )
     return seeds.run_seeds(run_one, config, workdir)
   space = space or get_space(config.space)
@@ -131,6 +136,7 @@ def run_training(
     quiet,
     made_of,
     profile_steps,
+    view=view_of(pathlib.Path(workdir)) if view_of else None,
   ) as run:
     files.write_json(run.folder / 'genotype.json', genotype.to_dict())
     run.screen.say(

@@ -8,7 +8,7 @@ import toy_network
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.methods.curvature import largest_eigenvalue
+from opp_darts_jax.methods.curvature import lanczos, largest_eigenvalue
 from opp_darts_jax.methods.robust_darts import robust_darts
 from opp_darts_jax.methods.stages import Stage
 
@@ -58,15 +58,30 @@ def test_growth_by_less_or_too_early_does_not_stop():
   assert stopped(lambda epoch: 1.0 + (epoch >= 4)) is None
 
 
-@pytest.mark.parametrize('size', [3, 40])
-def test_largest_eigenvalue(size):
+@pytest.mark.parametrize(
+  'values',
+  [
+    np.linspace(-9, 2.5, 3),  # The largest, not that of the largest size.
+    np.linspace(-9, 2.5, 40),
+    np.full(40, 1e-3),  # Weight decay alone: one product is all there is.
+    np.r_[np.zeros(30), np.linspace(-1, 0.5, 10)],
+    np.linspace(-3, -1, 5),
+    np.zeros(4),
+  ],
+)
+def test_largest_eigenvalue(values):
   numbers = np.random.default_rng(0)
+  size = len(values)
   basis, _ = np.linalg.qr(numbers.standard_normal((size, size)))
-  # The largest, not that of the largest size.
-  values = np.linspace(-9, 2.5, size)
-  matrix = basis * values @ basis.T
-  found = largest_eigenvalue(lambda v: matrix @ v, size)
-  np.testing.assert_allclose(found, 2.5, rtol=2e-3)
+  matrix = jnp.asarray(basis * values @ basis.T, jnp.float32)
+  start = jnp.asarray(numbers.standard_normal(size), jnp.float32)
+  found = largest_eigenvalue(*lanczos(lambda v: matrix @ v, start))
+  np.testing.assert_allclose(found, values.max(), rtol=2e-3, atol=1e-6)
+
+
+def test_nothing_that_is_trained_has_no_eigenvalue():
+  found = lanczos(lambda v: v, jnp.zeros(4))
+  assert np.isnan(largest_eigenvalue(*found))
 
 
 def test_unfit_arguments():

@@ -226,8 +226,10 @@ def test_a_watcher_is_told_of_every_epoch(whole):
   assert [r[:3] for r in records] == [(n, 3, 3 * n + 3) for n in range(3)]
   lines = load_run(workdir)
   for record, line, alphas in zip(records, lines.epochs, lines.alphas):
-    assert set(record.metrics) == set(MEANS)
-    for name, value in record.metrics.items():
+    signs = ('skip_share', 'entropy')
+    names = {f'{sign}_{kind}' for sign in signs for kind in SPACE.kinds}
+    assert set(record.metrics) == set(MEANS) | names
+    for name, value in files.plain(record.metrics).items():
       assert line[name] == value
     assert record.genotype.to_dict() == line['genotype']
     assert record.alphas == {kind: alphas[kind] for kind in SPACE.kinds}

@@ -8,7 +8,7 @@ import jax
 import pytest
 from genotype_cells import BENCH, TINY
 
-from opp_darts_jax.running import console
+from opp_darts_jax.running import console, standing
 
 VALUES = {'train_loss': 1.23456, 'train_accuracy': 0.5, 'val_loss': 7.0}
 
@@ -35,12 +35,19 @@ def test_rate_and_time_left_come_from_the_steps_of_this_process(
   capsys, monkeypatch
 ):
   now = [1000.0]
-  monkeypatch.setattr('tqdm.std.time', lambda: now[0])
+  monkeypatch.setattr('time.monotonic', lambda: now[0])
   with console.Console(total=1000, done=600) as screen:
     now[0] += 50
     screen.advance(100, VALUES)
     screen.progress('epoch 6')
   assert capsys.readouterr().out == 'epoch 6; 2.00 step/s, 02:30 left\n'
+
+
+@pytest.mark.parametrize(
+  ('seconds', 'text'), [(0.9, '00:00'), (150, '02:30'), (3605, '1:00:05')]
+)
+def test_clock(seconds, text):
+  assert standing.clock(seconds) == text
 
 
 def test_before_the_first_step_there_is_no_rate(capsys):
@@ -49,18 +56,41 @@ def test_before_the_first_step_there_is_no_rate(capsys):
   assert capsys.readouterr().out == 'epoch 3\n'
 
 
-def test_a_terminal_has_a_bar_below_the_lines(capsys, monkeypatch):
+@pytest.mark.parametrize('width', [40, 160])
+def test_a_terminal_has_a_bar_below_the_lines(capsys, monkeypatch, width):
   terminal = Terminal()
   monkeypatch.setattr(sys, 'stderr', terminal)
-  with console.Console(total=100) as screen:
+  monkeypatch.setenv('COLUMNS', str(width))
+  monkeypatch.setenv('TERM', 'xterm')
+  asked = []
+
+  def view(at):
+    asked.append(at)
+    return 'the view'
+
+  with console.Console(total=100, view=view) as screen:
     screen.advance(25, VALUES)
     screen.say('a line')
     screen.progress('epoch 3')
+  # Into a file lines go as they are.
   assert capsys.readouterr().out == 'a line\nepoch 3\n'
-  bar = terminal.getvalue().splitlines()[-1].split('\r')[-1]
-  assert '25/100' in bar
-  assert 'loss=1.235, accuracy=0.500' in bar
-  assert 'val' not in bar
+  plain = re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', terminal.getvalue())
+  rows = plain.replace('\r', '').splitlines()
+  assert max(map(len, rows)) <= width
+  last = ' '.join(' '.join(rows[rows.index('the view') :]).split())
+  assert '25/100 25%' in last
+  assert 'loss 1.235, accuracy 0.500' in last
+  assert 'val' not in last
+  assert (asked[-1].done, asked[-1].total) == (25, 100)
+
+
+def test_what_is_quiet_shows_nothing(capsys, monkeypatch):
+  terminal = Terminal()
+  monkeypatch.setattr(sys, 'stderr', terminal)
+  with console.Console(total=100, quiet=True) as screen:
+    screen.advance(25, VALUES)
+    screen.progress('epoch 3')
+  assert (capsys.readouterr().out, terminal.getvalue()) == ('', '')
 
 
 @pytest.mark.parametrize('entered', [('none',), ('none', 'sep_conv_3x3')])

@@ -21,9 +21,10 @@ from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.errors import UserError, described
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import Method
+from opp_darts_jax.reporting import live_view
 from opp_darts_jax.running import callbacks, training
-from opp_darts_jax.running.results import SearchRun, TrainRun, load_run
 from opp_darts_jax.running.search import run_search
+from opp_darts_jax.runs import SearchRun, TrainRun, load_run
 from opp_darts_jax.spaces.space import Space
 
 _NAMES: Mapping[Any, str] = {str: 'text', pathlib.Path: 'a path'}
@@ -97,6 +98,7 @@ def search(
     on_epoch=on_epoch,
     signals=signals,
     quiet=quiet,
+    view=live_view.of_search(folder),
   )
   run = load_run(folder)
   assert isinstance(run, SearchRun)
@@ -159,6 +161,7 @@ def train(
     on_epoch=on_epoch,
     signals=signals,
     quiet=quiet,
+    view_of=live_view.of_training,
   )
   run = load_run(folder, space)
   assert isinstance(run, TrainRun)

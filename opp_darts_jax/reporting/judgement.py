@@ -1,0 +1,173 @@
+"""Has a search collapsed? A sentence, from the lines of its metrics alone.
+
+Collapse is what a search into skip connections is called: cells that shorten
+the supernet's way instead of computing. A search that ended with few of them
+has not shown that its cell is good.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from opp_darts_jax.genotypes.genotype import Genotype
+
+Level = Literal['unknown', 'healthy', 'at risk', 'collapsed']
+Record = Mapping[str, Any]
+
+# DARTS+ (Liang et al., 2019) stops a search at as many in the normal cell, of
+# eight edges in four nodes; in cells of another size the share counts.
+_DARTS_PLUS = 2
+_DARTS_EDGES = 8
+# Epochs over which a share that only grows is a trend.
+_TREND = 3
+# RobustDARTS (Zela et al., ICLR 2020): averages of five measures, four apart.
+_FACTOR = 1.3
+_WINDOW = 5
+_APART = 4
+# Of an entropy: two operations of 0.56 and 0.44 have it.
+_UNDECIDED = 0.99
+
+
+class Judgement(NamedTuple):
+  """What the signs of collapse say together.
+
+  Attributes:
+    level: 'healthy', 'at risk' or 'collapsed'; 'unknown' before an epoch ended.
+    sentence: what is seen and by which rule it is judged.
+    rule: its name.
+  """
+
+  level: Level
+  sentence: str
+  rule: str
+
+
+def judge(records: Sequence[Record], space: Mapping[str, Any]) -> Judgement:
+  """Judges a search by its last epochs.
+
+  Args:
+    records: the lines of its metrics; those of epochs count.
+    space: what its `space.json` holds; may be empty.
+
+  Returns:
+    The judgement of the first rule that applies, the worst level first.
+  """
+  epochs = [_with_shares(r) for r in records if r.get('kind') == 'epoch']
+  kind = _judged_kind(epochs)
+  if kind is None:
+    said = 'Unknown: no cell has been derived yet.'
+    return Judgement('unknown', said, 'none')
+  for rule in (_too_many_skips, _growing_skips, _growing_eigenvalue):
+    found = rule(epochs, kind, space)
+    if found is not None:
+      return found
+  share = epochs[-1][f'skip_share_{kind}']
+  said = (
+    f'Healthy: {share:.0%} of the edges of the {kind} cell are skip '
+    f'connections and their share has not grown over {_TREND} epochs'
+  )
+  grown = growth_of_eigenvalue(epochs)
+  if grown is not None:
+    said += f'; the eigenvalue is {grown:.2f} times the earlier one'
+  return Judgement('healthy', f'{said}. No rule for collapse applies.', 'none')
+
+
+def _with_shares(record: Record) -> Record:
+  """A line of an earlier release gets what its genotype tells."""
+  fields = record.get('genotype')
+  if not fields or any(name.startswith('skip_share_') for name in record):
+    return record
+  genotype = Genotype.from_dict(fields)
+  told = dict(record)
+  for cell in genotype.cells:
+    skips = genotype.num_skips(cell.kind)
+    told[f'skip_{cell.kind}'] = skips
+    told[f'skip_share_{cell.kind}'] = skips / max(len(cell.edges), 1)
+  return told
+
+
+def _judged_kind(epochs: Sequence[Record]) -> str | None:
+  """The normal cell, or the only kind there is, if its share is known."""
+  if not epochs:
+    return None
+  prefix = 'skip_share_'
+  kinds = [n.removeprefix(prefix) for n in epochs[-1] if n.startswith(prefix)]
+  return 'normal' if 'normal' in kinds else next(iter(kinds), None)
+
+
+def _too_many_skips(
+  epochs: Sequence[Record], kind: str, space: Mapping[str, Any]
+) -> Judgement | None:
+  last = epochs[-1]
+  share, skips = last[f'skip_share_{kind}'], last.get(f'skip_{kind}')
+  edges = round(skips / share) if skips and share else None
+  where = f'at epoch {last["epoch"]}'
+  if space.get('name') == 'nasbench201':
+    if share < 1:
+      return None
+    said = (
+      f'Collapsed: {where} all {edges} edges of the cell are skip connections, '
+      'the cell to which plain DARTS is known to collapse in NAS-Bench-201.'
+    )
+    return Judgement('collapsed', said, 'all skip connections')
+  limit = _DARTS_PLUS / _DARTS_EDGES
+  if share < limit or not skips:
+    return None
+  said = (
+    f'Collapsed by the rule of DARTS+: {where} {skips} of {edges} edges of the '
+    f'{kind} cell are skip connections, and it stops a search at '
+    f'{_DARTS_PLUS} of {_DARTS_EDGES}'
+  )
+  entropy = last.get(f'entropy_{kind}')
+  if entropy is not None and entropy > _UNDECIDED:
+    said += '; but operation weights are still nearly equal, so that little '
+    said += f'decides which edges are (entropy {entropy:.3f} of 1)'
+  said += '.'
+  return Judgement('collapsed', said, 'DARTS+')
+
+
+def _growing_skips(
+  epochs: Sequence[Record], kind: str, space: Mapping[str, Any]
+) -> Judgement | None:
+  del space
+  shares = [r.get(f'skip_share_{kind}') for r in epochs[-_TREND - 1 :]]
+  known = [share for share in shares if share is not None]
+  if len(known) <= _TREND or known[-1] <= known[0] or known != sorted(known):
+    return None
+  said = (
+    f'At risk: the share of skip connections in the {kind} cell has grown from '
+    f'{known[0]:.0%} to {known[-1]:.0%} over {_TREND} epochs.'
+  )
+  return Judgement('at risk', said, 'growing skip connections')
+
+
+def growth_of_eigenvalue(epochs: Sequence[Record]) -> float | None:
+  """The mean of the last five eigenvalues over that of four measures before.
+
+  None before there are as many, or where the earlier mean is not above 0.
+  """
+  known = [r['eigenvalue'] for r in epochs if r.get('eigenvalue') is not None]
+  if len(known) < _WINDOW + _APART:
+    return None
+  earlier = np.mean(known[-_WINDOW - _APART : -_APART])
+  return float(np.mean(known[-_WINDOW:]) / earlier) if earlier > 0 else None
+
+
+def _growing_eigenvalue(
+  epochs: Sequence[Record], kind: str, space: Mapping[str, Any]
+) -> Judgement | None:
+  del kind
+  grown = growth_of_eigenvalue(epochs)
+  if grown is None or grown <= _FACTOR:
+    return None
+  said = (
+    'At risk by the rule of RobustDARTS: the largest eigenvalue of the '
+    f"validation loss's Hessian in alpha, averaged over {_WINDOW} measures, is "
+    f'{grown:.2f} times that of {_APART} measures before, above {_FACTOR}. It '
+    'is a weak sign: in published logs it follows skip connections in s1 (rank '
+    'correlation 0.76) and not in s3 (-0.04)'
+  )
+  name = space.get('name')
+  elsewhere = f'; for {name} there is none' if name not in ('s1', 's3') else ''
+  return Judgement('at risk', f'{said}{elsewhere}.', 'RobustDARTS')

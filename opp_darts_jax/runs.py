@@ -1,0 +1,136 @@
+"""Runs as one looks at them from Python, a notebook for instance."""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.reporting import figures
+from opp_darts_jax.reporting.figures import Figure
+from opp_darts_jax.reporting.judgement import Judgement, judge
+from opp_darts_jax.running import results
+from opp_darts_jax.spaces.space import Space
+
+
+class _Drawn:
+  """What searches and trainings have in common here: numbers and pictures."""
+
+  workdir: pathlib.Path
+  genotype: Genotype
+  epochs: tuple[Mapping[str, Any], ...]
+
+  @functools.cached_property
+  def history(self) -> dict[str, np.ndarray]:
+    """Every number of the epochs, as an array over them; NaN where it lacks."""
+    return _columns(self.epochs)
+
+  def frame(self) -> Any:
+    """The history as a pandas frame, a row an epoch.
+
+    Raises:
+      UserError: if there is no pandas.
+    """
+    try:
+      import pandas
+    except ImportError as error:
+      raise UserError(
+        'frame() takes pandas, which is not installed: pip install pandas; '
+        '`history` has the same numbers as arrays.'
+      ) from error
+    history = dict(self.history)
+    index = pandas.Index(history.pop('epoch', []), name='epoch', dtype=int)
+    return pandas.DataFrame(history, index=index)
+
+  def figure(self, name: str) -> Figure:
+    """A figure of the run's report, which a notebook shows.
+
+    Args:
+      name: 'alphas', a kind of cell, or another of `figures`.
+
+    Raises:
+      UserError: if the run has no such figure.
+    """
+    return figures.draw(self.workdir, name)
+
+  @property
+  def figures(self) -> tuple[str, ...]:
+    """The names of the figures that there are of the run."""
+    return figures.names(self.workdir)
+
+  def _repr_html_(self) -> str:
+    """Its cells; what a notebook shows of the run."""
+    return figures.cells(self.workdir, self.genotype.kinds)
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchRun(_Drawn, results.SearchRun):
+  """A search, finished or as far as it is; see `results.SearchRun`."""
+
+  @functools.cached_property
+  def tables(self) -> dict[str, np.ndarray]:
+    """The alphas as {kind: (epochs, E, K)}; NaN where not active."""
+    kinds = self.genotype.kinds
+    return {
+      kind: np.array([line[kind] for line in self.alphas], float)
+      for kind in kinds
+      if all(kind in line for line in self.alphas)
+    }
+
+  @property
+  def judgement(self) -> Judgement:
+    """Whether it has collapsed into skip connections, and by which rule."""
+    space = {'name': self.config.space}
+    return judge(self.epochs, space)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainRun(_Drawn, results.TrainRun):
+  """A training, finished or as far as it is; see `results.TrainRun`."""
+
+
+def load_run(
+  workdir: str | pathlib.Path, space: Space | None = None
+) -> SearchRun | TrainRun:
+  """The run in a folder, whether it has finished or not.
+
+      run = load_run('runs/digits/search')
+      run.history['eval_accuracy'], run.tables['normal'], run.genotype
+      run.figure('alphas')
+
+  Args:
+    workdir: of a search or a training.
+    space: that the network of a training is of; needed only if its name, in the
+      run's config, finds none.
+
+  Raises:
+    UserError: if the folder holds no run, or none that has ended an epoch.
+  """
+  found = results.load_run(workdir, space)
+  fields = {
+    field.name: getattr(found, field.name)
+    for field in dataclasses.fields(found)
+  }
+  if isinstance(found, results.SearchRun):
+    return SearchRun(**fields)
+  return TrainRun(**fields)
+
+
+def _columns(lines: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+  """Numbers of records by their names; whole ones stay so."""
+  names = dict.fromkeys(
+    name
+    for line in lines
+    for name, value in line.items()
+    if isinstance(value, (int, float)) and not isinstance(value, bool)
+  )
+  found = {}
+  for name in names:
+    values = [line.get(name) for line in lines]
+    whole = all(isinstance(value, int) for value in values)
+    found[name] = np.array(values, int if whole else float)
+  return found
