@@ -1,6 +1,8 @@
 __version__: str
 
 from . import benchmarks as benchmarks
+from .api import search as search
+from .api import train as train
 from .config import AlphaOptimizerConfig as AlphaOptimizerConfig
 from .config import DataConfig as DataConfig
 from .config import ScheduleConfig as ScheduleConfig
@@ -41,8 +43,6 @@ from .networks.trained import load_network as load_network
 from .operations.catalogue import OPERATIONS as OPERATIONS
 from .operations.catalogue import named as named
 from .operations.operation import Operation as Operation
-from .running.api import search as search
-from .running.api import train as train
 from .running.callbacks import EpochRecord as EpochRecord
 from .running.results import SearchRun as SearchRun
 from .running.results import TrainRun as TrainRun

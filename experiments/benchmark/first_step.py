@@ -21,9 +21,9 @@ import numpy as np
 from absl import app, flags
 from steps import SIZES, build_kernels, environment
 
+from opp_darts_jax import api
 from opp_darts_jax.data.dataset import of_arrays
 from opp_darts_jax.launchers.launch import keep_programs
-from opp_darts_jax.running import api
 
 _SIZE = flags.DEFINE_enum('size', 'full', list(SIZES), 'of the supernet')
 _ROUNDS = flags.DEFINE_integer('rounds', 1, 'processes', lower_bound=1)

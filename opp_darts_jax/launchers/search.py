@@ -8,11 +8,13 @@ say, also whether it fits that device and about how long it takes there. With
 --config.search_seeds="(0,1,2)" it searches with several seeds at a time.
 """
 
+import jax
 from absl import flags
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import launch
+from opp_darts_jax.reporting import live
 from opp_darts_jax.running import devices, profiler
 from opp_darts_jax.running.search import dry_run, run_search
 from opp_darts_jax.running.searches import run_searches
@@ -42,14 +44,21 @@ def main() -> None:
   else:
     assert _WORKDIR.value  # Or the flags would not be valid.
     if not config.search_seeds:
-      run_search(config, _WORKDIR.value, profile_steps=profile_steps)
+      with live.kept(_WORKDIR.value, jax.process_index() == 0) as pages:
+        run_search(
+          config,
+          _WORKDIR.value,
+          on_epoch=pages,
+          profile_steps=profile_steps,
+        )
       return
     if profile_steps:
       raise UserError(
         '--profile_steps is for a search of one seed; got config.search_seeds='
         f'{config.search_seeds}.'
       )
-    run_searches(config, _WORKDIR.value)
+    with live.kept(_WORKDIR.value) as pages:
+      run_searches(config, _WORKDIR.value, on_epoch=pages)
 
 
 if __name__ == '__main__':

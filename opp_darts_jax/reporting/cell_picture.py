@@ -62,9 +62,7 @@ class Picture(NamedTuple):
   said: Sequence[str]
 
 
-def picture(
-  cell: Cell, styles: Styles, new: Collection[int] = ()
-) -> Picture:
+def picture(cell: Cell, styles: Styles, new: Collection[int] = ()) -> Picture:
   """Draws a cell as a graph from its inputs, left, to its output, right.
 
   Edges of `none` are dotted: they carry nothing, yet without them the picture
@@ -111,11 +109,10 @@ def picture(
           edge in new,
         )
       )
-  size = tuple(round(_INCH * v + 2 * _MARGIN, 1) for v in layout.size)
+  width, height = (round(_INCH * v + 2 * _MARGIN, 1) for v in layout.size)
   radius = _INCH * cell_layout.NODE_SIZE / 2
-  return Picture(
-    size, radius, arrows, boxes, nodes, describe(cell, styles)  # type: ignore[arg-type]
-  )
+  said = describe(cell, styles)
+  return Picture((width, height), radius, arrows, boxes, nodes, said)
 
 
 def describe(cell: Cell, styles: Styles) -> list[str]:
@@ -135,7 +132,7 @@ def describe(cell: Cell, styles: Styles) -> list[str]:
 def node_name(cell: Cell, number: int) -> str:
   """What a node is called in text."""
   if number < cell.inputs:
-    return f'input {number - cell.inputs}'
+    return f'c[k−{cell.inputs - number}]'
   if number == cell.inputs + cell.nodes:
     return 'output'
   return f'node {number - cell.inputs}'
@@ -192,9 +189,7 @@ def _ports(layout: cell_layout.Layout) -> list[float]:
   return ports
 
 
-def _path(
-  layout: cell_layout.Layout, chain: Sequence[int], port: float
-) -> str:
+def _path(layout: cell_layout.Layout, chain: Sequence[int], port: float) -> str:
   """A smooth line through the chain: level in layers, curved between them."""
   radius = cell_layout.NODE_SIZE / 2
 

@@ -166,8 +166,9 @@ def line_chart(
   low, high, ticks = _scale(list(map(place, ys)), bounds, small, log)
   texts = [_tick(t, log, shown) for t in ticks]
   left = 30.0 if small else 10.0 + 6.4 * max(map(len, texts), default=1)
-  longest = max([len(s.name) for s in series], default=0)
-  right = size[0] - (8.0 if small else 14.0 + 6.3 * (longest and longest + 8))
+  labels = [] if small else [(s, _end_text(s, shown)) for s in series if s.name]
+  longest = max([len(text) for _, text in labels], default=0)
+  right = size[0] - (8.0 if small else 14.0 + 6.6 * longest)
   top, bottom = (8.0 if small else 12.0), size[1] - (18.0 if small else 24.0)
   per_unit = (right - left) / axis.last
 
@@ -176,12 +177,11 @@ def line_chart(
 
   def at_y(y: float) -> float:
     share = (place(y) - low) / ((high - low) or 1.0)
-    return top + share * (bottom - top) if log else bottom - share * (
-      bottom - top
+    return (
+      top + share * (bottom - top) if log else bottom - share * (bottom - top)
     )
 
   lines = [_draw(s, at_x, at_y) for s in series]
-  labels = [] if small else _labels(series, at_y, shown)
   return Chart(
     title,
     f'{title}: ' + ('; '.join(_said(s, shown) for s in series) or 'no numbers'),
@@ -191,7 +191,7 @@ def line_chart(
     [(at_y(10**t if log else t), text) for t, text in zip(ticks, texts)],
     [at_x(x) for x in axis.marks],
     lines,
-    labels,
+    _labels(labels, at_y),
     axis.unit,
     per_unit if axis.unit == 'epoch' else 0.0,
     small,
@@ -272,22 +272,23 @@ def _draw(
   return Drawn(''.join(parts), series, dots, around)
 
 
+def _end_text(series: Series, shown: Callable[[float], str]) -> str:
+  return f'{series.name} {series.note or shown(_last(series))}'
+
+
 def _labels(
-  series: Sequence[Series],
-  at_y: Callable[[float], float],
-  shown: Callable[[float], str],
+  named: Sequence[tuple[Series, str]], at_y: Callable[[float], float]
 ) -> list[Label]:
   """What stands at the ends of lines, kept apart."""
-  named = [s for s in series if s.name]
-  ends = [(at_y(_last(s)), s) for s in named]
-  ends.sort(key=lambda end: end[0])
+  ends = sorted(((at_y(_last(s)), s, text) for s, text in named), key=_place)
   ys = cell_layout.spread(
-    [y for y, _ in ends], [1.0] * len(ends), [_LABEL] * max(len(ends) - 1, 0)
+    [y for y, *_ in ends], [1.0] * len(ends), [_LABEL] * max(len(ends) - 1, 0)
   )
-  return [
-    Label(y, end, f'{s.name} {s.note or shown(_last(s))}', s.css)
-    for y, (end, s) in zip(ys, ends)
-  ]
+  return [Label(y, end, text, s.css) for y, (end, s, text) in zip(ys, ends)]
+
+
+def _place(end: tuple[float, Series, str]) -> float:
+  return end[0]
 
 
 def _last(series: Series) -> float:

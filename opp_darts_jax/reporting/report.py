@@ -65,9 +65,7 @@ def of_run(run: Run) -> str:
       for frame in frames.frames
       for box in frame.picture.boxes
     ),
-    last_epoch=max(
-      [f.frames[-1].last for f in shown_cells], default=0
-    ),
+    last_epoch=max([f.frames[-1].last for f in shown_cells], default=0),
     chosen=search_parts.chosen(run, drawn),
     stages=search_parts.stages(run, drawn),
     alphas=search_parts.alphas(run, drawn, axis),

@@ -14,7 +14,7 @@ from opp_darts_jax.reporting.styles import shown
 Record = Mapping[str, Any]
 
 _SPLITS = {'train': 'c0', 'val': 'c1', 'eval': 'c2', 'test': 'c2'}
-_SAID = {'train': 'train', 'val': 'D_val, batches', 'eval': 'D_val', 'test': 'test'}
+_SAID = {'train': 'train', 'val': 'val', 'eval': 'D_val', 'test': 'test'}
 _TEST, _REGRET, _RANK = 'truth_test_', 'truth_regret_', 'truth_rank'
 _NAMED = 30  # classes whose confusion is a table
 _SIDE = 112  # pixels of a mistake's picture, at most
@@ -139,7 +139,9 @@ def _size(config: Mapping[str, Any]) -> str | None:
 
 def _seeds(run: Run) -> str:
   seeds = run.results.get('seeds')
-  return ', '.join(map(str, seeds)) if seeds else str(run.config.get('seed', ''))
+  return (
+    ', '.join(map(str, seeds)) if seeds else str(run.config.get('seed', ''))
+  )
 
 
 def _sentence(run: Run) -> str:
@@ -153,7 +155,9 @@ def _sentence(run: Run) -> str:
       each = ', '.join(charts.percent(v) for v in by_seed.values())
       spread = results.get('test_accuracy_std')
       said += f', the mean of {len(by_seed)} seeds ({each}'
-      said += f'; standard deviation {100 * spread:.2f} points)' if spread else ')'
+      said += (
+        f'; standard deviation {100 * spread:.2f} points)' if spread else ')'
+      )
     return f'{said}.'
   if not epochs:
     return 'No epoch has ended yet.'
@@ -282,7 +286,9 @@ def costs(run: Run) -> list[tuple[str, str]]:
       ('multiply-adds', f'{network["multiply_adds"] / 1e6:,.2f} M an image')
     )
   if network.get('uncounted'):
-    found.append(('not among these', ', '.join(map(shown, network['uncounted']))))
+    found.append(
+      ('not among these', ', '.join(map(shown, network['uncounted'])))
+    )
   if 'layers' in network:
     found.append(
       ('network', f'{network["layers"]} cells, {network["channels"]} channels')
@@ -304,7 +310,9 @@ def truth(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
     known = [r for r in found if r.get(name) is not None]
     line = [(axis.of(r), float(r[name])) for r in known]
     series.append(Series(shown(data), css, line, step=True))
-    regrets = [r[f'{_REGRET}{data}'] for r in known[-1:] if f'{_REGRET}{data}' in r]
+    regrets = [
+      r[f'{_REGRET}{data}'] for r in known[-1:] if f'{_REGRET}{data}' in r
+    ]
     if regrets and regrets[0] is not None:
       best = known[-1][name] + regrets[0]
       at = [(0.0, best), (axis.last, best)]
@@ -368,9 +376,7 @@ def confusion(run: Run) -> Confusion | None:
     if i != j and count
   ]
   pairs.sort(key=lambda pair: -pair[2])
-  rows = [
-    [(count, count / (sum(row) or 1)) for count in row] for row in counts
-  ]
+  rows = [[(count, count / (sum(row) or 1)) for count in row] for row in counts]
   return Confusion(names, rows if len(names) <= _NAMED else [], pairs[:12])
 
 

@@ -146,13 +146,15 @@ def stages(run: Run, styles: Styles) -> list[StageBars]:
 
 def _stage(line: Record, styles: Styles) -> StageBars:
   entered = line.get('entered') or []
-  losses = {n: s for n, s in (line.get('losses') or {}).items() if s is not None}
+  losses = {
+    n: s for n, s in (line.get('losses') or {}).items() if s is not None
+  }
   most, least = (f(losses.values(), default=0.0) for f in (max, min))
   bars = [
     Bar(styles[n], s, s / (most or 1.0), n in entered, s - least)
     for n, s in sorted(losses.items(), key=lambda pair: -pair[1])
   ]
-  active = [n for n in line.get('active') or entered]
+  active = list(line.get('active') or entered)
   return StageBars(
     line['stage'], line['epoch'], bars, styles.of(entered), styles.of(active)
   )
@@ -185,7 +187,7 @@ def alphas(run: Run, styles: Styles, axis: Axis) -> list[Multiples]:
   for kind, (lines, names, weights_TEK) in weights(run).items():
     at = [axis.of(line) for line in lines]
     edges = _edge_names(run, kind, weights_TEK.shape[1])
-    top = float(np.nanmax(weights_TEK)) if len(names) > 1 else 1.0
+    bounds = _weight_bounds(weights_TEK)
     small = []
     for e, edge in enumerate(edges):
       series = [
@@ -193,7 +195,7 @@ def alphas(run: Run, styles: Styles, axis: Axis) -> list[Multiples]:
           styles[name].name,
           styles[name].css,
           [
-            (x, None if np.isnan(y) else float(y))
+            (x, float(y) if bounds[0] <= y <= bounds[1] else None)
             for x, y in zip(at, weights_TEK[:, e, k])
           ],
           styles[name].dash,
@@ -206,13 +208,25 @@ def alphas(run: Run, styles: Styles, axis: Axis) -> list[Multiples]:
           edge,
           series,
           axis,
-          bounds=(0.0, max(top * 1.05, 0.05)),
+          bounds=bounds,
           size=(200.0, 112.0),
           small=True,
         )
       )
     found.append(Multiples(kind_name(kind), styles.of(names), small))
   return found
+
+
+def _weight_bounds(weights_TEK: np.ndarray) -> tuple[float, float]:
+  """What all charts of a kind show: where weights are once all have entered.
+
+  Before, with fewer operations, weights are larger, and beyond the charts.
+  """
+  active_T = (~np.isnan(weights_TEK)).sum(axis=(1, 2))
+  settled = weights_TEK[active_T == active_T.max()]
+  low, high = float(np.nanmin(settled)), float(np.nanmax(settled))
+  pad = 0.06 * (high - low) or 0.05
+  return low - pad, high + pad
 
 
 def further(run: Run, axis: Axis) -> list[Chart]:
@@ -303,6 +317,6 @@ def _edge_names(run: Run, kind: str, count: int) -> list[str]:
 
 def _edge_name(inputs: int, edge: tuple[int, ...]) -> str:
   def name(node: int) -> str:
-    return f'c k−{inputs - node}' if node < inputs else str(node - inputs)
+    return f'c[k−{inputs - node}]' if node < inputs else str(node - inputs)
 
   return f'{name(edge[0])} → {name(edge[1])}'

@@ -81,13 +81,16 @@ class Styles:
             "Expected operations with 'name' and 'drawn' in space.json, got "
             f'{operation!r}.'
           )
-    self._known: list[str] = []
-    for name in (*self._kinds, *names):
-      if name not in self._known:
-        self._known.append(name)
+    self._known = list(dict.fromkeys((*self._kinds, *names)))
+    self._styles: dict[str, Style] = {}
 
   def __getitem__(self, name: str) -> Style:
     """The style of an operation."""
+    if name not in self._styles:
+      self._styles[name] = self._style(name)
+    return self._styles[name]
+
+  def _style(self, name: str) -> Style:
     kind = self._kind(name)
     css = KINDS.get(kind, OTHER)
     parametric = self._is_parametric(name)
