@@ -24,7 +24,7 @@ from opp_darts_jax.errors import UserError, described
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.reporting import live
-from opp_darts_jax.running import callbacks, training
+from opp_darts_jax.running import callbacks, search_results, training
 from opp_darts_jax.running.results import SearchRun, TrainRun, load_run
 from opp_darts_jax.running.search import run_search
 from opp_darts_jax.spaces.space import Space
@@ -103,6 +103,7 @@ def search(
       signals=signals,
       quiet=quiet,
     )
+    search_results.count_network(folder, config, space)
   run = load_run(folder)
   assert isinstance(run, SearchRun)
   return run

@@ -8,6 +8,8 @@ say, also whether it fits that device and about how long it takes there. With
 --config.search_seeds="(0,1,2)" it searches with several seeds at a time.
 """
 
+import pathlib
+
 import jax
 from absl import flags
 
@@ -15,7 +17,7 @@ from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import launch
 from opp_darts_jax.reporting import live
-from opp_darts_jax.running import devices, profiler
+from opp_darts_jax.running import devices, profiler, search_results
 from opp_darts_jax.running.search import dry_run, run_search
 from opp_darts_jax.running.searches import run_searches
 
@@ -43,22 +45,23 @@ def main() -> None:
     print(dry_run(config, _WORKDIR.value or '.', target=_TARGET.value))
   else:
     assert _WORKDIR.value  # Or the flags would not be valid.
+    workdir = pathlib.Path(_WORKDIR.value)
+    first = jax.process_index() == 0
     if not config.search_seeds:
-      with live.kept(_WORKDIR.value, jax.process_index() == 0) as pages:
-        run_search(
-          config,
-          _WORKDIR.value,
-          on_epoch=pages,
-          profile_steps=profile_steps,
-        )
+      with live.kept(workdir, first) as pages:
+        run_search(config, workdir, on_epoch=pages, profile_steps=profile_steps)
+        if first:
+          search_results.count_network(workdir, config)
       return
     if profile_steps:
       raise UserError(
         '--profile_steps is for a search of one seed; got config.search_seeds='
         f'{config.search_seeds}.'
       )
-    with live.kept(_WORKDIR.value) as pages:
-      run_searches(config, _WORKDIR.value, on_epoch=pages)
+    with live.kept(workdir, first) as pages:
+      run_searches(config, workdir, on_epoch=pages)
+      for seed in config.search_seeds if first else ():
+        search_results.count_network(workdir / f'seed{seed}', config)
 
 
 if __name__ == '__main__':

@@ -159,6 +159,7 @@ def line_chart(
     small: whether it is one of many, with nothing at the ends of lines.
     log: whether y is logarithmic, and the least on top: ranks.
   """
+  series = [s._replace(points=list(map(_finite, s.points))) for s in series]
   series = [s for s in series if any(y is not None for _, y in s.points)]
   ys = [y for s in series for _, y in s.points if y is not None]
   ys += [y for s in series for point in s.band for y in point[1:]]
@@ -214,6 +215,12 @@ def nice_ticks(low: float, high: float, count: int) -> list[float]:
   return [round(i * step, 12) for i in range(first, last + 1)]
 
 
+def _finite(point: Point) -> Point:
+  """The point, a gap if it is at no place that there is."""
+  x, y = point
+  return x, y if y is not None and math.isfinite(y) else None
+
+
 def _scale(
   ys: Sequence[float],
   bounds: tuple[float | None, float | None],
@@ -254,7 +261,7 @@ def _draw(
   """The line as a path; a point alone is a dot."""
   runs: list[list[tuple[float, float]]] = [[]]
   for x, y in thinned(series.points):
-    if y is None or not math.isfinite(y):
+    if y is None:
       runs.append([])
     else:
       runs[-1].append((at_x(x), at_y(y)))
