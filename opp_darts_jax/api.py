@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+import jax
+
 from opp_darts_jax.config import (
   DataConfig,
   RunConfig,
@@ -21,8 +23,8 @@ from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.errors import UserError, described
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import Method
-from opp_darts_jax.reporting import live_view
-from opp_darts_jax.running import callbacks, training
+from opp_darts_jax.reporting import live, live_view
+from opp_darts_jax.running import callbacks, search_results, training
 from opp_darts_jax.running.search import run_search
 from opp_darts_jax.runs import SearchRun, TrainRun, load_run
 from opp_darts_jax.spaces.space import Space
@@ -47,7 +49,7 @@ def search(
   quiet: bool = False,
   **fields: Any,
 ) -> SearchRun:
-  """Searches a cell.
+  """Searches a cell; `report.html` in the workdir shows how it goes.
 
       run = search(images, labels, epochs=24, channels=8)
       run = search(config, 'runs/mine', data=(images, labels), space=SPACE)
@@ -89,17 +91,20 @@ def search(
     config, method = dataclasses.replace(config, method=method), None
   images, config = _images(config, data)
   folder = _folder(workdir)
-  run_search(
-    config,
-    folder,
-    data=images,
-    space=space,
-    method=method,
-    on_epoch=on_epoch,
-    signals=signals,
-    quiet=quiet,
-    view=live_view.of_search(folder),
-  )
+  watchers = callbacks.watchers_of(on_epoch)
+  with live.kept(folder, jax.process_index() == 0) as pages:
+    run_search(
+      config,
+      folder,
+      data=images,
+      space=space,
+      method=method,
+      on_epoch=[*watchers, *pages],
+      signals=signals,
+      quiet=quiet,
+      view=live_view.of_search(folder),
+    )
+    search_results.count_network(folder, config, space)
   run = load_run(folder)
   assert isinstance(run, SearchRun)
   return run
@@ -117,7 +122,7 @@ def train(
   quiet: bool = False,
   **fields: Any,
 ) -> TrainRun:
-  """Trains and tests the network of a genotype.
+  """Trains and tests the network of a genotype, with a `report.html`.
 
       run = train(images, labels, genotype=found.genotype, layers=8, epochs=50)
       run.results['test_accuracy'], run.network(images)
@@ -152,17 +157,19 @@ def train(
     config, space = dataclasses.replace(config, space=space), None
   images, config = _images(config, data)
   folder = _folder(workdir)
-  training.run_training(
-    config,
-    folder,
-    data=images,
-    genotype=genotype,
-    space=space,
-    on_epoch=on_epoch,
-    signals=signals,
-    quiet=quiet,
-    view_of=live_view.of_training,
-  )
+  watchers = callbacks.watchers_of(on_epoch)
+  with live.kept(folder, jax.process_index() == 0) as pages:
+    training.run_training(
+      config,
+      folder,
+      data=images,
+      genotype=genotype,
+      space=space,
+      on_epoch=[*watchers, *pages],
+      signals=signals,
+      quiet=quiet,
+      view_of=live_view.of_training,
+    )
   run = load_run(folder, space)
   assert isinstance(run, TrainRun)
   return run

@@ -30,13 +30,29 @@ def read_lines(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
   return [record for record in records if isinstance(record, dict)]
 
 
+def read_json(path: str | os.PathLike[str]) -> Any:
+  """The contents of a JSON file; None if there is no file, or no such one."""
+  try:
+    return json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
+  except (OSError, ValueError):
+    return None
+
+
 def write_json(path: str | os.PathLike[str], obj: Any) -> None:
   """Writes an indented JSON file that is at all times old or new, never half.
 
   Arrays, NaN and infinity are treated as in `JsonLines.write`.
   """
-  text = json.dumps(plain(obj), indent=2, allow_nan=False) + '\n'
-  _replace(pathlib.Path(path), text)
+  write_text(path, json.dumps(plain(obj), indent=2, allow_nan=False) + '\n')
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+  """Writes a text file that is at all times old or new, never half.
+
+  What is no text, as bytes in the names of folders, becomes a question mark.
+  """
+  with replacing(pathlib.Path(path)) as temporary:
+    temporary.write_text(text, encoding='utf-8', errors='replace')
 
 
 @contextlib.contextmanager
@@ -51,11 +67,6 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     os.replace(temporary, path)
   finally:
     temporary.unlink(missing_ok=True)
-
-
-def _replace(path: pathlib.Path, text: str) -> None:
-  with replacing(path) as temporary:
-    temporary.write_text(text, encoding='utf-8')
 
 
 def plain(value: Any) -> Any:

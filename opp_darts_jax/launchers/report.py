@@ -1,9 +1,12 @@
-"""Draws the report of a run: its cells, its curves, its stages.
+"""Draws the report of a run as one page: its cells, its curves, its stages.
 
   opp-darts report --workdir=runs/digits/search
 
-Writes SVG and PNG pictures and an index.html into WORKDIR/report; several
-folders may be given, separated by commas or by repeating the flag.
+writes WORKDIR/report.html, which a run also does by itself; several folders may
+be given, separated by commas or by repeating the flag. --pictures writes every
+figure as an SVG file of its own, too. Several runs on one page, side by side:
+
+  opp-darts report --workdirs=runs/a,runs/b,runs/c --out=compare.html
 """
 
 import sys
@@ -11,21 +14,40 @@ import sys
 from absl import flags
 
 from opp_darts_jax.launchers import launch
-from opp_darts_jax.reporting import report
+from opp_darts_jax.reporting import compare_page, report
 
 _WORKDIR = flags.DEFINE_multi_string(
-  'workdir', None, 'Folder of a search or training run.', required=True
+  'workdir', [], 'Folder of a search or training run; it gets a page.'
+)
+_PICTURES = flags.DEFINE_bool(
+  'pictures', False, 'Write the figures as SVG files, too.'
+)
+_WORKDIRS = flags.DEFINE_list(
+  'workdirs', [], 'Folders of runs, or of sweeps, to be compared.'
+)
+_OUT = flags.DEFINE_string(
+  'out', 'compare.html', 'The page that compares --workdirs.'
+)
+flags.register_multi_flags_validator(
+  ['workdir', 'workdirs'],
+  lambda values: bool(values['workdir']) != bool(values['workdirs']),
+  'Give either --workdir, of runs that get a page each, or --workdirs, of runs '
+  'that are compared on one page.',
 )
 
 
 def main() -> None:
-  """Writes the report of each run and says where."""
+  """Writes the pages and says where."""
   # Names of folders may have bytes that are no text: they are printed as given.
   sys.stdout.reconfigure(errors='surrogateescape')  # type: ignore[union-attr]
+  if _WORKDIRS.value:
+    print(compare_page.write(_WORKDIRS.value, _OUT.value))
   for workdirs in _WORKDIR.value:
     for workdir in filter(None, workdirs.split(',')):
-      for path in report.write_report(workdir):
-        print(path)
+      print(report.write_report(workdir))
+      if _PICTURES.value:
+        for path in report.write_pictures(workdir):
+          print(path)
 
 
 if __name__ == '__main__':

@@ -105,6 +105,13 @@ def totals(parts: Sequence[Part]) -> Totals:
   )
 
 
+def of_network(network: Network, image_shape: Sequence[int]) -> dict[str, Any]:
+  """Size and totals of a network, as results of runs have them."""
+  counted = totals(describe(network, image_shape))
+  size = {'layers': network.layers, 'channels': network.channels}
+  return {**size, **counted._asdict()}
+
+
 def table(network: Network, image_shape: Sequence[int]) -> str:
   """The parts as lines of text, with totals and the memory of the weights."""
   parts = describe(network, image_shape)

@@ -1,6 +1,6 @@
-"""The tables of alphas in the lines of a search.
+"""The tables of alphas in the lines of a search, and the weights they give.
 
-Axes: E edges of a cell, K operations of the space.
+Axes: T epochs, E edges of a cell, K operations of the space.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 Record = Mapping[str, Any]
+
+# The method whose operations do not compete: see methods/fair_darts.py.
+_SIGMOIDS = 'fair_darts'
 
 
 def cell_kinds(alphas: Sequence[Record]) -> list[str]:
@@ -34,25 +37,80 @@ def has_table(line: Record, key: str) -> bool:
   )
 
 
-def operation_weights(
-  alphas: Sequence[Sequence[float | None]],
-) -> list[float]:
-  """The mean weight of each operation over the edges that have it.
+def edge_weights(
+  alphas: Sequence[Sequence[float | None]], method: str = ''
+) -> np.ndarray:
+  """The operation weights of each edge.
 
   Args:
-    alphas: raw alphas, (edges, operations); None where inactive.
+    alphas: raw alphas, (E, K); None where inactive.
+    method: of the search; that of `fair_darts` are sigmoids.
 
   Returns:
-    (operations,) means of each edge's softmax over its active operations; nan
-    for an operation that is active nowhere.
+    (E, K), the softmax over the active operations of an edge; nan where an
+    operation is not active.
   """
   alphas_EK = np.array(alphas, dtype=float)  # None becomes nan
   active_EK = ~np.isnan(alphas_EK)
+  if method.startswith(_SIGMOIDS):
+    return 1 / (1 + np.exp(-np.clip(alphas_EK, -500, 500)))
   logits_EK = np.where(active_EK, alphas_EK, -np.inf)
   top_E1 = np.max(logits_EK, axis=1, keepdims=True, initial=-1e30)
   exp_EK = np.exp(logits_EK - top_E1)
   sum_E1 = exp_EK.sum(axis=1, keepdims=True)
   weights_EK = exp_EK / np.where(sum_E1 > 0, sum_E1, 1.0)
-  edges_K = active_EK.sum(axis=0)
-  means_K = weights_EK.sum(axis=0) / np.maximum(edges_K, 1)
-  return np.where(edges_K > 0, means_K, np.nan).tolist()
+  return np.where(active_EK, weights_EK, np.nan)
+
+
+def entropy(weights_EK: np.ndarray) -> float | None:
+  """How undecided the edges are: 1 all operations alike, 0 one alone.
+
+  The mean, over the edges that have a choice, of the entropy of the operation
+  weights, divided by its largest value, log of the number of active operations.
+
+  Args:
+    weights_EK: as `edge_weights` gives them.
+
+  Returns:
+    It; None if no edge has a choice.
+  """
+  shares = []
+  for row in weights_EK:
+    own = row[~np.isnan(row)]
+    if len(own) > 1 and own.sum() > 0:
+      own = own / own.sum()
+      terms = own * np.log(np.where(own > 0, own, 1.0))
+      shares.append(-terms.sum() / np.log(len(own)))
+  return float(np.mean(shares)) if shares else None
+
+
+def further(alphas: Sequence[Record]) -> dict[str, list[tuple[int, Any]]]:
+  """What a method has beside its tables: numbers, or lists of them, by name.
+
+  Returns:
+    By name, such as `edges normal`, (index of the line, the numbers) of each
+    line; numbers of other lengths than the first are left out.
+  """
+  found: dict[str, list[tuple[int, Any]]] = {}
+  tables = {*cell_kinds(alphas), 'epoch', 'step', 'operations'}
+  for index, line in enumerate(alphas):
+    for key, value in line.items():
+      if key in tables:
+        continue
+      named = value.items() if isinstance(value, dict) else [('', value)]
+      for own, numbers in named:
+        array = _numbers(numbers)
+        if array is not None:
+          lines = found.setdefault(f'{key} {own}'.strip(), [])
+          if not lines or lines[0][1].shape == array.shape:
+            lines.append((index, array))
+  return found
+
+
+def _numbers(value: Any) -> np.ndarray | None:
+  """A number, or a list of a few, as an array (n,); None if it is neither."""
+  try:
+    array = np.atleast_1d(np.array(value, dtype=float))
+  except (TypeError, ValueError):
+    return None
+  return array if array.ndim == 1 and 0 < len(array) <= 64 else None

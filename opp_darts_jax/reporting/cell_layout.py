@@ -17,7 +17,7 @@ from opp_darts_jax.genotypes.genotype import Cell
 
 NODE_SIZE = 0.46
 LABEL_HEIGHT = 0.26
-_CHARACTER = 0.072  # width of the widest usual letters at 8 points
+_CHARACTER = 0.084  # width of usual letters, in the widest usual font
 _GAP = {'node': 0.3, 'label': 0.12, 'bend': 0.16}
 _STARTS = 12
 _SWEEPS = 8

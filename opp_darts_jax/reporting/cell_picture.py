@@ -1,22 +1,68 @@
-"""The picture of a cell."""
+"""A cell as SVG draws it: shapes and paths, in pixels."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
-from matplotlib import axes, figure, lines, patches, path
+from opp_darts_jax.genotypes.genotype import Cell, Edge
+from opp_darts_jax.memoized import memoized
+from opp_darts_jax.reporting import cell_layout
+from opp_darts_jax.reporting.styles import Style, Styles
 
-from opp_darts_jax.genotypes.genotype import Cell
-from opp_darts_jax.reporting import cell_layout, styles
-
-_INK = '#222222'
-_OUTPUT = '#b4b4b4'
-_MARGIN = 0.12
-_LEGEND = 0.34
+_INCH = 76.0
+_MARGIN = 10.0
+_KEPT = 512  # layouts of cells: those of all epochs of a run
 
 
-def plot_cell(
-  cell: Cell, drawn: Mapping[str, str] = styles.BY_NAME
-) -> figure.Figure:
+class Arrow(NamedTuple):
+  """An edge: its path, its style (None leads to the output), if it is new."""
+
+  d: str
+  style: Style | None
+  new: bool
+
+
+class Node(NamedTuple):
+  """A node: its centre, what stands in it, and what that is below."""
+
+  x: float
+  y: float
+  text: str
+  below: str
+  inner: bool
+
+
+class Box(NamedTuple):
+  """The label of an edge: left, top, width, height."""
+
+  x: float
+  y: float
+  width: float
+  height: float
+  style: Style
+  new: bool
+
+
+class Picture(NamedTuple):
+  """A cell ready to be written.
+
+  Attributes:
+    size: width and height.
+    radius: of a node.
+    arrows: of edges.
+    boxes: labels of edges.
+    nodes: on top of all.
+    said: the cell in words, a sentence a node.
+  """
+
+  size: tuple[float, float]
+  radius: float
+  arrows: Sequence[Arrow]
+  boxes: Sequence[Box]
+  nodes: Sequence[Node]
+  said: Sequence[str]
+
+
+def picture(cell: Cell, styles: Styles, new: Collection[int] = ()) -> Picture:
   """Draws a cell as a graph from its inputs, left, to its output, right.
 
   Edges of `none` are dotted: they carry nothing, yet without them the picture
@@ -24,55 +70,111 @@ def plot_cell(
 
   Args:
     cell: to be drawn.
-    drawn: kinds of operations, see `styles.drawn_kinds`.
+    styles: of its operations.
+    new: which of its edges are marked as new.
   """
-  layout = cell_layout.layout_cell(cell)
-  names = [edge.operation for edge in cell.edges]
-  legend_styles = styles.legend_styles(names, drawn)
-  # A small cell must not cut the legend, whose width this is about.
-  legend = sum(0.08 * len(style.kind) + 0.4 for style in legend_styles)
-  width = max(layout.size[0], legend)
-  left = (width - layout.size[0]) / 2 + _MARGIN
-  top, bottom = _MARGIN, layout.size[1] + _MARGIN + _LEGEND
-  fig = figure.Figure(figsize=(width + 2 * _MARGIN, bottom + top))
-  ax = fig.add_axes((0, 0, 1, 1))
-  ax.set_xlim(-left, width + 2 * _MARGIN - left)
-  ax.set_ylim(bottom, -top)
-  ax.set_axis_off()
-  ports = _ports(layout)
-  for index, chain in enumerate(layout.chains):
-    line = {'color': _OUTPUT, 'zorder': 1}
-    if index < len(names):
-      line = _edge_line(styles.operation_style(names[index], drawn))
-    _draw_edge(ax, layout, chain, ports[index], line)
-  for item, center in zip(layout.items, layout.centers):
+  layout, paths = _laid_out(cell)
+  edges = cell.edges
+  arrows = [
+    Arrow(
+      path,
+      styles[edges[i].operation] if i < len(edges) else None,
+      i in new,
+    )
+    for i, path in enumerate(paths)
+  ]
+  boxes, nodes = [], []
+  label_of = {
+    item: edge
+    for edge, chain in enumerate(layout.chains)
+    for item in chain
+    if layout.items[item].kind == 'label'
+  }
+  for index, (item, center) in enumerate(zip(layout.items, layout.centers)):
+    x, y = (_INCH * v + _MARGIN for v in center)
     if item.kind == 'node':
-      _draw_node(ax, cell, item.number, center)
+      text, below = _node_text(cell, item.number)
+      inner = cell.inputs <= item.number < cell.inputs + cell.nodes
+      nodes.append(Node(round(x, 1), round(y, 1), text, below, inner))
     elif item.kind == 'label':
-      color = styles.operation_style(item.text, drawn).color
-      _draw_label(ax, item, center, color)
-  ax.legend(
-    [
-      lines.Line2D([], [], **_edge_line(style) | {'linewidth': 2})
-      for style in legend_styles
-    ],
-    [styles.shown(style.kind) for style in legend_styles],
-    loc='lower center',
-    ncols=max(len(legend_styles), 1),
-    fontsize=7.5,
-    frameon=False,
-    handlelength=1.4,
-    columnspacing=1.4,
-    borderpad=0,
-    borderaxespad=0.3,
-  )
-  return fig
+      edge = label_of[index]
+      width, height = (_INCH * v for v in item.size)
+      boxes.append(
+        Box(
+          round(x - width / 2, 1),
+          round(y - height / 2, 1),
+          round(width, 1),
+          round(height, 1),
+          styles[edges[edge].operation],
+          edge in new,
+        )
+      )
+  width, height = (round(_INCH * v + 2 * _MARGIN, 1) for v in layout.size)
+  radius = _INCH * cell_layout.NODE_SIZE / 2
+  said = describe(cell, styles)
+  return Picture((width, height), radius, arrows, boxes, nodes, said)
 
 
-def _edge_line(style: styles.Style) -> dict[str, Any]:
-  if style.kind == styles.NONE:
-    return {'color': style.color, 'linewidth': 0.9, 'linestyle': ':'}
-  return {'color': style.color}
+def describe(cell: Cell, styles: Styles) -> list[str]:
+  """The cell in words."""
+  said = []
+  for node in range(cell.inputs, cell.inputs + cell.nodes):
+    into = [
+      f'{styles[e.operation].name} of {node_name(cell, e.source)}'
+      for e in cell.into(node)
+    ]
+    said.append(f'{node_name(cell, node)} = {" + ".join(into) or "nothing"}')
+  names = ', '.join(node_name(cell, node) for node in cell.output)
+  said.append(f'output = {names}')
+  return said
+
+
+def node_name(cell: Cell, number: int) -> str:
+  """What a node is called in text."""
+  if number < cell.inputs:
+    return f'c[k−{cell.inputs - number}]'
+  if number == cell.inputs + cell.nodes:
+    return 'output'
+  return f'node {number - cell.inputs}'
+
+
+def edge_name(cell: Cell, edge: Edge) -> str:
+  """What an edge is called in text."""
+  source, node = (node_name(cell, n) for n in (edge.source, edge.node))
+  return f'{source} → {node}'
+
+
+def changed(cell: Cell, before: Cell | None) -> list[int]:
+  """Which edges of a cell one before it does not have."""
+  if before is None:
+    return []
+  left = list(before.edges)
+  found = []
+  for index, edge in enumerate(cell.edges):
+    if edge in left:
+      left.remove(edge)
+    else:
+      found.append(index)
+  return found
+
+
+@memoized(_KEPT)
+def _laid_out(cell: Cell) -> tuple[cell_layout.Layout, list[str]]:
+  """The layout of a cell, and the path of each of its edges."""
+  layout = cell_layout.layout_cell(cell)
+  ports = _ports(layout)
+  return layout, [
+    _path(layout, chain, port) for chain, port in zip(layout.chains, ports)
+  ]
+
+
+def _node_text(cell: Cell, number: int) -> tuple[str, str]:
+  """The text in a node, and its index."""
+  if number < cell.inputs:
+    return 'c', f'k−{cell.inputs - number}'
+  if number == cell.inputs + cell.nodes:
+    return 'c', 'k'
+  return str(number - cell.inputs), ''
 
 
 def _ports(layout: cell_layout.Layout) -> list[float]:
@@ -87,84 +189,27 @@ def _ports(layout: cell_layout.Layout) -> list[float]:
   return ports
 
 
-def _draw_edge(
-  ax: axes.Axes,
-  layout: cell_layout.Layout,
-  chain: Sequence[int],
-  port: float,
-  line: Mapping[str, Any],
-) -> None:
+def _path(layout: cell_layout.Layout, chain: Sequence[int], port: float) -> str:
   """A smooth line through the chain: level in layers, curved between them."""
   radius = cell_layout.NODE_SIZE / 2
+
+  def text(*values: float) -> str:
+    return ' '.join(f'{_INCH * v + _MARGIN:.0f}' for v in values)
+
   x, y = layout.centers[chain[0]]
   x += radius
-  points, codes = [(x, y)], [path.Path.MOVETO]
+  parts = [f'M{text(x, y)}']
   for index in chain[1:]:
     left, right = layout.spans[layout.items[index].layer]
     next_y = layout.centers[index][1]
     if index == chain[-1]:
       next_y += port
       left = sum(layout.spans[layout.items[index].layer]) / 2
-      left -= (radius**2 - port**2) ** 0.5
+      # The arrow's head ends at the circle.
+      left -= (radius**2 - port**2) ** 0.5 + 0.05
     middle = (x + left) / 2
-    points += [(middle, y), (middle, next_y), (left, next_y)]
-    codes += [path.Path.CURVE4] * 3
+    parts.append(f'C{text(middle, y, middle, next_y, left, next_y)}')
     if index != chain[-1]:
-      points.append((right, next_y))
-      codes.append(path.Path.LINETO)
+      parts.append(f'H{text(right)}')
     x, y = right, next_y
-  ax.add_patch(
-    patches.FancyArrowPatch(
-      path=path.Path(points, codes),
-      arrowstyle='-|>,head_length=0.45,head_width=0.22',
-      mutation_scale=10,
-      joinstyle='miter',
-      **{'linewidth': 1.3, 'zorder': 2, **line},
-    )
-  )
-
-
-def _draw_node(
-  ax: axes.Axes,
-  cell: Cell,
-  number: int,
-  center: tuple[float, float],
-) -> None:
-  names = {n: f'$c_{{k-{cell.inputs - n}}}$' for n in range(cell.inputs)}
-  names[cell.inputs + cell.nodes] = '$c_{k}$'
-  is_inner = number not in names
-  ax.add_patch(
-    patches.Circle(
-      center,
-      cell_layout.NODE_SIZE / 2,
-      facecolor='#eef1f5' if is_inner else '#fff3d6',
-      edgecolor=_INK,
-      linewidth=0.9,
-      zorder=3,
-    )
-  )
-  text = names.get(number, str(number - cell.inputs))
-  ax.text(*center, text, ha='center', va='center', fontsize=9, zorder=4)
-
-
-def _draw_label(
-  ax: axes.Axes,
-  item: cell_layout.Item,
-  center: tuple[float, float],
-  color: str,
-) -> None:
-  width, height = item.size
-  ax.add_patch(
-    patches.FancyBboxPatch(
-      (center[0] - width / 2, center[1] - height / 2),
-      width,
-      height,
-      boxstyle='round,pad=0,rounding_size=0.08',
-      facecolor='white',
-      edgecolor=color,
-      linewidth=1.1,
-      zorder=3,
-    )
-  )
-  text = styles.shown(item.text)
-  ax.text(*center, text, ha='center', va='center', fontsize=8, zorder=4)
+  return ''.join(parts)

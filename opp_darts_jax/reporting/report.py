@@ -1,218 +1,165 @@
-"""The report of a run: pictures and a page, from the files in its folder."""
+"""The report of a run: one page, from the files in its folder."""
 
-import json
 import pathlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import matplotlib
-from matplotlib import figure
+import time
 
 from opp_darts_jax import errors, files
-from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.reporting import (
-  cell_picture,
-  confusion,
-  curves,
-  stages,
+  charts,
+  monitor_parts,
+  page,
+  run_files,
+  run_parts,
+  search_parts,
   styles,
-  truth_path,
 )
-from opp_darts_jax.reporting import page as page_lib
-from opp_darts_jax.running import metrics
+from opp_darts_jax.reporting.run_files import Run
 
-Record = Mapping[str, Any]
-
-_CAPTIONS = {
-  'curves': 'Curves',
-  'stages': 'Operation losses by stage',
-  'truth': 'What the cells of the epochs are worth, trained',
-  'confusion': 'Test images by class and prediction',
-}
-_CELL_CAPTIONS = {
-  'cell': 'Cell',
-  'normal': 'Normal cell',
-  'reduce': 'Reduction cell',
-}
+PAGE = 'report.html'
+PICTURES = 'pictures'
 
 
-class Run(NamedTuple):
-  """What the files of a run say; what is not there is empty.
+def write_report(workdir: str | pathlib.Path) -> pathlib.Path:
+  """Writes what the files of a run allow into `workdir`/report.html.
 
-  Attributes:
-    records: the lines of its metrics.
-    alphas: the lines of its alphas.
-    genotype: that it ended with, else that of the last epoch.
-    config: of the run.
-    results: that it ended with.
-    space: its name, and how its operations are drawn.
-  """
-
-  records: list[dict[str, Any]]
-  alphas: list[dict[str, Any]]
-  genotype: Genotype | None
-  config: dict[str, Any]
-  results: dict[str, Any]
-  space: dict[str, Any]
-
-
-def write_report(workdir: str | pathlib.Path) -> list[pathlib.Path]:
-  """Draws what the files of a run allow into `workdir`/report.
-
-  A run that is still going on or was interrupted gets a report of what it has
-  so far.
+  A run that is still going on or was interrupted gets a page of what it has so
+  far. The page is at all times old or new, never half.
 
   Args:
     workdir: the folder of a search or of a training run.
 
   Returns:
-    The files written: pictures as SVG and PNG, and index.html.
+    The path of the page.
 
   Raises:
     UserError: `workdir` is not the folder of a run, or its files make no sense.
   """
-  workdir = pathlib.Path(workdir)
+  run = run_files.read_run(workdir)
   try:
-    return _write(workdir, read_run(workdir))
+    text = of_run(run)
   except errors.UserError:
     raise
-  except (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-  ) as error:
-    # Files that others have written, or parts of two runs in one folder.
-    raise errors.UserError(
-      f'Expected the files of one run in {workdir}, but they do not fit '
-      f'together: {type(error).__name__}: {errors.first_line(error)}.'
-    ) from error
-
-
-def _write(workdir: pathlib.Path, run: Run) -> list[pathlib.Path]:
-  figures = figures_of(run)
-  folder = workdir / 'report'
-  folder.mkdir(exist_ok=True)
-  written, captions = [], {}
-  for name, (caption, fig) in figures.items():
-    svg, png = _save(fig, folder / name)
-    written += [svg, png]
-    captions[svg.name] = caption
-  times = files.read_lines(workdir / metrics.TIMES)
-  facts = page_lib.run_facts(
-    run.config, run.results, run.records, times, run.space
-  )
-  kind = 'Search' if is_search(run.records, run.alphas) else 'Training'
-  title = f'{kind}: {workdir.resolve().name}'
-  index = folder / 'index.html'
-  page = page_lib.page(title, facts, captions)
+  except run_files.MISFIT as error:
+    raise run_files.misfit(run.workdir, error) from error
+  path = run.workdir / PAGE
   # Names of folders may have bytes that are no text.
-  index.write_text(page, encoding='utf-8', errors='replace')
-  return [*written, index]
+  files.write_text(path, text)
+  return path
 
 
-def is_search(records: Sequence[Record], alphas: Sequence[Record]) -> bool:
-  """Whether these are the lines of a search, not of a training run."""
-  return bool(alphas) or any(
-    r['kind'] == 'stage' or 'val_loss' in r or 'genotype' in r for r in records
+def of_run(run: Run) -> str:
+  """The page of a run, as HTML."""
+  drawn = styles.Styles(run.space, _operations(run))
+  axis = charts.time_axis(run.records)
+  time_charts, time_facts = run_parts.times(run, axis)
+  truth_charts, truth_facts = run_parts.truth(run, axis)
+  shown_cells = search_parts.cells(run, drawn)
+  return page.render(
+    'report.html.j2',
+    head=run_parts.head(run),
+    cells=shown_cells,
+    legend=styles.legend(
+      box.style
+      for frames in shown_cells
+      for frame in frames.frames
+      for box in frame.picture.boxes
+    ),
+    last_epoch=max([f.frames[-1].last for f in shown_cells], default=0),
+    chosen=search_parts.chosen(run, drawn),
+    stages=search_parts.stages(run, drawn),
+    alphas=search_parts.alphas(run, drawn, axis),
+    further=search_parts.further(run, axis),
+    monitor=monitor_parts.monitor(run, axis),
+    curves=run_parts.curves(run, axis),
+    times=time_charts,
+    time_facts=time_facts,
+    costs=run_parts.costs(run),
+    truth=truth_charts,
+    truth_facts=truth_facts,
+    tested=run_parts.tested(run),
+    confusion=run_parts.confusion(run),
+    class_accuracies=run_parts.class_accuracies(run),
+    mistakes=run_parts.mistakes(run),
+    written=time.strftime('%Y-%m-%d %H:%M:%S'),
   )
 
 
-def read_run(workdir: pathlib.Path) -> Run:
-  """What is in the files of a run."""
-  path = workdir / metrics.METRICS
-  results = _read_json(workdir / 'results.json')
-  # A training with several seeds has its lines in a folder a seed.
-  if not path.is_file() and 'seeds' not in results:
-    but = 'has none' if workdir.is_dir() else 'is no folder'
-    raise errors.UserError(
-      f'Expected the folder of a run, with its metrics.jsonl; {workdir} '
-      f'{but if workdir.exists() else "does not exist"}.'
-    )
-  lines = files.read_lines(path)
-  records = _once(line for line in lines if _is_record(line))
-  if lines and not records:
-    raise errors.UserError(
-      f'Expected the numbers of a run in {path}; none of its {len(lines)} '
-      'lines has a kind, an epoch and a step.'
-    )
-  fields = _read_json(workdir / 'genotype.json')
-  # Before the end of a search, that of the last epoch.
-  derived = [r['genotype'] for r in records if r.get('genotype')]
-  fields = fields or (derived[-1] if derived else {})
-  return Run(
-    records,
-    alphas=_once(files.read_lines(workdir / 'alphas.jsonl')),
-    genotype=Genotype.from_dict(fields) if fields else None,
-    config=_read_json(workdir / 'config.json'),
-    results=results,
-    space=_read_json(workdir / 'space.json'),
-  )
+def write_pictures(workdir: str | pathlib.Path) -> list[pathlib.Path]:
+  """Writes every figure of the page as a file of its own, for a paper.
+
+  Args:
+    workdir: of the run.
+
+  Returns:
+    The SVG files, in `workdir`/pictures.
+
+  Raises:
+    UserError: as `write_report` does.
+  """
+  folder = pathlib.Path(workdir) / PICTURES
+  written = []
+  for name, text in pictures(workdir).items():
+    folder.mkdir(exist_ok=True)
+    path = folder / f'{name}.svg'
+    files.write_text(path, text)
+    written.append(path)
+  return written
 
 
-def _is_record(line: Record) -> bool:
-  """Whether it is a line of a run, not of something else."""
-  numbers = (line.get('epoch'), line.get('step'))
-  return isinstance(line.get('kind'), str) and all(
-    isinstance(number, int) for number in numbers
-  )
+def pictures(workdir: str | pathlib.Path) -> dict[str, str]:
+  """Every figure of the page as SVG, by name.
 
-
-def _once(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-  """In the order of steps; of lines that a resumed run repeats, the last."""
-  names = ('kind', 'stage', 'epoch', 'step')
-  lines = {tuple(r.get(name) for name in names): r for r in records}
-  return sorted(lines.values(), key=lambda r: r.get('step') or 0)
-
-
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
-  """The object in a file; empty if there is no file."""
-  if not path.is_file():
-    return {}
+  Raises:
+    UserError: as `write_report` does.
+  """
+  run = run_files.read_run(workdir)
   try:
-    found = json.loads(path.read_text(encoding='utf-8'))
-  except ValueError as error:
-    raise errors.UserError(f'{path} is not JSON: {error}.') from error
-  if not isinstance(found, dict):
-    raise errors.UserError(f'Expected an object in {path}, got {found!r}.')
+    return _pictures(run)
+  except errors.UserError:
+    raise
+  except run_files.MISFIT as error:
+    raise run_files.misfit(run.workdir, error) from error
+
+
+def _pictures(run: Run) -> dict[str, str]:
+  """The figures as SVG, by name."""
+  drawn = styles.Styles(run.space, _operations(run))
+  axis = charts.time_axis(run.records)
+  found = {}
+
+  def add(name: str, template: str, figure: object) -> None:
+    # A kind of cell is any text: here it names files.
+    name = re.sub(r'\W+', '_', name).strip('_').lower() or 'figure'
+    while name in found:
+      name += '_'
+    found[name] = page.render('picture.svg.j2', kind=template, figure=figure)
+
+  for frames in search_parts.cells(run, drawn):
+    add(frames.kind, 'cell', frames.frames[-1].picture)
+  monitor = monitor_parts.monitor(run, axis)
+  for chart in [
+    *run_parts.curves(run, axis),
+    *run_parts.times(run, axis)[0],
+    *run_parts.truth(run, axis)[0],
+    *(monitor.charts if monitor else ()),
+    *search_parts.further(run, axis),
+  ]:
+    add(chart.title, 'chart', chart)
+  alphas = search_parts.alphas(run, drawn, axis)
+  if alphas:
+    sheet = charts.sheet([(each.name, each.charts) for each in alphas])
+    found['alphas'] = page.render(
+      'sheet.svg.j2', sheet=sheet, styles=alphas[0].styles
+    )
+  for multiples in alphas:
+    for chart in multiples.charts:
+      add(f'{multiples.name} {chart.title}', 'chart', chart)
   return found
 
 
-def figures_of(run: Run) -> dict[str, tuple[str, figure.Figure]]:
-  """The pictures that the files allow, with their captions, by name."""
-  drawn = styles.drawn_kinds(run.space)
-  figures = {}
-  for cell in run.genotype.cells if run.genotype else ():
-    # A kind is any text: here it names files, of which some are taken.
-    name = re.sub(r'\W', '_', cell.kind)
-    name = f'cell_{name}' if name in {*_CAPTIONS, 'index'} else name
-    caption = _CELL_CAPTIONS.get(cell.kind, f'Cell {cell.kind}')
-    figures[name] = caption, cell_picture.plot_cell(cell, drawn)
-
-  def add(name: str, fig: figure.Figure) -> None:
-    figures[name] = _CAPTIONS[name], fig
-
-  if is_search(run.records, run.alphas):
-    add('curves', curves.plot_search(run.records, run.alphas, drawn))
-  elif run.records:
-    add('curves', curves.plot_training(run.records))
-  if stages.scored_stages(run.records):
-    add('stages', stages.plot_stages(run.records, drawn))
-  if truth_path.known_epochs(run.records):
-    add('truth', truth_path.plot_truth(run.records))
-  if 'confusion' in run.results:
-    names = list(run.results['class_accuracy'])
-    add('confusion', confusion.plot_confusion(run.results['confusion'], names))
-  return figures
-
-
-def _save(fig: figure.Figure, stem: pathlib.Path) -> list[pathlib.Path]:
-  """Writes a picture as SVG, its text as text, and as PNG."""
-  svg, png = stem.with_suffix('.svg'), stem.with_suffix('.png')
-  # The salt and no date: the same run gives the same bytes.
-  with matplotlib.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': 'cell'}):
-    fig.savefig(svg, metadata={'Date': None})
-  fig.savefig(png, dpi=160)
-  return [svg, png]
+def _operations(run: Run) -> list[str]:
+  """The names of operations in the files, in the order of their columns."""
+  names = [n for line in run.alphas for n in line['operations']]
+  names += run.genotype.operations if run.genotype else ()
+  return list(dict.fromkeys(names))

@@ -1,92 +1,143 @@
-"""How an operation is drawn: its kind, and the colour of that kind.
+"""How an operation is drawn: its kind, and by which line.
 
-The colour is the same in every picture. What a space says of its operations, in
-space.json of the run's folder, decides their kinds; the kind of an operation
-that is not named there goes by its name.
+Its colour is that of its kind, the same in every picture; which one that is the
+style sheet knows (templates/page.css), for light, dark and paper. Operations
+with parameters are full lines, those without are broken, so that neither
+colours nor an eye that tells them apart are needed. What a space says of its
+operations, in space.json of the run's folder, decides their kinds; the kind of
+an operation that is not named there goes by its name.
 """
 
-import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from opp_darts_jax import errors
 
+NONE = 'none'
+OTHER = 'other'
+# Kinds in the order of a legend, each with its class in the style sheet.
+KINDS: Mapping[str, str] = {
+  'separable convolution': 'sep',
+  'dilated convolution': 'dil',
+  'convolution': 'conv',
+  'pooling': 'pool',
+  'skip connection': 'skip',
+  NONE: 'none',
+}
+_FULL = ('', '9 2', '7 2 2 2', '11 2 2 2 2 2')
+_BROKEN = {
+  'pool': ('5 3', '2 2.5', '5 2 1 2'),
+  'skip': ('8 4', '8 3 2 3'),
+  'none': ('1 4',),
+}
+_BROKEN_OTHER = ('4 3', '4 2 1 2', '1.5 3')
+
 
 class Style(NamedTuple):
-  """The kind of an operation and the colour of that kind."""
+  """How an operation is drawn.
 
+  Attributes:
+    name: of the operation, as text.
+    kind: of it.
+    css: the class of its colour.
+    parametric: whether it has parameters.
+    dash: of its line in charts, as SVG writes it; '' is a full line.
+    wide: whether that line is a wide one, as of a larger kernel.
+  """
+
+  name: str
   kind: str
-  color: str
+  css: str
+  parametric: bool
+  dash: str
+  wide: bool
 
 
-NONE = 'none'
-_OTHER = '#6e6e6e'
-# Okabe & Ito's palette: told apart with every common kind of colour blindness.
-_COLORS = {
-  'skip connection': '#d55e00',
-  'pooling': '#0072b2',
-  'separable convolution': '#009e73',
-  'dilated convolution': '#cc79a7',
-  'convolution': '#56b4e9',
-  NONE: '#999999',
-}
+class Styles:
+  """How the operations of a run are drawn.
 
-# The kinds of no operations: all go by their names.
-BY_NAME: Mapping[str, str] = types.MappingProxyType({})
+  Args:
+    space: the contents of space.json; {} of a run that has none.
+    names: of operations in the run's files, in order.
+
+  Raises:
+    UserError: if the operations of the space are not objects with a name and a
+      kind.
+  """
+
+  def __init__(
+    self, space: Mapping[str, Any], names: Iterable[str] = ()
+  ) -> None:
+    self._kinds: dict[str, str] = {}
+    self._parametric: dict[str, bool] = {}
+    for operation in space.get('operations', ()):
+      match operation:
+        case {'name': str(name), 'drawn': str(kind)}:
+          self._kinds[name] = kind
+          if isinstance(operation.get('parametric'), bool):
+            self._parametric[name] = operation['parametric']
+        case _:
+          raise errors.UserError(
+            "Expected operations with 'name' and 'drawn' in space.json, got "
+            f'{operation!r}.'
+          )
+    self._known = list(dict.fromkeys((*self._kinds, *names)))
+    self._styles: dict[str, Style] = {}
+
+  def __getitem__(self, name: str) -> Style:
+    """The style of an operation."""
+    if name not in self._styles:
+      self._styles[name] = self._style(name)
+    return self._styles[name]
+
+  def _style(self, name: str) -> Style:
+    kind = self._kind(name)
+    css = KINDS.get(kind, OTHER)
+    parametric = self._is_parametric(name)
+    if name not in self._known:
+      self._known.append(name)
+    alike = [
+      n
+      for n in self._known
+      if KINDS.get(self._kind(n), OTHER) == css
+      and self._is_parametric(n) == parametric
+    ]
+    place = alike.index(name)
+    dashes = _FULL if parametric else _BROKEN.get(css, _BROKEN_OTHER)
+    wide = parametric and place % 2 == 1
+    row = place // 2 if parametric else place
+    dash = dashes[row % len(dashes)]
+    return Style(shown(name), kind, css, parametric, dash, wide)
+
+  def of(self, names: Sequence[str]) -> list[Style]:
+    """The styles of several operations."""
+    return [self[name] for name in names]
+
+  def _kind(self, name: str) -> str:
+    return self._kinds.get(name) or _kind(name)
+
+  def _is_parametric(self, name: str) -> bool:
+    by_name = KINDS.get(self._kind(name)) in ('sep', 'dil', 'conv')
+    return self._parametric.get(name, by_name)
+
+
+def legend(styles: Iterable[Style]) -> list[Style]:
+  """One style of each kind: the usual kinds in one order, then the others."""
+  used = {style.kind: style for style in reversed(list(styles))}
+  usual = [*KINDS]
+  return sorted(
+    used.values(),
+    key=lambda s: usual.index(s.kind) if s.kind in usual else len(usual),
+  )
 
 
 def shown(name: str) -> str:
-  """A name from files as text of a picture: as it is, on one line.
+  """A name from files as text of a page: as it is, on one line.
 
   Bytes that are no text, as names of folders can have, and what cannot be seen
-  become U+FFFD; a dollar sign does not begin a formula.
+  become U+FFFD.
   """
-  visible = (c if c.isprintable() else '\ufffd' for c in name)
-  return ''.join(visible).replace('$', r'\$')
-
-
-def drawn_kinds(space: Mapping[str, Any]) -> dict[str, str]:
-  """The kinds of operations that a space.json names; none of an empty one.
-
-  Raises:
-    UserError: if its operations are not objects with a name and a kind.
-  """
-  kinds = {}
-  for operation in space.get('operations', ()):
-    match operation:
-      case {'name': str(name), 'drawn': str(kind)}:
-        kinds[name] = kind
-      case _:
-        raise errors.UserError(
-          "Expected operations with 'name' and 'drawn' in space.json, got "
-          f'{operation!r}.'
-        )
-  return kinds
-
-
-def operation_style(
-  operation: str, drawn: Mapping[str, str] = BY_NAME
-) -> Style:
-  """The style of an operation.
-
-  Args:
-    operation: its name.
-    drawn: kinds of operations, see `drawn_kinds`; one that is not among them
-      goes by its name. A kind without a colour of its own is grey.
-  """
-  kind = drawn.get(operation) or _kind(operation)
-  return Style(kind, _COLORS.get(kind, _OTHER))
-
-
-def legend_styles(
-  operations: Iterable[str], drawn: Mapping[str, str] = BY_NAME
-) -> list[Style]:
-  """Their styles, each once: the usual kinds in one order, then the others."""
-  used = dict.fromkeys(operation_style(name, drawn) for name in operations)
-  usual = [*_COLORS]
-  return sorted(
-    used, key=lambda s: usual.index(s.kind) if s.kind in usual else len(usual)
-  )
+  return ''.join(c if c.isprintable() else '\ufffd' for c in name)
 
 
 def _kind(operation: str) -> str:
@@ -100,4 +151,4 @@ def _kind(operation: str) -> str:
     return 'separable convolution'
   if operation.startswith('dil'):
     return 'dilated convolution'
-  return 'convolution' if 'conv_' in operation else 'other'
+  return 'convolution' if 'conv_' in operation else OTHER

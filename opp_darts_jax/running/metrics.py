@@ -11,6 +11,8 @@ from opp_darts_jax.files import plain, read_lines
 # Of every run: its numbers, the same whenever the run is, and its times.
 METRICS = 'metrics.jsonl'
 TIMES = 'times.jsonl'
+# What a run came to, once it has finished.
+RESULTS = 'results.json'
 
 
 def read_epochs(workdir: pathlib.Path) -> list[dict[str, Any]]:

@@ -14,10 +14,10 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.networks.trained import TrainedNetwork, load_network
-from opp_darts_jax.running.metrics import METRICS
+from opp_darts_jax.running.metrics import METRICS, RESULTS
 from opp_darts_jax.spaces.space import Space
 
-RESULTS = 'results.json'
+__all__ = ['RESULTS', 'SearchRun', 'TrainRun', 'finished', 'load_run']
 
 
 @dataclasses.dataclass(frozen=True)

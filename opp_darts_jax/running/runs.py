@@ -11,7 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from opp_darts_jax.errors import NotFinished
-from opp_darts_jax.running import loop, profiler
+from opp_darts_jax.running import console, loop, profiler, sessions
 from opp_darts_jax.running.checkpoint import Checkpoints, check_new
 from opp_darts_jax.running.console import Console
 from opp_darts_jax.running.interruption import Interruption
@@ -259,6 +259,7 @@ def open_run(
     interruption = Interruption()
     if signals:
       stack.enter_context(interruption)
+    stack.enter_context(sessions.recorded(folder, console.device()))
     # Of several processes all have a part in a checkpoint.
     say: Callable[[str], None] = (lambda line: None) if quiet else print
     say = shared.say if shared else say

@@ -1,11 +1,19 @@
 """What a search leaves when it has ended: its genotype and its results."""
 
+import pathlib
+
 from opp_darts_jax import files
+from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.state import SearchState
+from opp_darts_jax.networks import summary
+from opp_darts_jax.networks.network import Network
 from opp_darts_jax.running import rank_correlation, results, truth
 from opp_darts_jax.running.live_search import LiveSearch
 from opp_darts_jax.running.metrics import read_epochs
+from opp_darts_jax.running.workdirs import INPUTS
+from opp_darts_jax.spaces.catalogue import get_space
+from opp_darts_jax.spaces.space import Space
 
 
 def write(search: LiveSearch, state: SearchState, ended: str) -> Genotype:
@@ -44,3 +52,34 @@ def write(search: LiveSearch, state: SearchState, ended: str) -> Genotype:
   if known:
     search.run.screen.say(truth.sentence(known))
   return found
+
+
+def count_network(
+  workdir: pathlib.Path, config: SearchConfig, space: Space | None = None
+) -> None:
+  """Adds to a search's results what a network of its cells takes.
+
+  That of as many cells and channels as the supernet has, for as many classes:
+  `network` has `weights` and `multiply_adds`, see `summary.totals`. A search that
+  has not finished, or has them, is left as it is.
+
+  Args:
+    workdir: of the search.
+    config: of it.
+    space: None takes the one that the config names.
+  """
+  found = results.finished(workdir, 'genotype.json')
+  made_of = files.read_json(workdir / INPUTS) or {}
+  if not found or 'network' in found or 'data' not in made_of:
+    return
+  space = space or get_space(config.space, config.nodes)
+  network = Network(
+    Genotype.from_dict(found['genotype']),
+    config.layers,
+    config.channels,
+    len(made_of['data']['classes']),
+    auxiliary=False,
+    space=space,
+  )
+  counted = summary.of_network(network, made_of['data']['image_shape'])
+  files.write_json(workdir / results.RESULTS, found | {'network': counted})

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Container, Sequence
 from typing import Any
 
-from opp_darts_jax.running.results import RESULTS
+from opp_darts_jax.running.metrics import RESULTS
 
 _SKIP = 'skip_'
 _NUMBERS = ('test_mean', 'test_std', 'test_best', 'eval_accuracy')

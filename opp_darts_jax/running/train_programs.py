@@ -20,6 +20,9 @@ from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.evaluation import Evaluation, batch_size, evaluate
 from opp_darts_jax.running.programs import compiled
 
+# How many of the worst mistakes of a test are kept.
+MISTAKES = 12
+
 
 class TrainState(struct.PyTreeNode):
   """Everything that training changes.
@@ -213,6 +216,7 @@ def make_train_programs(
       augmentation,
       model.classes,
       count,
+      MISTAKES,
     )
 
   make = functools.partial(compiled, config=config, devices=devices)

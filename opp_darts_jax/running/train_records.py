@@ -4,8 +4,10 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
+from opp_darts_jax import files
 from opp_darts_jax.running.evaluation import Evaluation
 from opp_darts_jax.running.runs import Run
 
@@ -32,18 +34,56 @@ OnEpoch = Callable[[TrainRecord], Any]
 
 
 def describe(found: Evaluation, class_names: tuple[str, ...]) -> dict[str, Any]:
-  """An evaluation on the test images as entries of `results.json`."""
+  """An evaluation on the test images as entries of `results.json`.
+
+  Of the worst `mistakes` those that there are: the number of the test image,
+  its class, the one predicted, and the probabilities of both.
+  """
+  found = jax.device_get(found)
   confusion = np.asarray(found.confusion)
   # A class without test images has no accuracy.
   counts = confusion.sum(1)
   rates = np.diag(confusion) / np.where(counts, counts, np.nan)
-  return {
+  tested = {
     'test_accuracy': float(found.accuracy),
     'test_top5_accuracy': float(found.top5_accuracy),
     'test_loss': float(found.loss),
     'class_accuracy': dict(zip(class_names, rates.tolist())),
     'confusion': confusion.tolist(),
   }
+  worst = found.mistakes
+  if worst is not None:
+    tested['mistakes'] = [
+      {
+        'image': int(worst.rows[i]),
+        'class': class_names[int(own)],
+        'predicted': class_names[int(worst.predicted[i])],
+        'probability': float(worst.probabilities[i, 0]),
+        'class_probability': float(worst.probabilities[i, 1]),
+      }
+      for i, own in enumerate(worst.classes)
+      if np.isfinite(worst.losses[i])
+    ]
+  return tested
+
+
+def save_mistakes(
+  path: pathlib.Path, tested: Mapping[str, Any], images: Any
+) -> None:
+  """Keeps the images of the worst mistakes, for whoever looks at the run.
+
+  Args:
+    path: of the file, an .npz with `images`, in the order of `mistakes`.
+    tested: the entries of `results.json`.
+    images: the test images, uint8 (n, H, W, C).
+  """
+  rows = [mistake['image'] for mistake in tested.get('mistakes', ())]
+  if rows:
+    with (
+      files.replacing(path) as temporary,
+      open(temporary, 'wb') as file,
+    ):
+      np.savez_compressed(file, images=np.asarray(images)[np.array(rows)])
 
 
 def record_epoch(

@@ -67,7 +67,8 @@ def run_training(
   """Trains and tests the network, writing everything into `workdir`.
 
   The files: `config.json`, `inputs.json`, `genotype.json`, `metrics.jsonl`,
-  `network.npz` (see trained.py), `results.json`, TensorBoard events, and
+  `network.npz` (see trained.py), `mistakes.npz` (the images of the worst of
+  the test), `results.json`, TensorBoard events, and
   checkpoints, from which the same call goes on after an interruption. Once it
   has finished, the same call writes nothing. With several seeds each has a
   folder of its own in it, and `results.json` sums them up.
@@ -155,6 +156,12 @@ def run_training(
     trained.save_network(
       path, training.model, state.variables, images, config.space
     )
+    if isinstance(images, ImageData):
+      train_records.save_mistakes(
+        run.folder / 'mistakes.npz', found, images.test.images
+      )
+    counted = summary.of_network(training.model, images.image_shape)
+    found |= {'network': counted}
     files.write_json(run.folder / results.RESULTS, found)
   return found
 

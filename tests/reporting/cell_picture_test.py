@@ -87,79 +87,112 @@ def test_spread_keeps_order_and_gaps():
   assert cell_layout.spread([1, 0], [3, 1], [1]) == [0.5, 1.5]
 
 
-def test_text_fits_its_label():
-  edges = Edge('max_pool_3x3', 0, 2), Edge('conv_7x1_1x7', 1, 2)
-  fig = cell_picture.plot_cell(Cell('normal', 2, edges, (2,)))
-  fig.canvas.draw()
-  fitting = [t for t in fig.axes[0].texts if '_pool_' in t.get_text()]
-  fitting += [t for t in fig.axes[0].texts if '7x1' in t.get_text()]
-  for text in fitting:
-    width, height = cell_layout.Item('label', 0, 0, text.get_text()).size
-    extent = text.get_window_extent()
-    assert extent.width / fig.dpi < width
-    assert extent.height / fig.dpi < height
-  assert len(fitting) == 2
-
-
-def texts_of(fig):
-  return [text.get_text() for text in fig.axes[0].texts]
-
-
-def legend_of(fig):
-  return [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+def picture_of(cell, space=None, new=()):
+  names = [edge.operation for edge in cell.edges]
+  return cell_picture.picture(cell, styles.Styles(space or {}, names), new)
 
 
 @pytest.mark.parametrize('cell', [DARTS, BENCH['cell'], UNEVEN['normal']])
 def test_every_node_and_operation_is_named(cell):
-  texts = texts_of(cell_picture.plot_cell(cell))
+  drawn = picture_of(cell)
   names = [edge.operation for edge in cell.edges]
-  numbers = [str(n) for n in range(cell.nodes)]
-  inputs = ['$c_{k-2}$', '$c_{k-1}$'][-cell.inputs :]
-  assert sorted(texts) == sorted([*names, *numbers, *inputs, '$c_{k}$'])
+  assert sorted(box.style.name for box in drawn.boxes) == sorted(names)
+  inputs = [('c', f'k−{cell.inputs - n}') for n in range(cell.inputs)]
+  inner = [(str(n), '') for n in range(cell.nodes)]
+  texts = [(node.text, node.below) for node in drawn.nodes]
+  assert texts == [*inputs, *inner, ('c', 'k')]
+  assert [n.inner for n in drawn.nodes].count(True) == cell.nodes
+
+
+def test_a_label_stands_on_its_own_edge():
+  """Two edges into one node, of other operations: none takes the other's."""
+  drawn = picture_of(DARTS)
+  layout = cell_layout.layout_cell(DARTS)
+  for edge, chain in zip(DARTS.edges, layout.chains):
+    (label,) = [i for i in chain if layout.items[i].kind == 'label']
+    assert layout.items[label].text == edge.operation
+  styled = [arrow.style.name for arrow in drawn.arrows if arrow.style]
+  assert styled == [edge.operation for edge in DARTS.edges]
+  assert [arrow.style for arrow in drawn.arrows].count(None) == 4
+
+
+def test_edges_with_parameters_and_without_differ_in_more_than_colour():
+  drawn = picture_of(BENCH['cell'])
+  told = {b.style.name: b.style.parametric for b in drawn.boxes}
+  assert told == {
+    'nor_conv_3x3': True,
+    'skip_connect': False,
+    'none': False,
+    'avg_pool_3x3': False,
+  }
+  for box in drawn.boxes:
+    assert (box.style.dash == '') == box.style.parametric
+
+
+def test_what_has_changed_is_marked():
+  other = Cell(
+    DARTS.kind,
+    DARTS.inputs,
+    (Edge('max_pool_3x3', 0, 2), *DARTS.edges[1:]),
+    DARTS.output,
+  )
+  assert cell_picture.changed(other, DARTS) == [0]
+  assert cell_picture.changed(other, other) == []
+  assert cell_picture.changed(other, None) == []
+  # An edge that is there twice is new where there was one.
+  once = Cell('a', 1, (Edge('none', 0, 1),), (1,))
+  twice = Cell('a', 1, (Edge('none', 0, 1),) * 2, (1,))
+  assert cell_picture.changed(twice, once) == [1]
+  drawn = picture_of(other, new=[0])
+  assert [box.style.name for box in drawn.boxes if box.new] == ['max_pool_3x3']
+
+
+def test_a_cell_in_words():
+  assert picture_of(BENCH['cell']).said == [
+    'node 0 = nor_conv_3x3 of c[k−1]',
+    'node 1 = skip_connect of c[k−1] + none of node 0',
+    'node 2 = skip_connect of c[k−1] + avg_pool_3x3 of node 0 + nor_conv_3x3 '
+    'of node 1',
+    'output = node 2',
+  ]
+  assert 'node 2 = nothing' in picture_of(UNEVEN['normal']).said
 
 
 def test_legend():
-  assert legend_of(cell_picture.plot_cell(DARTS)) == [
-    'skip connection',
+  drawn = styles.Styles({}, ['skip_connect'])
+  names = ['skip_connect', 'none', 'dil_conv_3x3', 'sep_conv_3x3', 'mine']
+  kinds = [style.kind for style in styles.legend(drawn.of(names))]
+  assert kinds == [
     'separable convolution',
     'dilated convolution',
+    'skip connection',
+    'none',
+    'other',
   ]
-  fig = cell_picture.plot_cell(BENCH['cell'], {'avg_pool_3x3': 'mean'})
-  kinds = ['skip connection', 'convolution', 'none', 'mean']
-  assert legend_of(fig) == kinds
-  assert legend_of(cell_picture.plot_cell(UNEVEN['reduce'])) == []
 
 
-def test_edges_of_none_are_dotted():
-  fig = cell_picture.plot_cell(BENCH['cell'])
-  # Without labels and nodes: six operations and one edge to the output.
-  arrows = [p for p in fig.axes[0].patches if hasattr(p, 'get_arrowstyle')]
-  assert [arrow.get_linestyle() for arrow in arrows].count(':') == 1
-  assert len(arrows) == 7
-  assert arrows[2].get_linestyle() == ':'
-  assert arrows[2].get_linewidth() < arrows[0].get_linewidth()
-
-
-def test_operations_of_a_kind_share_a_colour():
-  style = styles.operation_style
-  assert style('sep_conv_3x3') == style('sep_conv_5x5')
-  names = ['skip_connect', 'avg_pool_3x3', 'sep_conv_3x3', 'dil_conv_3x3']
-  names += ['nor_conv_3x3', 'none', 'noise']
-  assert len({style(name).color for name in names}) == 7
-  assert style('nor_conv_3x3') == style('conv_7x1_1x7')
-  assert style('nor_conv_3x3').kind == 'convolution'
-  assert style('noise').kind == 'other'
+def test_operations_of_a_kind_share_a_colour_and_differ_in_their_line():
+  names = ['sep_conv_3x3', 'sep_conv_5x5', 'sep_conv_7x7', 'max_pool_3x3',
+           'avg_pool_3x3', 'skip_connect', 'none', 'dil_conv_3x3',
+           'nor_conv_3x3', 'noise']  # fmt: skip
+  drawn = styles.Styles({}, names).of(names)
+  assert len({style.css for style in drawn[:3]}) == 1
+  assert len({(s.css, s.dash, s.wide) for s in drawn}) == len(names)
+  # In grey too: lines of operations without parameters are all broken.
+  assert len({style.dash for style in drawn if not style.parametric}) == 5
+  assert len({style.css for style in drawn}) == 7
+  assert drawn[-1].kind == 'other'
 
 
 def test_the_space_decides_the_kinds():
   operations = [
-    {'name': 'mix', 'drawn': 'pooling', 'parametric': False},
+    {'name': 'mix', 'drawn': 'pooling', 'parametric': True},
     {'name': 'sep_conv_3x3', 'drawn': 'attention', 'parametric': True},
   ]
-  drawn = styles.drawn_kinds({'name': 'mine', 'operations': operations})
-  style = styles.operation_style
-  assert style('mix', drawn) == style('max_pool_3x3')
-  assert style('sep_conv_3x3', drawn).kind == 'attention'
-  assert style('sep_conv_3x3', drawn).color == style('noise').color
-  assert style('sep_conv_5x5', drawn).kind == 'separable convolution'
-  assert styles.drawn_kinds({}) == {}
+  drawn = styles.Styles({'name': 'mine', 'operations': operations})
+  assert drawn['mix'].css == drawn['max_pool_3x3'].css
+  assert drawn['mix'].parametric
+  assert not drawn['mix'].dash
+  assert drawn['sep_conv_3x3'].kind == 'attention'
+  assert drawn['sep_conv_3x3'].css == drawn['noise'].css == 'other'
+  assert drawn['sep_conv_5x5'].kind == 'separable convolution'

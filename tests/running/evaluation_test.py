@@ -11,7 +11,9 @@ from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.running import evaluation
 
-evaluate = jax.jit(evaluation.evaluate, static_argnums=(0, 4, 5, 6))
+evaluate = jax.jit(
+  evaluation.evaluate, static_argnums=(0, 4, 5, 6), static_argnames='mistakes'
+)
 
 
 @pytest.mark.parametrize('size', [1, 2, 4, 7, 8, 10])
@@ -36,7 +38,14 @@ def test_every_row_counts_once(size):
   right = scores[np.arange(8), labels[rows]]
   losses = np.log(np.exp(scores).sum(1)) - right
   found = evaluate(
-    logits, images, labels, jax.device_put(rows), size, augmentation, 3
+    logits,
+    images,
+    labels,
+    jax.device_put(rows),
+    size,
+    augmentation,
+    3,
+    mistakes=8,
   )
   np.testing.assert_allclose(found.loss, losses.mean(), rtol=1e-5)
   hits = right == scores.max(1)
@@ -46,6 +55,27 @@ def test_every_row_counts_once(size):
   confusion = np.zeros((3, 3), int)
   np.add.at(confusion, (labels[rows], scores.argmax(1)), 1)
   np.testing.assert_array_equal(found.confusion, confusion)
+  # Those that are wrong, and no more, the largest loss first.
+  wrong = np.flatnonzero(right < scores.max(1))
+  order = wrong[np.argsort(-losses[wrong])]
+  worst = found.mistakes
+  np.testing.assert_allclose(
+    worst.losses[: len(order)], losses[order], rtol=1e-5
+  )
+  assert not np.isfinite(worst.losses[len(order) :]).any()
+  np.testing.assert_array_equal(worst.rows[: len(order)], rows[order])
+  np.testing.assert_array_equal(
+    worst.classes[: len(order)], labels[rows[order]]
+  )
+  predicted = scores.argmax(1)[order]
+  np.testing.assert_array_equal(worst.predicted[: len(order)], predicted)
+  shares = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+  both = np.stack([predicted, labels[rows[order]]], 1)
+  np.testing.assert_allclose(
+    worst.probabilities[: len(order)],
+    np.take_along_axis(shares[order], both, 1),
+    rtol=1e-4,
+  )
 
 
 def test_the_five_largest():

@@ -1,0 +1,124 @@
+"""Tests of the page that compares runs."""
+
+import json
+
+import pytest
+from launched import launch
+from pages import Page
+from run_files import search_records, write_lines, write_search
+
+from opp_darts_jax import errors
+from opp_darts_jax.reporting import compare_page, run_files
+
+
+def write_run(folder, method, number, accuracy, **fields):
+  folder.mkdir(parents=True)
+  write_search(folder)
+  config = {
+    'space': 'darts',
+    'method': method,
+    'seed': number,
+    'epochs': 2,
+    'data': {'source': 'digits'},
+    'schedule': {'name': 'plain', 'stage_epochs': 2},
+    **fields,
+  }
+  (folder / 'config.json').write_text(json.dumps(config))
+  results = {'ended_by': 'all epochs', 'eval_accuracy': accuracy}
+  (folder / 'results.json').write_text(json.dumps(results))
+  records = list(search_records())
+  for record in records:
+    if record['kind'] == 'epoch':
+      record['eval_accuracy'] = accuracy - 0.1 * (1 - record['epoch'])
+  write_lines(folder / 'metrics.jsonl', records)
+  return folder
+
+
+@pytest.fixture
+def folders(tmp_path):
+  accuracies = {('darts', 0): 0.5, ('darts', 1): 0.6, ('gdas', 0): 0.75,
+                ('gdas', 1): 0.8}  # fmt: skip
+  return [
+    write_run(tmp_path / 'runs' / f'{m}{s}', m, s, accuracy)
+    for (m, s), accuracy in accuracies.items()
+  ]
+
+
+def test_what_differs_comes_first(folders, tmp_path):
+  path = compare_page.write(folders, tmp_path / 'sub' / 'compare.html')
+  page = Page(path)
+  assert page.text.index('What differs') < page.text.index('What they came to')
+  assert 'field darts gdas method darts gdas' in page.text
+  assert '4 runs, 2 settings' in page.text
+  # Two kinds of cells of each run.
+  graphs = [
+    a for t, a in page.elements if t == 'svg' and a.get('class') == 'graph'
+  ]
+  assert len(graphs) == 8
+  sortable = [a for t, a in page.elements if t == 'th' and 'aria-sort' in a]
+  assert len(sortable) == 21
+
+
+def test_numbers_and_tests_are_of_all_seeds(folders, tmp_path):
+  page = Page(compare_page.write(folders, tmp_path / 'compare.html'))
+  assert 'darts 2 0.5500 0.0707 0.5000 0.6000' in page.text
+  assert 'gdas 2 0.7750 0.0354 0.7500 0.8000 +0.2250 0.500 0.500 +1.00' in (
+    page.text
+  )
+  assert 'no difference can be significant' in page.text
+  for row in ('darts0 darts 0 0.5000 – 0.25', 'gdas1 gdas 1 0.8000 – 0.25'):
+    assert row in page.text
+
+
+def test_curves_are_means_with_what_seeds_span(folders):
+  runs = [run_files.read_run(folder) for folder in folders]
+  found, differing = compare_page.compared(runs)
+  assert list(differing) == ['method']
+  groups = ['darts', 'gdas']
+  chart = compare_page._charts(found, groups)[0]
+  darts = chart.lines[0].series
+  assert darts.points == [
+    (1.0, pytest.approx(0.45)),
+    (2.0, pytest.approx(0.55)),
+  ]
+  assert darts.band[1] == (2.0, 0.5, 0.6)
+
+
+def test_groups_are_named_by_what_differs(tmp_path):
+  runs = [
+    run_files.read_run(write_run(tmp_path / name, 'darts', 0, 0.5, **fields))
+    for name, fields in {
+      'a': {},
+      'b': {'schedule': {'name': 'progressive', 'stage_epochs': 2}},
+      'c': {'space': 's3'},
+      'd': {'seed': 3},
+    }.items()
+  ]
+  found, differing = compare_page.compared(runs)
+  assert [one.group for one in found] == [
+    'darts space=darts',
+    'progressive+darts space=darts',
+    'darts space=s3',
+    'darts space=darts',
+  ]
+  assert [one.name for one in found] == ['a', 'b', 'c', 'd']
+  assert list(differing) == ['schedule.name', 'space']
+
+
+def test_launcher_takes_folders_of_runs(tmp_path):
+  out = tmp_path / 'all.html'
+  write_run(tmp_path / 'runs' / 'a', 'darts', 0, 0.5)
+  write_run(tmp_path / 'runs' / 'b', 'gdas', 1, 0.5)  # No pair, no test.
+  done = launch('report', f'--workdirs={tmp_path / "runs"}', f'--out={out}')
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.split() == [str(out)]
+  assert '2 runs, 2 settings' in Page(out).text
+
+
+def test_what_cannot_be_compared(folders, tmp_path):
+  out = tmp_path / 'all.html'
+  with pytest.raises(errors.UserError, match='at least two runs .* got 1'):
+    compare_page.write(folders[:1], out)
+  with pytest.raises(errors.UserError, match='nowhere does not exist'):
+    compare_page.write([*folders, tmp_path / 'nowhere'], out)
+  assert not out.exists()

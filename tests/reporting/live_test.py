@@ -1,0 +1,82 @@
+"""Tests of the page of a run while it goes on."""
+
+import types
+
+import pytest
+from run_files import write_search
+
+from opp_darts_jax import errors
+from opp_darts_jax.reporting import live, report
+
+
+class Clock:
+  """Seconds that pass as told, some of them while a page is written."""
+
+  def __init__(self):
+    self.now = 0.0
+
+  def __call__(self):
+    return self.now
+
+
+@pytest.fixture
+def written(monkeypatch):
+  """When pages were written, each of which takes a second."""
+  clock, times = Clock(), []
+  monkeypatch.setattr(live.report, 'write_report', times.append)
+
+  def write(folder):
+    times.append(clock.now)
+    clock.now += 1.0
+    (folder / report.PAGE).touch()
+
+  monkeypatch.setattr(live.report, 'write_report', write)
+  return clock, times
+
+
+def test_pages_take_a_hundredth_of_the_time(tmp_path, written):
+  clock, times = written
+  record = types.SimpleNamespace(workdir=tmp_path)
+  with live.kept(tmp_path, clock=clock) as (watch,):
+    for epoch in range(20):
+      clock.now = max(clock.now, 40.0 * (epoch + 1))
+      watch(record)
+  # The first at once; the next one when two seconds are a hundredth.
+  assert times == [40.0, 200.0, 320.0, 400.0, 520.0, 600.0, 720.0, 800.0]
+  assert len(times) <= 0.01 * clock.now
+
+
+def test_a_page_at_the_end_however_the_run_ends(tmp_path):
+  write_search(tmp_path)
+  with pytest.raises(errors.NotFinished), live.kept(tmp_path) as watchers:
+    assert len(watchers) == 1
+    raise errors.NotFinished
+  page = tmp_path / report.PAGE
+  before = page.stat().st_mtime_ns
+  assert 'supernet reads 35.0 %' in page.read_text()
+  # A run that has done nothing more writes nothing.
+  with live.kept(tmp_path):
+    pass
+  assert page.stat().st_mtime_ns == before
+  with live.kept(tmp_path), (tmp_path / 'metrics.jsonl').open('a') as file:
+    file.write('{"kind": "stop", "epoch": 1, "step": 20}\n')
+  assert page.stat().st_mtime_ns > before
+
+
+def test_a_page_that_cannot_be_written_ends_no_run(tmp_path, caplog):
+  write_search(tmp_path)
+  (tmp_path / 'space.json').write_text('[]')
+  with live.kept(tmp_path) as (watch,):
+    watch(types.SimpleNamespace(workdir=tmp_path))
+  assert not (tmp_path / report.PAGE).exists()
+  assert 'Expected an object in' in caplog.text
+
+
+def test_no_pages_where_another_process_writes_them(tmp_path):
+  write_search(tmp_path)
+  with live.kept(tmp_path, writes=False) as watchers:
+    assert watchers == []
+  with live.kept(tmp_path / 'not_begun'):
+    pass
+  assert not (tmp_path / report.PAGE).exists()
+  assert not (tmp_path / 'not_begun').exists()
