@@ -1,8 +1,10 @@
 """Runs as one looks at them from Python: arrays, frames and pictures."""
 
 import ast
+import base64
 import json
 import pathlib
+import re
 import shutil
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -77,8 +79,8 @@ def test_figures(run, tmp_path):
   assert {'normal', 'reduce'} <= set(run.figures)
   figure = run.figure('alphas')
   (drawn,) = svgs(figure._repr_html_())
-  titles = [text for text in drawn.itertext() if '→' in text]
-  assert len(titles) == 2 * 5  # An edge of two nodes, of each kind of cell.
+  titles = [text for text in drawn.itertext() if text.startswith('edge ')]
+  assert len(titles) == 2 * 5  # Of two nodes, in both kinds of cells.
   figure.save(tmp_path / 'alphas.svg')
   assert (tmp_path / 'alphas.svg').read_text() == figure.svg
   with pytest.raises(UserError, match="nothing'; valid are: .*normal"):
