@@ -123,7 +123,7 @@ def time_axis(records: Sequence[Record]) -> Axis:
 
 def percent(value: float) -> str:
   """A share as text."""
-  digits = 1 if 0.005 <= abs(value) < 0.9995 else 0
+  digits = 0 if value in (0, 1) else 1
   return f'{100 * value:.{digits}f} %'
 
 
@@ -239,7 +239,7 @@ def _scale(
   pad = 0.04 * (high - low)
   low = low if bounds[0] is not None else low - pad
   high = high if bounds[1] is not None else high + pad
-  return low, high, nice_ticks(low, high, 2 if small else 4)
+  return low, high, nice_ticks(low, high, 3 if small else 4)
 
 
 def _steps(last: float, count: int) -> list[float]:

@@ -108,7 +108,9 @@ def write(
 def _folders(workdirs: Sequence[str | pathlib.Path]) -> list[pathlib.Path]:
   """The runs in folders: those that are runs, and those inside of others."""
   found: list[pathlib.Path] = []
-  for given in filter(None, workdirs):
+  for given in workdirs:
+    if not given:
+      continue
     folder = pathlib.Path(given)
     inside = [folder]
     if folder.is_dir() and not (folder / METRICS).is_file():

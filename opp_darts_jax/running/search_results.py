@@ -60,8 +60,8 @@ def count_network(
   """Adds to a search's results what a network of its cells takes.
 
   That of as many cells and channels as the supernet has, for as many classes:
-  `network` has `weights` and `multiply_adds`, see `summary.totals`. A search that
-  has not finished, or has them, is left as it is.
+  `network` has `weights` and `multiply_adds`, see `summary.totals`. A search
+  that has not finished, or has them, is left as it is.
 
   Args:
     workdir: of the search.

@@ -45,7 +45,7 @@ def test_help_of_a_command_is_its_own():
   done = launch('report', '--help')
   assert done.stdout.startswith('Draws the report of a run'), done.stderr
   assert 'opp-darts report --workdir=runs/digits/search' in done.stdout
-  assert '--workdir: Folder of a search or training run.' in done.stdout
+  assert '--workdir: Folder of a search or training run' in done.stdout
   assert '--config' not in done.stdout  # That is a flag of others.
 
 

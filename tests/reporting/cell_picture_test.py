@@ -2,14 +2,16 @@
 
 import itertools
 import random
+import re
 
+import numpy as np
 import pytest
 from genotype_cells import BENCH, UNEVEN
 
 from opp_darts_jax.genotypes.genotype import Cell, Edge
 from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.genotypes.published import GENOTYPES
-from opp_darts_jax.reporting import cell_layout, cell_picture, styles
+from opp_darts_jax.reporting import cell_layout, cell_picture, page, styles
 
 DARTS = GENOTYPES['DARTS_V2']['normal']
 CHAIN = Cell(
@@ -196,3 +198,43 @@ def test_the_space_decides_the_kinds():
   assert drawn['sep_conv_3x3'].kind == 'attention'
   assert drawn['sep_conv_3x3'].css == drawn['noise'].css == 'other'
   assert drawn['sep_conv_5x5'].kind == 'separable convolution'
+
+
+# What eyes without one kind of cones see, of linear RGB (Machado, Oliveira &
+# Fernandes, 2009), and from that to XYZ, of white 1.
+SEEN = {
+  'all': np.eye(3),
+  'protan': [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+             [-0.003882, -0.048116, 1.051998]],
+  'deutan': [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+             [-0.011820, 0.042940, 0.968881]],
+  'tritan': [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+             [0.004733, 0.691367, 0.303900]],
+}  # fmt: skip
+XYZ = np.array([[0.4339, 0.3762, 0.1899], [0.2126, 0.7152, 0.0722],
+                [0.0177, 0.1095, 0.8728]])  # fmt: skip
+
+
+def lab(color, seen):
+  """A colour '#rrggbb' in CIELAB."""
+  srgb = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+  linear = np.where(
+    srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4
+  )
+  x, y, z = np.cbrt(XYZ @ np.clip(np.array(seen) @ linear, 0, 1))
+  return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize('kind', SEEN)
+def test_colours_of_kinds_differ_for_all_eyes(kind):
+  """By more than 15 in CIELAB, where 2 can be seen side by side."""
+  sheet = page.render('page.css.j2')
+  for name in styles.KINDS.values():
+    assert len(re.findall(rf'--{name}: (#\w{{6}});', sheet)) == 2
+  for scheme in (0, 1):
+    seen = [
+      lab(re.findall(rf'--{name}: (#\w{{6}});', sheet)[scheme], SEEN[kind])
+      for name in styles.KINDS.values()
+    ]
+    for one, two in itertools.combinations(seen, 2):
+      assert np.linalg.norm(one - two) > 15
