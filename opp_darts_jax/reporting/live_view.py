@@ -34,24 +34,31 @@ _SHOWN = 8  # operations of the table, so that it fits a low terminal
 def of_search(workdir: str | pathlib.Path) -> View:
   """The view of a search in a folder: stage, losses, cell and signs."""
   lines, facts = _Lines(workdir), _Facts(workdir)
+  seen, body = -1, Group()
 
   def view(standing: Standing) -> RenderableType:
+    nonlocal seen, body
     records = lines.read()
-    shown: list[RenderableType] = [*_stage_bars(records, facts, standing)]
-    epochs = [r for r in records if r['kind'] == 'epoch']
-    scored = [r for r in records if r['kind'] == 'stage' and r.get('losses')]
-    parts: list[RenderableType] = []
-    if scored:
-      parts.append(_losses(scored[-1]))
-    if epochs:
-      parts += [_cells(epochs[-1]), _numbers(epochs[-1])]
-    if parts:
-      shown.append(Columns(parts, padding=(0, 3)))
-    if epochs:
-      shown.append(_sentence(judgement.judge(records, facts.space)))
-    return Group(*shown)
+    if len(records) != seen:  # Else bars alone have moved.
+      seen, body = len(records), _body(records, facts)
+    return Group(*_stage_bars(records, facts, standing), body)
 
   return view
+
+
+def _body(records: Sequence[Record], facts: '_Facts') -> Group:
+  """What is known since the last epoch: losses, cells, numbers, sentence."""
+  epochs = [r for r in records if r['kind'] == 'epoch']
+  scored = [r for r in records if r['kind'] == 'stage' and r.get('losses')]
+  parts: list[RenderableType] = []
+  if scored:
+    parts.append(_losses(scored[-1]))
+  if epochs:
+    parts += [*_cells(epochs[-1]), _numbers(epochs[-1])]
+  shown: list[RenderableType] = [Columns(parts, padding=(0, 3))]
+  if epochs:
+    shown.append(_sentence(judgement.judge(records, facts.space)))
+  return Group(*(shown if parts else ()))
 
 
 def of_searches(workdir: str | pathlib.Path, seeds: Sequence[int]) -> View:
@@ -195,10 +202,10 @@ def _losses(stage: Record) -> RenderableType:
   return rows
 
 
-def _cells(epoch: Record) -> RenderableType:
+def _cells(epoch: Record) -> list[RenderableType]:
   """The derived cells: a line a node, an edge as operation(source)."""
   genotype = Genotype.from_dict(epoch['genotype'])
-  shown = []
+  shown: list[RenderableType] = []
   for cell in genotype.cells:
     said = Text(f'{cell.kind}\n', 'bold')
     for node in sorted({edge.node for edge in cell.edges}):
@@ -206,7 +213,7 @@ def _cells(epoch: Record) -> RenderableType:
       said.append(f' {node}: {edges}\n', '')
     said.rstrip()
     shown.append(said)
-  return Columns(shown, padding=(0, 2))
+  return shown
 
 
 def _numbers(epoch: Record) -> RenderableType:

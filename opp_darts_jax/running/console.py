@@ -14,7 +14,7 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.running.standing import Standing, View, bar
 
-_REFRESHES = 2  # a second, of what stands below the lines.
+_REFRESHES = 1  # a second, of what stands below the lines.
 
 
 class Console:
