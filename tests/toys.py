@@ -78,15 +78,14 @@ TOY = Space(
 SPARSE = Space(
   'sparse',
   (SCALE, OPERATIONS['skip_connect'], OPERATIONS['max_pool_3x3']),
-  graph=CellGraph(2, 3, output=(2, 4), edges=((0, 2), (1, 3), (2, 4), (3, 4))),
+  graph=CellGraph(2, 2, output=(3,), edges=((0, 2), (1, 3), (2, 3))),
   candidates=(
     (
       'normal',
       (
-        ('scale', 'skip_connect'),
+        ('skip_connect', 'max_pool_3x3'),
         ('scale',),
         ('scale', 'max_pool_3x3'),
-        ('skip_connect', 'max_pool_3x3'),
       ),
     ),
   ),

@@ -18,7 +18,7 @@ from opp_darts_jax.methods.method import no_term
 from opp_darts_jax.methods.steps import search_step
 
 RATE = 0.1
-KINKED = tiny_search.space_of('kinked', 'max_pool_3x3', 'sep_conv_3x3')
+KINKED = tiny_search.space_of('kinked', 'max_pool_3x3', 'sep_conv_3x3', nodes=1)
 
 
 @pytest.fixture(autouse=True)

@@ -261,8 +261,10 @@ MIXED = darts_genotype(
 )
 
 
-def results(model, variables, x):
+@functools.cache
+def results(model, size):
   """Logits, 'batch_stats' and gradients in training; logits in evaluation."""
+  variables, x = fixed(model, images(size, batch=3))
   keys = {name: jax.random.key(7) for name in ('drop_path', 'noise')}
 
   def loss(params):
@@ -298,16 +300,15 @@ def results(model, variables, x):
 def test_stack_and_remat_change_no_number(
   cells, layers, imagenet, stacks, others
 ):
+  size = 16 if imagenet else 8
   model = Network(cells, layers, 2, 3, imagenet=imagenet)
-  x = images(16, batch=3)
   inputs = (2, 2) if imagenet else (6, 6)
   outputs = [len(cells[kind].output) for kind in ('normal', 'reduce')]
   found = groups(layers, inputs, outputs, imagenet, channels=2)
   assert [group for group in found if len(group) > 1] == stacks
-  variables, _ = fixed(model, x)
-  want = results(model.clone(stack=False), variables, x)
+  want = results(model.clone(stack=False), size)
   for options in others:
-    assert_same(results(model.clone(**options), variables, x), want)
+    assert_same(results(model.clone(**options), size), want)
 
 
 def assert_same(got, want):
@@ -322,7 +323,7 @@ def assert_same(got, want):
 def test_draws_are_those_of_the_first_networks():
   """A training that the first house began goes on to the bit in this one."""
   model = Network(MIXED, 6, 2, 3)
-  _, changed = results(model, *fixed(model, images(8, batch=3)))
+  _, changed = results(model, 8)
   logits, _ = changed[1]
   np.testing.assert_allclose(
     logits,
