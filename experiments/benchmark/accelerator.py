@@ -35,7 +35,7 @@ from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.config.run import COMPUTES, NORM_STATISTICS, PRECISIONS
 from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.catalogue import get_method
 from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task, make_task
 from opp_darts_jax.methods.state import Batch
@@ -59,6 +59,7 @@ _TARGET = flags.DEFINE_enum(
 )
 _SIZE = flags.DEFINE_enum('size', 'small', list(SIZES), 'of the supernet')
 _MODE = flags.DEFINE_enum('mode', 'first', [*MODES, *_PASSES], 'the program')
+_METHOD = flags.DEFINE_string('method', 'darts', 'by which is searched')
 _LAYOUT = flags.DEFINE_enum(
   'layout', 'auto', ['auto', *LAYOUTS], "how a cell's edges are run"
 )
@@ -118,7 +119,8 @@ def make_program(devices: Devices) -> tuple[Any, tuple[Any, ...]]:
   names = ENTRY[: _OPERATIONS.value]
   own = tuple(o for o in SPACE.operations if o.name in names)
   space = dataclasses.replace(SPACE, operations=own)
-  task = make_task(config, space, darts(), classes=10, per_epoch=1000)
+  method = get_method(_METHOD.value)
+  task = make_task(config, space, method, classes=10, per_epoch=1000)
   mask = jax.tree.map(jnp.asarray, space.mask())
   key = jax.random.key(0)
   state = jax.eval_shape(lambda: init_state(task, key, _IMAGE, mask))
@@ -167,6 +169,7 @@ def main(argv: list[str]) -> None:
     'target': accelerator.name,
     'size': _SIZE.value,
     'mode': _MODE.value,
+    'method': _METHOD.value,
     'layout': _LAYOUT.value,
     'compute': _COMPUTE.value,
     'channels': channels,

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.config import SearchConfig
-from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.catalogue import get_method
 from opp_darts_jax.methods.halves import init_state, weight_step
 from opp_darts_jax.methods.loss import Task, make_loss, make_task
 from opp_darts_jax.methods.method import no_term
@@ -37,6 +37,7 @@ ENTRY = (
 )
 # Channels of the first cell, cells, batch.
 SIZES = {'tiny': (8, 2, 8), 'small': (8, 5, 32), 'full': (16, 8, 64)}
+PER_EPOCH = 1000
 MODES = ('forward', 'weight', 'first', 'second', 'second_fd')
 
 
@@ -80,15 +81,20 @@ def masked(
 
 
 def start(
-  size: str, count: int, layout: str = 'auto', compute: str = 'float32'
+  size: str,
+  count: int,
+  layout: str = 'auto',
+  compute: str = 'float32',
+  method: str = 'darts',
 ) -> tuple[Task, SearchState, Batch, Batch]:
-  """A search by DARTS, its first state, and a batch of noise for each half.
+  """A search, its first state, and a batch of noise for each half.
 
   Args:
     size: of `SIZES`.
     count: of active operations.
     layout: of the supernet.
     compute: type of what its cells compute.
+    method: by which it searches.
   """
   channels, layers, batch = SIZES[size]
   config = SearchConfig(
@@ -98,7 +104,7 @@ def start(
     layout=layout,
     compute=compute,
   )
-  task = make_task(config, SPACE, darts(), classes=10, per_epoch=1000)
+  task = make_task(config, SPACE, get_method(method), 10, PER_EPOCH)
   mask = jax.tree.map(jnp.asarray, SPACE.mask())
   state = jax.jit(lambda key: init_state(task, key, (32, 32, 3), mask))(
     jax.random.key(0)
