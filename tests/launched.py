@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import pathlib
 import resource
+import runpy
 import subprocess
 import sys
 import threading
@@ -66,7 +67,7 @@ def run(line: Sequence[str]) -> subprocess.CompletedProcess[str]:
 def launch(
   launcher: str, *flags: str, cwd: pathlib.Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
-  """Runs a launcher to its end, forked."""
+  """Runs a launcher to its end, forked; or a file of the repository."""
   run = Forked(launcher, *flags, cwd=cwd)
   said, wrong = run.communicate()
   return subprocess.CompletedProcess(
@@ -148,7 +149,7 @@ def _main(
   limits: Mapping[int, int],
   outputs: Sequence[connection.Connection],
 ) -> None:
-  """What `python -m opp_darts_jax` does, in a process that was forked."""
+  """What `python -m opp_darts_jax` or a file does, in a forked process."""
   assert 'opp_darts_jax.running.search' in sys.modules, 'not prepared'
   for descriptor, output in enumerate(outputs, 1):
     os.dup2(output.fileno(), descriptor)
@@ -161,9 +162,13 @@ def _main(
   # The one that it has by now may be of a file, which can be sought in.
   sys.stdout = os.fdopen(1, 'w', closefd=False)
   sys.path.insert(0, str(cwd))
-  sys.argv = ['opp_darts_jax', *words]
+  script = words[0].endswith('.py')
+  sys.argv = [*words] if script else ['opp_darts_jax', *words]
   try:
-    main.main()
+    if script:
+      runpy.run_path(words[0], run_name='__main__')
+    else:
+      main.main()
   finally:
     # Forked processes end without: that of a cluster would not take leave.
     threading._shutdown()
