@@ -96,7 +96,7 @@ def write_pictures(workdir: str | pathlib.Path) -> list[pathlib.Path]:
   """
   run = run_files.read_run(workdir)
   try:
-    found = _pictures(run)
+    found = pictures(run)
   except errors.UserError:
     raise
   except run_files.MISFIT as error:
@@ -111,8 +111,8 @@ def write_pictures(workdir: str | pathlib.Path) -> list[pathlib.Path]:
   return written
 
 
-def _pictures(run: Run) -> dict[str, str]:
-  """The figures as SVG, by name."""
+def pictures(run: Run) -> dict[str, str]:
+  """The figures of a run as SVG, by name; cells by their kind."""
   drawn = styles.Styles(run.space, _operations(run))
   axis = charts.time_axis(run.records)
   found = {}
@@ -122,7 +122,9 @@ def _pictures(run: Run) -> dict[str, str]:
     name = re.sub(r'\W+', '_', name).strip('_').lower() or 'figure'
     while name in found:
       name += '_'
-    found[name] = page.render('picture.svg.j2', kind=template, figure=figure)
+    found[name] = page.render(
+      'picture.svg.j2', kind=template, figure=figure, title=name
+    )
 
   for frames in search_parts.cells(run, drawn):
     add(frames.kind, 'cell', frames.frames[-1].picture)
