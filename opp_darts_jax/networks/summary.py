@@ -109,7 +109,8 @@ def of_network(network: Network, image_shape: Sequence[int]) -> dict[str, Any]:
   """Size and totals of a network, as results of runs have them."""
   counted = totals(describe(network, image_shape))
   size = {'layers': network.layers, 'channels': network.channels}
-  return {**size, **counted._asdict()}
+  uncounted = list(counted.uncounted)  # As JSON has it.
+  return {**size, **counted._asdict(), 'uncounted': uncounted}
 
 
 def table(network: Network, image_shape: Sequence[int]) -> str:

@@ -166,7 +166,7 @@ def line_chart(
   place = math.log10 if log else float
   low, high, ticks = _scale(list(map(place, ys)), bounds, small, log)
   texts = [_tick(t, log, shown) for t in ticks]
-  left = 30.0 if small else 10.0 + 6.4 * max(map(len, texts), default=1)
+  left = 10.0 + 6.4 * max(map(len, texts), default=1)
   labels = [] if small else [(s, _end_text(s, shown)) for s in series if s.name]
   longest = max([len(text) for _, text in labels], default=0)
   right = size[0] - (8.0 if small else 14.0 + 6.6 * longest)

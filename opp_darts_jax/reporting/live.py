@@ -14,6 +14,7 @@ from opp_darts_jax.running.metrics import METRICS
 
 # Of a run's time, what its page may take while it runs.
 SHARE = 0.01
+_FIRST = 0.3  # seconds that the first one is expected to take
 
 
 class _Pages:
@@ -21,7 +22,7 @@ class _Pages:
 
   def __init__(self, clock: Callable[[], float]) -> None:
     self._clock, self._begun = clock, clock()
-    self._spent = self._last = 0.0
+    self._spent, self._last = 0.0, _FIRST
     self.folders: dict[pathlib.Path, None] = {}
 
   def __call__(self, record: Any) -> None:

@@ -123,7 +123,7 @@ def pictures(workdir: str | pathlib.Path) -> dict[str, str]:
 
 
 def _pictures(run: Run) -> dict[str, str]:
-  """The figures as SVG, by name."""
+  """The figures of a run as SVG, by name; cells by their kind."""
   drawn = styles.Styles(run.space, _operations(run))
   axis = charts.time_axis(run.records)
   found = {}
@@ -133,7 +133,9 @@ def _pictures(run: Run) -> dict[str, str]:
     name = re.sub(r'\W+', '_', name).strip('_').lower() or 'figure'
     while name in found:
       name += '_'
-    found[name] = page.render('picture.svg.j2', kind=template, figure=figure)
+    found[name] = page.render(
+      'picture.svg.j2', kind=template, figure=figure, title=name
+    )
 
   for frames in search_parts.cells(run, drawn):
     add(frames.kind, 'cell', frames.frames[-1].picture)

@@ -41,7 +41,8 @@ def test_pages_take_a_hundredth_of_the_time(tmp_path, written):
     for epoch in range(20):
       clock.now = max(clock.now, 40.0 * (epoch + 1))
       watch(record)
-  # The first at once; the next one when two seconds are a hundredth.
+  # The first when what it may take is a hundredth; the next one when two
+  # seconds are.
   assert times == [40.0, 200.0, 320.0, 400.0, 520.0, 600.0, 720.0, 800.0]
   assert len(times) <= 0.01 * clock.now
 
