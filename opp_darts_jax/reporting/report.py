@@ -152,7 +152,7 @@ def _pictures(run: Run) -> dict[str, str]:
   if alphas:
     sheet = charts.sheet([(each.name, each.charts) for each in alphas])
     found['alphas'] = page.render(
-      'sheet.svg.j2', sheet=sheet, styles=alphas[0].styles
+      'sheet.svg.j2', title='Alphas', sheet=sheet, styles=alphas[0].styles
     )
   for multiples in alphas:
     for chart in multiples.charts:
