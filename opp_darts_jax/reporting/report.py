@@ -137,9 +137,9 @@ def pictures(run: Run) -> dict[str, str]:
     *search_parts.further(run, axis),
   ]:
     add(chart.title, 'chart', chart)
-  for multiples in search_parts.alphas(run, drawn, axis):
-    for chart in multiples.charts:
-      add(f'{multiples.name} {chart.title}', 'chart', chart)
+  alphas = search_parts.alphas(run, drawn, axis)
+  if alphas:
+    add('alphas', 'sheet', search_parts.sheet(alphas))
   return found
 
 
