@@ -12,8 +12,9 @@ from opp_darts_jax import errors
 from opp_darts_jax.reporting import report
 from opp_darts_jax.running.metrics import METRICS
 
-# Of a run's time, what its page may take while it runs.
-SHARE = 0.01
+# Of a run's time, what its page may take while it runs: with the last one, in
+# the end, that is less than a hundredth.
+SHARE = 0.005
 _FIRST = 0.3  # seconds that the first one is expected to take
 
 
@@ -54,8 +55,8 @@ def kept(
       with live.kept(workdir) as watchers:
         run_search(config, workdir, on_epoch=watchers)
 
-  It is written after each epoch, as long as that takes no more than a hundredth
-  of the run's time, and in the end, however the run has ended.
+  It is written after each epoch, as long as that takes no more than `SHARE` of
+  the run's time, and in the end, however the run has ended.
 
   Args:
     workdir: of the run.

@@ -150,13 +150,7 @@ def _pictures(run: Run) -> dict[str, str]:
     add(chart.title, 'chart', chart)
   alphas = search_parts.alphas(run, drawn, axis)
   if alphas:
-    sheet = charts.sheet([(each.name, each.charts) for each in alphas])
-    found['alphas'] = page.render(
-      'sheet.svg.j2', title='Alphas', sheet=sheet, styles=alphas[0].styles
-    )
-  for multiples in alphas:
-    for chart in multiples.charts:
-      add(f'{multiples.name} {chart.title}', 'chart', chart)
+    add('alphas', 'sheet', search_parts.sheet(alphas))
   return found
 
 

@@ -83,6 +83,22 @@ class StageBars(NamedTuple):
   active: Sequence[Style]
 
 
+class Sheet(NamedTuple):
+  """Small charts of all kinds as one picture.
+
+  Attributes:
+    size: width and height.
+    names: (x, y, text) of the kinds.
+    keys: (x, y, style) of the operations.
+    charts: (x, y, chart), below the chart's title.
+  """
+
+  size: tuple[float, float]
+  names: Sequence[tuple[float, float, str]]
+  keys: Sequence[tuple[float, float, Style]]
+  charts: Sequence[tuple[float, float, Chart]]
+
+
 class Multiples(NamedTuple):
   """Small charts of a kind, one an edge."""
 
@@ -215,6 +231,22 @@ def alphas(run: Run, styles: Styles, axis: Axis) -> list[Multiples]:
       )
     found.append(Multiples(kind_name(kind), styles.of(names), small))
   return found
+
+
+def sheet(multiples: Sequence[Multiples]) -> Sheet:
+  """Puts the small charts of all kinds below one another, five a row."""
+  width, height, columns, y = 210.0, 136.0, 5, 0.0
+  names, keys, placed = [], [], []
+  for own in multiples:
+    names.append((8.0, y + 18, own.name))
+    for i, style in enumerate(own.styles):
+      keys.append((8 + 130.0 * (i % 8), y + 38 + 16.0 * (i // 8), style))
+    y += 56 + 16.0 * ((len(own.styles) - 1) // 8)
+    for i, chart in enumerate(own.charts):
+      place = width * (i % columns), y + height * (i // columns)
+      placed.append((*place, chart))
+    y += height * (1 + (len(own.charts) - 1) // columns)
+  return Sheet((width * columns, y), names, keys, placed)
 
 
 def _weight_bounds(weights_TEK: np.ndarray) -> tuple[float, float]:

@@ -256,8 +256,9 @@ def test_reports_need_no_jax():
 def test_pictures_are_files_of_their_own(search_dir):
   written = report.write_pictures(search_dir)
   names = {path.stem for path in written}
-  assert {'normal', 'reduce', 'loss', 'accuracy'} <= names
-  assert sum(name.startswith('normal_cell_') for name in names) == 14
+  assert {'normal', 'reduce', 'loss', 'accuracy', 'alphas'} <= names
+  sheet = (search_dir / 'pictures' / 'alphas.svg').read_text()
+  assert sheet.count('viewBox="0 0 200.0 112.0"') == 28
   for path in written:
     root = ElementTree.parse(path).getroot()
     assert root.tag == '{http://www.w3.org/2000/svg}svg'
