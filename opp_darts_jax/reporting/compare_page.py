@@ -10,13 +10,13 @@ from opp_darts_jax import errors, files
 from opp_darts_jax.reporting import (
   cell_picture,
   charts,
+  head_parts,
   judgement,
   monitor_parts,
   page,
   run_files,
-  run_parts,
-  search_parts,
   styles,
+  titles,
 )
 from opp_darts_jax.reporting.charts import Axis, Chart, Series
 from opp_darts_jax.reporting.run_files import Run
@@ -127,7 +127,7 @@ def compared(
   Returns:
     The runs; by field whose values differ, those of each run.
   """
-  fields = [run_parts.leaves(run.config) for run in runs]
+  fields = [head_parts.leaves(run.config) for run in runs]
   names = list(dict.fromkeys(name for own in fields for name in own))
   names.sort(key=lambda n: _FIRST.index(n) if n in _FIRST else len(_FIRST))
   differing = {
@@ -335,7 +335,7 @@ def _cells(one: Compared) -> Cells:
     one.name,
     one.group,
     [
-      (search_parts.kind_name(cell.kind), cell_picture.picture(cell, drawn))
+      (titles.kind_name(cell.kind), cell_picture.picture(cell, drawn))
       for cell in genotype.cells
     ],
   )

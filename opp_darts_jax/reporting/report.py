@@ -6,13 +6,16 @@ import time
 
 from opp_darts_jax import errors, files
 from opp_darts_jax.reporting import (
+  alpha_parts,
   charts,
+  head_parts,
   monitor_parts,
   page,
   run_files,
   run_parts,
   search_parts,
   styles,
+  test_parts,
 )
 from opp_darts_jax.reporting.run_files import Run
 
@@ -57,7 +60,7 @@ def of_run(run: Run) -> str:
   shown_cells = search_parts.cells(run, drawn)
   return page.render(
     'report.html.j2',
-    head=run_parts.head(run),
+    head=head_parts.head(run),
     cells=shown_cells,
     legend=styles.legend(
       box.style
@@ -68,8 +71,8 @@ def of_run(run: Run) -> str:
     last_epoch=max([f.frames[-1].last for f in shown_cells], default=0),
     chosen=search_parts.chosen(run, drawn),
     stages=search_parts.stages(run, drawn),
-    alphas=search_parts.alphas(run, drawn, axis),
-    further=search_parts.further(run, axis),
+    alphas=alpha_parts.alphas(run, drawn, axis),
+    further=alpha_parts.further(run, axis),
     monitor=monitor_parts.monitor(run, axis),
     curves=run_parts.curves(run, axis),
     times=time_charts,
@@ -77,10 +80,10 @@ def of_run(run: Run) -> str:
     costs=run_parts.costs(run),
     truth=truth_charts,
     truth_facts=truth_facts,
-    tested=run_parts.tested(run),
-    confusion=run_parts.confusion(run),
-    class_accuracies=run_parts.class_accuracies(run),
-    mistakes=run_parts.mistakes(run),
+    tested=test_parts.tested(run),
+    confusion=test_parts.confusion(run),
+    class_accuracies=test_parts.class_accuracies(run),
+    mistakes=test_parts.mistakes(run),
     written=time.strftime('%Y-%m-%d %H:%M:%S'),
   )
 
@@ -145,12 +148,12 @@ def _pictures(run: Run) -> dict[str, str]:
     *run_parts.times(run, axis)[0],
     *run_parts.truth(run, axis)[0],
     *(monitor.charts if monitor else ()),
-    *search_parts.further(run, axis),
+    *alpha_parts.further(run, axis),
   ]:
     add(chart.title, 'chart', chart)
-  alphas = search_parts.alphas(run, drawn, axis)
+  alphas = alpha_parts.alphas(run, drawn, axis)
   if alphas:
-    add('alphas', 'sheet', search_parts.sheet(alphas))
+    add('alphas', 'sheet', alpha_parts.sheet(alphas))
   return found
 
 
