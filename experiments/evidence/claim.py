@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from opp_darts_jax import errors
 from opp_darts_jax.running import compare, sweep
+from opp_darts_jax.running.compare import write_csv
 from opp_darts_jax.running.metrics import read_epochs
 from opp_darts_jax.running.paired import Paired, holm, paired
 
@@ -264,15 +265,6 @@ def text(claim: Claim, runs: Sequence[Row]) -> str:
 def shown(value: float | None) -> str:
   """A number as people read it."""
   return '-' if value is None else f'{value:.4g}'
-
-
-def write_csv(path: pathlib.Path, rows: Sequence[Row]) -> None:
-  """Writes lines, in order of their variant as given, then seed."""
-  names = list(dict.fromkeys(name for row in rows for name in row))
-  with open(path, 'w', encoding='utf-8', newline='') as file:
-    writer = csv.DictWriter(file, names, lineterminator='\n')
-    writer.writeheader()
-    writer.writerows(rows)
 
 
 def read_csv(path: pathlib.Path) -> list[Row]:

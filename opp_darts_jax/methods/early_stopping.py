@@ -27,12 +27,11 @@ from opp_darts_jax.errors import UserError, check_choice
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.nested import keep, kept, nested
+from opp_darts_jax.methods.signs import APART, WINDOW, growth_of
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.spaces.space import Space
 
-WINDOW = 5  # Measures that are averaged,
-APART = 4  # and between the two averages that are compared.
 BACK = WINDOW // 2 + APART  # From a measure to the earlier centre.
 RULES = ('eigenvalue', 'skips')
 _REDUCE = 'reduce'
@@ -169,11 +168,6 @@ def by_skips(method: Method, max_skips: int, first_epoch: int) -> Rule:
     return done - 1 >= max(first_epoch, 0) and measures[-1] > max_skips
 
   return Rule(1, 2, 1, measure, stops)
-
-
-def growth_of(measures: np.ndarray) -> float:
-  """The last average of eigenvalues over that of `APART` measures before."""
-  return float(measures[-WINDOW:].mean() / measures[:WINDOW].mean())
 
 
 def remember(

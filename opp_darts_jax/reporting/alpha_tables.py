@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from opp_darts_jax.methods import signs
+
 Record = Mapping[str, Any]
 
 # The method whose operations do not compete: see methods/fair_darts.py.
@@ -63,10 +65,7 @@ def edge_weights(
 
 
 def entropy(weights_EK: np.ndarray) -> float | None:
-  """How undecided the edges are: 1 all operations alike, 0 one alone.
-
-  The mean, over the edges that have a choice, of the entropy of the operation
-  weights, divided by its largest value, log of the number of active operations.
+  """How undecided the edges are, see `signs.entropy`.
 
   Args:
     weights_EK: as `edge_weights` gives them.
@@ -74,14 +73,8 @@ def entropy(weights_EK: np.ndarray) -> float | None:
   Returns:
     It; None if no edge has a choice.
   """
-  shares = []
-  for row in weights_EK:
-    own = row[~np.isnan(row)]
-    if len(own) > 1 and own.sum() > 0:
-      own = own / own.sum()
-      terms = own * np.log(np.where(own > 0, own, 1.0))
-      shares.append(-terms.sum() / np.log(len(own)))
-  return float(np.mean(shares)) if shares else None
+  found = signs.entropy(weights_EK, ~np.isnan(weights_EK))
+  return None if np.isnan(found) else found
 
 
 def further(alphas: Sequence[Record]) -> dict[str, list[tuple[int, Any]]]:

@@ -94,12 +94,8 @@ def write(
       f'Expected at least two runs to compare, got {len(runs)}.'
     )
   path = pathlib.Path(out)
-  try:
+  with run_files.fitting(runs[0].workdir):
     text = _page(runs)
-  except errors.UserError:
-    raise
-  except run_files.MISFIT as error:
-    raise run_files.misfit(runs[0].workdir, error) from error
   path.parent.mkdir(parents=True, exist_ok=True)
   files.write_text(path, text)
   return path

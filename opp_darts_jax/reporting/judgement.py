@@ -8,9 +8,8 @@ has not shown that its cell is good.
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
-
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.methods.signs import APART, WINDOW, growth_of, skip_share
 
 Level = Literal['unknown', 'healthy', 'at risk', 'collapsed']
 Record = Mapping[str, Any]
@@ -21,10 +20,8 @@ _DARTS_PLUS = 2
 _DARTS_EDGES = 8
 # Epochs over which a share that only grows is a trend.
 _TREND = 3
-# RobustDARTS (Zela et al., ICLR 2020): averages of five measures, four apart.
+# RobustDARTS (Zela et al., ICLR 2020), see signs.growth_of.
 _FACTOR = 1.3
-_WINDOW = 5
-_APART = 4
 # Of an entropy: two operations of 0.56 and 0.44 have it.
 _UNDECIDED = 0.99
 
@@ -81,9 +78,8 @@ def _with_shares(record: Record) -> Record:
   genotype = Genotype.from_dict(fields)
   told = dict(record)
   for cell in genotype.cells:
-    skips = genotype.num_skips(cell.kind)
-    told[f'skip_{cell.kind}'] = skips
-    told[f'skip_share_{cell.kind}'] = skips / max(len(cell.edges), 1)
+    told[f'skip_{cell.kind}'] = genotype.num_skips(cell.kind)
+    told[f'skip_share_{cell.kind}'] = skip_share(genotype, cell.kind)
   return told
 
 
@@ -148,10 +144,10 @@ def growth_of_eigenvalue(epochs: Sequence[Record]) -> float | None:
   None before there are as many, or where the earlier mean is not above 0.
   """
   known = [r['eigenvalue'] for r in epochs if r.get('eigenvalue') is not None]
-  if len(known) < _WINDOW + _APART:
+  if len(known) < WINDOW + APART:
     return None
-  earlier = np.mean(known[-_WINDOW - _APART : -_APART])
-  return float(np.mean(known[-_WINDOW:]) / earlier) if earlier > 0 else None
+  earlier = sum(known[-WINDOW - APART : -APART])
+  return growth_of(known) if earlier > 0 else None
 
 
 def _growing_eigenvalue(
@@ -163,8 +159,8 @@ def _growing_eigenvalue(
     return None
   said = (
     'At risk by the rule of RobustDARTS: the largest eigenvalue of the '
-    f"validation loss's Hessian in alpha, averaged over {_WINDOW} measures, is "
-    f'{grown:.2f} times that of {_APART} measures before, above {_FACTOR}. It '
+    f"validation loss's Hessian in alpha, averaged over {WINDOW} measures, is "
+    f'{grown:.2f} times that of {APART} measures before, above {_FACTOR}. It '
     'is a weak sign: in published logs it follows skip connections in s1 (rank '
     'correlation 0.76) and not in s3 (-0.04)'
   )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.methods.signs import skip_share
 from opp_darts_jax.reporting import alpha_tables, charts, judgement
 from opp_darts_jax.reporting.charts import Axis, Chart, Series
 from opp_darts_jax.reporting.judgement import Judgement
@@ -48,7 +49,7 @@ def _measured(
     genotype = Genotype.from_dict(record['genotype'])
     for cell in genotype.cells:
       if cell.edges:
-        share = genotype.num_skips(cell.kind) / len(cell.edges)
+        share = skip_share(genotype, cell.kind)
         found.setdefault(f'skip_share_{cell.kind}', share)
   line = tables.get(record['epoch'], {})
   for kind in kinds:

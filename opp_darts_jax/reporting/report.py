@@ -4,7 +4,7 @@ import pathlib
 import re
 import time
 
-from opp_darts_jax import errors, files
+from opp_darts_jax import files
 from opp_darts_jax.reporting import (
   alpha_parts,
   charts,
@@ -39,12 +39,8 @@ def write_report(workdir: str | pathlib.Path) -> pathlib.Path:
     UserError: `workdir` is not the folder of a run, or its files make no sense.
   """
   run = run_files.read_run(workdir)
-  try:
+  with run_files.fitting(run.workdir):
     text = of_run(run)
-  except errors.UserError:
-    raise
-  except run_files.MISFIT as error:
-    raise run_files.misfit(run.workdir, error) from error
   path = run.workdir / PAGE
   # Names of folders may have bytes that are no text.
   files.write_text(path, text)
@@ -117,12 +113,8 @@ def pictures(workdir: str | pathlib.Path) -> dict[str, str]:
     UserError: as `write_report` does.
   """
   run = run_files.read_run(workdir)
-  try:
+  with run_files.fitting(run.workdir):
     return _pictures(run)
-  except errors.UserError:
-    raise
-  except run_files.MISFIT as error:
-    raise run_files.misfit(run.workdir, error) from error
 
 
 def _pictures(run: Run) -> dict[str, str]:

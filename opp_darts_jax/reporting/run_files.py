@@ -1,10 +1,11 @@
 """What the files of a run say, read with care: others may have written them."""
 
+import contextlib
 import io
 import json
 import pathlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from opp_darts_jax.running import metrics, sessions
 Record = Mapping[str, Any]
 
 # What others' files raise where they do not fit together.
-MISFIT = (
+_MISFIT = (
   ArithmeticError,
   AttributeError,
   LookupError,
@@ -139,13 +140,19 @@ def read_run(workdir: str | pathlib.Path) -> Run:
   )
 
 
-def misfit(workdir: pathlib.Path, error: Exception) -> errors.UserError:
-  """What is said of files that do not fit together."""
-  # Files that others have written, or parts of two runs in one folder.
-  return errors.UserError(
-    f'Expected the files of one run in {workdir}, but they do not fit '
-    f'together: {type(error).__name__}: {errors.first_line(error)}.'
-  )
+@contextlib.contextmanager
+def fitting(workdir: pathlib.Path) -> Iterator[None]:
+  """Within it a run is drawn: `UserError` if its files do not fit together."""
+  try:
+    yield
+  except errors.UserError:
+    raise
+  except _MISFIT as error:
+    # Files that others have written, or parts of two runs in one folder.
+    raise errors.UserError(
+      f'Expected the files of one run in {workdir}, but they do not fit '
+      f'together: {type(error).__name__}: {errors.first_line(error)}.'
+    ) from error
 
 
 def _is_record(line: Record) -> bool:

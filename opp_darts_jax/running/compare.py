@@ -180,8 +180,8 @@ def _seconds(folder: pathlib.Path) -> float:
 
 def _write(workdir: pathlib.Path, found: Mapping[str, Any]) -> None:
   files.write_json(workdir / 'compare.json', found)
-  _write_csv(workdir / 'runs.csv', found['runs'])
-  _write_csv(
+  write_csv(workdir / 'runs.csv', found['runs'])
+  write_csv(
     workdir / 'compare.csv',
     [
       {name: value for name, value in row.items() if name != 'published'}
@@ -194,7 +194,8 @@ def _write(workdir: pathlib.Path, found: Mapping[str, Any]) -> None:
     path.write_text(latex, encoding='utf-8')
 
 
-def _write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
+  """Writes lines with all columns that any has; never half a file."""
   names = list(dict.fromkeys(name for row in rows for name in row))
   with (
     files.replacing(path) as temporary,

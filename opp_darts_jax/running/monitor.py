@@ -4,9 +4,9 @@ What they say together is a sentence of reporting/judgement.py.
 """
 
 import jax
-import numpy as np
 
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.methods.signs import entropy, skip_share
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.running.live_search import LiveSearch
 from opp_darts_jax.running.rank_correlation import one_hot
@@ -42,36 +42,6 @@ def measure(
   if every and (epoch + 1) % every == 0:
     found['eigenvalue'] = search.curvature(state)
   return found
-
-
-def skip_share(genotype: Genotype, kind: str) -> float:
-  """The share of skip connections among the edges of a derived cell."""
-  return genotype.num_skips(kind) / max(len(genotype[kind].edges), 1)
-
-
-def entropy(weights_EK: np.ndarray, mask_EK: np.ndarray) -> float:
-  """How undecided edges are: 1 is between all operations, 0 for one of them.
-
-  The mean, over the edges that have several active operations, of the entropy
-  of these operations' weights over its greatest value, the logarithm of their
-  number.
-
-  Args:
-    weights_EK: operation weights, or scores; what counts is their shares.
-    mask_EK: which operations are active.
-
-  Returns:
-    It; NaN if no edge has a choice.
-  """
-  weights_EK = np.where(mask_EK, np.maximum(np.float64(weights_EK), 0), 0)
-  sums_E1, counts_E = weights_EK.sum(1, keepdims=True), mask_EK.sum(1)
-  chosen_E = (counts_E > 1) & (sums_E1[:, 0] > 0)
-  if not chosen_E.any():
-    return float('nan')
-  shares_EK = weights_EK[chosen_E] / sums_E1[chosen_E]
-  logs_EK = np.log(np.where(shares_EK > 0, shares_EK, 1))
-  entropies_E = -(shares_EK * logs_EK).sum(1)
-  return float((entropies_E / np.log(counts_E[chosen_E])).mean())
 
 
 def derived_accuracy(
