@@ -15,6 +15,7 @@ folder = pathlib.Path(flags['workdir'])
 folder.mkdir(exist_ok=True)
 seed = int(flags['config.seed'])
 print('called, own session', os.getsid(0) == os.getpid())
+(folder / 'threads').write_text(os.environ.get('NPROC', 'as they are'))
 if flags.get('fail') == str(seed):
   print('error: wrong input\\n\\n', file=sys.stderr)
   sys.exit(2)

@@ -12,6 +12,7 @@ that is stopped goes on by the same command.
 import argparse
 import csv
 import json
+import os
 import pathlib
 import shlex
 import statistics
@@ -102,6 +103,8 @@ def main(claim: Claim) -> None:
     '--search_flags', default='', help='of where things are, not of what is run'
   )
   given = parser.parse_args()
+  # One thread a search: numbers are the same however many cores there are.
+  os.environ['NPROC'] = '1'
   seeds = tuple(map(int, filter(None, given.seeds.split(','))))
   try:
     run(

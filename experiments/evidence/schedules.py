@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 
+import jax
+
 from opp_darts_jax import Method, ScheduleConfig
 from opp_darts_jax.methods import growth
+from opp_darts_jax.methods.method import Progress
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.operations.plain import SKIP
@@ -34,4 +37,17 @@ def skips_late(method: Method, schedule: ScheduleConfig) -> Method:
     name=f'skips_late {method.name}',
     begin_epoch=begin_epoch,
     summary=f'all operations at epoch 0, {SKIP} alone later',
+  )
+
+
+def alphas_late(method: Method, schedule: ScheduleConfig) -> Method:
+  """All operations at once; alphas rest for `stage_epochs`, weights do not."""
+
+  def begun(progress: Progress) -> jax.Array:
+    return progress.epoch >= schedule.stage_epochs
+
+  return method._replace(
+    name=f'alphas_late {method.name}',
+    trains_alphas=begun,
+    summary=f'all operations, alphas from epoch {schedule.stage_epochs} on',
   )

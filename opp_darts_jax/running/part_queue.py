@@ -118,9 +118,13 @@ class _Local:
 
   def __init__(self, part: Part, jobs: int) -> None:
     environment = dict(os.environ)
-    if jobs > 1:  # On a GPU every process would take most of the memory.
+    if jobs > 1:
+      # On a GPU every process would take most of the memory.
       share = f'{0.9 / jobs:.3f}'
       environment.setdefault('XLA_PYTHON_CLIENT_MEM_FRACTION', share)
+      # On CPU every process would have a thread for each core, and they would
+      # wait for each other: XLA reads from NPROC how many it shall have.
+      environment.setdefault('NPROC', str(max(1, _cores() // jobs)))
     with open(part.log, 'ab') as log:
       self._process = subprocess.Popen(
         part.command,
@@ -141,6 +145,13 @@ class _Local:
     """Asks it to save and to end."""
     # This one always: it ends what is not yet ready to be asked.
     self._process.send_signal(signal.SIGTERM)
+
+
+def _cores() -> int:
+  """How many cores this process may use."""
+  if hasattr(os, 'sched_getaffinity'):  # Linux
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -173,8 +173,11 @@ def test_sweep_runs_everything_once(make, capfd):
     sweep_lib.run_sweep(make(train_flags=('--meet=0',)))
 
 
-@pytest.mark.parametrize('jobs', [1, 3])
-def test_as_many_at_a_time_as_asked(make, jobs):
+@pytest.mark.parametrize(('jobs', 'threads'), [(1, 'as they are'), (3, '2')])
+def test_as_many_at_a_time_as_asked(make, jobs, threads, monkeypatch):
+  monkeypatch.delenv('NPROC', raising=False)
+  cores = set(range(7))
+  monkeypatch.setattr(os, 'sched_getaffinity', lambda _: cores, raising=False)
   flags = (f'--meet={jobs}',)
   sweep = make(search_flags=flags, train=False, seeds=(0, 1))
   found = sweep_lib.run_sweep(sweep, jobs)
@@ -185,6 +188,8 @@ def test_as_many_at_a_time_as_asked(make, jobs):
   assert len(times) == 4
   at_once = [sum(b <= t < e for b, e in times) for t, _ in times]
   assert max(at_once) == jobs
+  written = sweep.workdir.glob('*/*/*/threads')
+  assert {path.read_text() for path in written} == {threads}
 
 
 def test_failed_part_stops_no_other(make, capfd):
