@@ -5,6 +5,9 @@ import pathlib
 import sys
 
 import pytest
+from stand_ins import stand_in
+
+from opp_darts_jax.running import compare
 
 _FOLDER = pathlib.Path(__file__).parents[1] / 'experiments/evidence'
 
@@ -13,7 +16,7 @@ _FOLDER = pathlib.Path(__file__).parents[1] / 'experiments/evidence'
 def claims():
   """The modules of experiments/evidence, which import one another by name."""
   sys.path.insert(0, str(_FOLDER))
-  names = ('claim', 'page')
+  names = ('claim', 'verdicts', 'run_claim', 'page')
   yield {name: importlib.import_module(name) for name in names}
   sys.path.remove(str(_FOLDER))
   for name in names:
@@ -31,13 +34,13 @@ def _runs(**accuracies):
 def _claim(lib, *predictions):
   return lib.Claim(
     'toy', 'Is it?', tuple(lib.Prediction(*p) for p in predictions),
-    'Made up.', 'digits', '', dict.fromkeys(('a', 'b', 'c'), ''),
+    'Made up.', ('digits',), '', dict.fromkeys(('a', 'b', 'c'), ''),
     tuple(range(6)), ('accuracy',), ('accuracy',), hours=0,
   )  # fmt: skip
 
 
 def test_a_verdict_follows_from_the_side_that_was_predicted(claims):
-  lib = claims['claim']
+  lib, verdicts = claims['claim'], claims['verdicts']
   claim = _claim(
     lib,
     ('a', 'b', 'accuracy', 'a is better'),
@@ -47,20 +50,42 @@ def test_a_verdict_follows_from_the_side_that_was_predicted(claims):
   )
   low, high = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), (0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
   mixed = (0.3, 0.3, 0.7, 0.7, 1.0, 0.9)
-  found = lib.verdicts(claim, _runs(a=high, b=low, c=mixed))
+  found = verdicts.verdicts(claim, _runs(a=high, b=low, c=mixed))
   assert [v.word for v in found] == ['holds', 'does not hold', 'undecided']
   # Of 64 signs one is as one-sided, and three were predicted.
-  assert found[0].found.p == pytest.approx(1 / 64)
+  assert found[0].p == pytest.approx(1 / 64)
   assert found[0].p_holm == pytest.approx(3 / 64)
-  assert found[0].found.effect == 1
-  assert found[1].found.p == 1
+  assert found[0].effect == 1
+  assert found[1].p == 1
+
+
+def test_a_correlation_is_spearmans_over_all_searches_named(claims):
+  lib, verdicts = claims['claim'], claims['verdicts']
+  claim = _claim(lib)._replace(
+    predictions=(
+      lib.Correlation(('a', 'b'), 'skips', 'accuracy', -1, 'skips cost'),
+      lib.Correlation(('a', 'b'), 'skips', 'accuracy', 1, 'skips pay'),
+      lib.Correlation(('a', 'b'), 'accuracy', 'missing', 1, 'not measured'),
+    )
+  )
+  runs = _runs(a=(0.9, 0.8, 0.7, 0.6), b=(0.5, 0.4, 0.2, 0.3), c=(1, 1, 1, 1))
+  runs = [
+    run | {'skips': place, 'missing': None} for place, run in enumerate(runs)
+  ]
+  cost, pay = verdicts.verdicts(claim, runs)
+  # One swap of neighbours among eight: 1 - 6 * 2 / (8 * 63).
+  assert cost.effect == pytest.approx(1 - 12 / 504)
+  assert pay.effect == -cost.effect
+  assert (cost.n, cost.difference) == (8, None)
+  assert (cost.word, pay.word) == ('holds', 'does not hold')
 
 
 def test_seeds_without_a_partner_are_left_out(claims):
-  lib = claims['claim']
+  lib, verdicts = claims['claim'], claims['verdicts']
   claim = _claim(lib, ('a', 'b', 'accuracy', 'a is better'))
-  (verdict,) = lib.verdicts(claim, _runs(a=(0.5, 0.6, 0.7), b=(0.1, 0.2)))
-  assert verdict.found.pairs == 2
+  runs = _runs(a=(0.5, 0.6, 0.7), b=(0.1, 0.2))
+  (verdict,) = verdicts.verdicts(claim, runs)
+  assert verdict.n == 2
   assert verdict.word == 'undecided'
 
 
@@ -70,7 +95,7 @@ def test_csv_comes_back_as_it_went(claims, tmp_path):
     {'variant': '1e3', 'seed': 0, 'x': 0.1 + 0.2, 'rank': 12},
     {'variant': 'b', 'seed': 1, 'x': None, 'rank': None},
   ]
-  lib.write_csv(tmp_path / 'x.csv', rows)
+  compare.write_csv(tmp_path / 'x.csv', rows)
   assert lib.read_csv(tmp_path / 'x.csv') == rows
 
 
@@ -87,10 +112,12 @@ def test_the_page_says_what_came(claims, tmp_path, monkeypatch):
   lib, page = claims['claim'], claims['page']
   claim = _claim(lib, ('a', 'b', 'accuracy', 'a is better'))
   runs = _runs(a=(0.5, 0.75), b=(0.25, 0.25))
-  lib.write_csv(tmp_path / 'runs.csv', runs)
+  compare.write_csv(tmp_path / 'runs.csv', runs)
   seconds = [{'variant': 'a', 'seed': 0, 'seconds': 5400}]
-  lib.write_csv(tmp_path / 'seconds.csv', seconds)
-  lib.write_csv(tmp_path / 'epochs.csv', [{**run, 'epoch': 0} for run in runs])
+  compare.write_csv(tmp_path / 'seconds.csv', seconds)
+  compare.write_csv(
+    tmp_path / 'epochs.csv', [{**run, 'epoch': 0} for run in runs]
+  )
   monkeypatch.setattr(page, 'DOCS', tmp_path)
   text = page.section(claim, tmp_path)
   assert '| a | 2 | 0.625 ± 0.1768 |' in text
@@ -99,3 +126,33 @@ def test_the_page_says_what_came(claims, tmp_path, monkeypatch):
     '| a is better | 2 | +0.375 | 0.250 | 0.250 | +1.00 | undecided |' in text
   )
   assert (tmp_path / 'evidence/toy.svg').is_file()
+
+
+def test_a_claim_runs_its_searches_and_goes_on(claims, tmp_path, monkeypatch):
+  stand_in(tmp_path, monkeypatch)
+  claim = _claim(claims['claim'])._replace(
+    configs=('s2', 's3'),
+    variants={'DARTS': '', 'OPP': '--config.schedule.name=progressive'},
+    seeds=(0, 1),
+    measures=('truth_test_cifar10', 'test_accuracy'),
+    train='--config.epochs=1',
+  )
+
+  def run(*seeds):
+    folder = tmp_path / 'results'
+    work = tmp_path / 'work'
+    claims['run_claim'].run(claim, work, seeds=seeds, results=folder)
+    return claims['claim'].read_csv(folder / 'toy/runs.csv')
+
+  assert len(run(1)) == 4
+  found = run()
+  assert len(found) == 8
+  assert found[5] == {
+    'variant': 's2 OPP',
+    'seed': 1,
+    'truth_test_cifar10': 3 / 16,
+    'test_accuracy': 0.6,
+  }
+  assert {row['variant'] for row in found} == set(claim.names)
+  seconds = claims['claim'].read_csv(tmp_path / 'results/toy/seconds.csv')
+  assert {row['seconds'] for row in seconds} == {3.5}

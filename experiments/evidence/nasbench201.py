@@ -1,6 +1,7 @@
 """Methods and orders of entry in NAS-Bench-201, by the truth of their cells."""
 
-from claim import Claim, Prediction, main
+from claim import Claim, Prediction
+from run_claim import main
 
 _TRUE = 'truth_test_cifar10'
 _PLAIN = '--config.schedule.name=plain'
@@ -94,7 +95,7 @@ CLAIM = Claim(
     'after it alphas late and beta-DARTS came in, and eight seeds in place of '
     'six, of which no result could have been significant.'
   ),
-  config='nasbench201',
+  configs=('nasbench201',),
   flags=(
     '--config.data.max_train=6400 --config.data.image_size=16 '
     '--config.layers=3 --config.channels=4 --config.batch_size=32 '

@@ -12,15 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
-from claim import (
-  RESULTS,
-  Claim,
-  read_csv,
-  shown,
-  summary,
-  verdicts,
-)
+from claim import RESULTS, Claim, read_csv
 from matplotlib import figure
+from verdicts import shown, summary, verdicts
 
 DOCS = pathlib.Path(__file__).parents[2] / 'docs'
 NAMES = ('nasbench201',)
@@ -71,10 +65,11 @@ def section(claim: Claim, folder: pathlib.Path) -> str:
     '| predicted | n | difference | p | p Holm | effect | verdict |',
     '|---|---|---|---|---|---|---|',
   ]
-  for prediction, found, p_holm, word in verdicts(claim, runs):
+  for found in verdicts(claim, runs):
+    mean = '' if found.difference is None else f'{found.difference:+.4g}'
     lines.append(
-      f'| {prediction.says} | {found.pairs} | {found.difference:+.4g} | '
-      f'{found.p:.3f} | {p_holm:.3f} | {found.effect:+.2f} | {word} |'
+      f'| {found.says} | {found.n} | {mean} | {found.p:.3f} | '
+      f'{found.p_holm:.3f} | {found.effect:+.2f} | {found.word} |'
     )
   return '\n'.join(lines) + '\n'
 
@@ -101,7 +96,7 @@ def _picture(claim: Claim, epochs: Sequence[dict[str, Any]]) -> None:
   )
   axes = fig.subplots(1, len(claim.curves), squeeze=False)[0]
   for ax, measure in zip(axes, claim.curves):
-    for place, variant in enumerate(claim.variants):
+    for place, variant in enumerate(claim.names):
       own = [e for e in epochs if e['variant'] == variant]
       by_epoch: dict[int, list[float]] = {}
       for line in own:

@@ -1,0 +1,125 @@
+"""Runs a claim: searches that can be cut off, and CSVs of what they came to.
+
+    python experiments/evidence/CLAIM.py --jobs=2
+
+runs the searches of a claim that are not finished, in runs/evidence/CLAIM, and
+writes into experiments/evidence/results/CLAIM what they came to, the same to
+the bit whenever it is run on the same kind of machine: `runs.csv`, a search a
+line; `epochs.csv`, an epoch a line. `seconds.csv` has what they took. A claim
+that is stopped goes on by the same command.
+"""
+
+import argparse
+import os
+import pathlib
+import shlex
+from collections.abc import Sequence
+
+from claim import RESULTS, Claim, Row
+from verdicts import text
+
+from opp_darts_jax import errors
+from opp_darts_jax.running import compare, sweep
+from opp_darts_jax.running.compare import write_csv
+from opp_darts_jax.running.metrics import read_epochs
+
+
+def main(claim: Claim) -> None:
+  """Runs a claim by the flags of the command line."""
+  parser = argparse.ArgumentParser(description=claim.question)
+  parser.add_argument('--jobs', type=int, default=1, help='searches at a time')
+  parser.add_argument('--workdir', default=f'runs/evidence/{claim.name}')
+  parser.add_argument('--seeds', default='', help='of the claim, only these')
+  parser.add_argument(
+    '--search_flags', default='', help='of where things are, not of what is run'
+  )
+  given = parser.parse_args()
+  # One thread a search: numbers are the same however many cores there are.
+  os.environ['NPROC'] = '1'
+  seeds = tuple(map(int, filter(None, given.seeds.split(','))))
+  try:
+    run(
+      claim,
+      pathlib.Path(given.workdir),
+      given.jobs,
+      seeds,
+      shlex.split(given.search_flags),
+    )
+  except errors.UserError as error:
+    raise SystemExit(f'error: {error}') from error
+
+
+def run(
+  claim: Claim,
+  workdir: pathlib.Path,
+  jobs: int = 1,
+  seeds: Sequence[int] = (),
+  search_flags: Sequence[str] = (),
+  results: pathlib.Path = RESULTS,
+) -> None:
+  """Runs what is not finished of a claim, and writes what came.
+
+  Args:
+    claim: to run.
+    workdir: of its searches.
+    jobs: searches at a time.
+    seeds: of the claim's, those to run; none is all.
+    search_flags: that change no number, such as `--config.data.data_dir`.
+    results: the folder of all claims' results.
+  """
+  searches = sweep.Sweep(
+    claim.configs,
+    tuple(seeds) or claim.seeds,
+    workdir,
+    train=claim.train is not None,
+    search_flags=(*shlex.split(claim.flags), *search_flags),
+    train_flags=(*shlex.split(claim.train or ''), *search_flags),
+    variants=tuple(
+      sweep.Variant(name, tuple(shlex.split(flags)))
+      for name, flags in claim.variants.items()
+    ),
+  )
+
+  def sum_up(done: Sequence[sweep.Run]) -> tuple[Row, str]:
+    folder = results / claim.name
+    folder.mkdir(parents=True, exist_ok=True)
+    runs = [_of_run(claim, run) for run in done]
+    write_csv(folder / 'runs.csv', runs)
+    write_csv(
+      folder / 'epochs.csv', [e for r in done for e in _epochs_of(claim, r)]
+    )
+    seconds = [_seconds_of(claim, run) for run in done]
+    write_csv(folder / 'seconds.csv', seconds)
+    return {}, text(claim, runs)
+
+  sweep.run_sweep(searches, jobs, sum_up)
+
+
+def _name(claim: Claim, run: sweep.Run) -> str:
+  return run.variant if len(claim.configs) == 1 else run.label
+
+
+def _of_run(claim: Claim, run: sweep.Run) -> Row:
+  found = compare.outcome(run)
+  last = read_epochs(run.folders[0])
+  # A search without an epoch of its own ends with what it began with.
+  known = {**(last[-1] if last else {}), **found}
+  named = {name: known.get(name) for name in claim.measures}
+  return {'variant': _name(claim, run), 'seed': run.seed, **named}
+
+
+def _epochs_of(claim: Claim, run: sweep.Run) -> list[Row]:
+  return [
+    {
+      'variant': _name(claim, run),
+      'seed': run.seed,
+      **{k: v for k, v in epoch.items() if isinstance(v, int | float)},
+    }
+    for epoch in read_epochs(run.folders[0])
+  ]
+
+
+def _seconds_of(claim: Claim, run: sweep.Run) -> Row:
+  found = compare.outcome(run)
+  seconds = found['search_seconds'] + found.get('train_seconds', 0)
+  return {'variant': _name(claim, run), 'seed': run.seed, 'seconds': seconds}
