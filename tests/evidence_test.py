@@ -99,13 +99,17 @@ def test_csv_comes_back_as_it_went(claims, tmp_path):
   assert lib.read_csv(tmp_path / 'x.csv') == rows
 
 
-@pytest.mark.parametrize('name', ['nasbench201'])
+@pytest.mark.parametrize('name', ['nasbench201', 'second_order', 'spaces'])
 def test_claims_name_their_variants_and_measures(claims, name):
   claim = importlib.import_module(name).CLAIM
   assert claim.name == name
   for prediction in claim.predictions:
-    assert {prediction.variant, prediction.than} <= set(claim.variants)
-    assert prediction.more in claim.measures
+    if isinstance(prediction, claims['claim'].Correlation):
+      assert set(prediction.variants) <= set(claim.names)
+      assert {prediction.x, prediction.y} <= set(claim.measures)
+    else:
+      assert {prediction.variant, prediction.than} <= set(claim.names)
+      assert prediction.more in claim.measures
 
 
 def test_the_page_says_what_came(claims, tmp_path, monkeypatch):

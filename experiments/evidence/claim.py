@@ -18,12 +18,14 @@ class Prediction(NamedTuple):
     than: the other.
     more: the measure of which it has more, with every seed the same for both.
     says: the prediction in words.
+    family: of the predictions whose p values are corrected together.
   """
 
   variant: str
   than: str
   more: str
   says: str
+  family: str = ''
 
 
 class Correlation(NamedTuple):
@@ -35,6 +37,7 @@ class Correlation(NamedTuple):
     y: another, that is expected to grow with it.
     sign: -1 if it is expected to fall instead.
     says: the prediction in words.
+    family: of the predictions whose p values are corrected together.
   """
 
   variants: tuple[str, ...]
@@ -42,6 +45,7 @@ class Correlation(NamedTuple):
   y: str
   sign: int
   says: str
+  family: str = ''
 
 
 class Claim(NamedTuple):

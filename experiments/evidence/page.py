@@ -17,7 +17,7 @@ from matplotlib import figure
 from verdicts import shown, summary, verdicts
 
 DOCS = pathlib.Path(__file__).parents[2] / 'docs'
-NAMES = ('nasbench201',)
+NAMES = ('nasbench201', 'spaces', 'second_order')
 
 _HEAD = """\
 # Evidence
@@ -28,7 +28,7 @@ than the results), and its numbers are in `experiments/evidence/results`, the
 same to the bit for the same seeds on the same kind of machine. This page is
 made from them by `python experiments/evidence/page.py`. Tests are Wilcoxon's
 signed-rank tests of pairs with one seed, one-sided, as predicted; Holm's
-correction is over the predictions of a claim. "Undecided" is no evidence for
+correction is over the predictions of one kind. "Undecided" is no evidence for
 the opposite: it says that these seeds cannot tell.
 """
 

@@ -19,9 +19,13 @@ from claim import RESULTS, Claim, Row
 from verdicts import text
 
 from opp_darts_jax import errors
+from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.running import compare, sweep
 from opp_darts_jax.running.compare import write_csv
 from opp_darts_jax.running.metrics import read_epochs
+from opp_darts_jax.spaces.catalogue import get_space
+
+_NOISE = 'noise'  # An operation of S4.
 
 
 def main(claim: Claim) -> None:
@@ -104,8 +108,18 @@ def _of_run(claim: Claim, run: sweep.Run) -> Row:
   last = read_epochs(run.folders[0])
   # A search without an epoch of its own ends with what it began with.
   known = {**(last[-1] if last else {}), **found}
+  if 'noise_normal' in claim.measures:
+    known['noise_normal'] = _noise(run.folders[0], found['space'])
   named = {name: known.get(name) for name in claim.measures}
   return {'variant': _name(claim, run), 'seed': run.seed, **named}
+
+
+def _noise(folder: pathlib.Path, space: str) -> int | None:
+  """Edges of the found normal cell that are noise; None in other spaces."""
+  if _NOISE not in get_space(space).names:
+    return None
+  found = Genotype.from_json((folder / 'genotype.json').read_text())
+  return found.count(_NOISE, 'normal')
 
 
 def _epochs_of(claim: Claim, run: sweep.Run) -> list[Row]:

@@ -22,7 +22,7 @@ class Verdict(NamedTuple):
       rank-biserial correlation of a difference, Spearman's of a correlation,
       negated where a negative one was predicted.
     p: one-sided, as predicted, of Wilcoxon's signed-rank test or Spearman's.
-    p_holm: for all predictions of the claim together.
+    p_holm: for all predictions of its family together.
     word: 'holds', 'does not hold' (the opposite is significant by itself),
       'undecided'.
   """
@@ -51,16 +51,20 @@ def verdicts(claim: Claim, runs: Sequence[Row]) -> list[Verdict]:
     claim: whose.
     runs: lines of `runs.csv`, numbers as numbers.
   """
-  known = [
-    (prediction.says, found)
-    for prediction in claim.predictions
-    if (found := _look(prediction, runs)) is not None
-  ]
-  adjusted = holm([found.p for _, found in known])
-  return [
-    Verdict(says, *found[:4], p_holm, _word(p_holm, found.opposite_p))
-    for (says, found), p_holm in zip(known, adjusted)
-  ]
+  verdicts = []
+  for family in dict.fromkeys(p.family for p in claim.predictions):
+    known = [
+      (prediction.says, found)
+      for prediction in claim.predictions
+      if prediction.family == family
+      and (found := _look(prediction, runs)) is not None
+    ]
+    adjusted = holm([found.p for _, found in known])
+    verdicts += [
+      Verdict(says, *found[:4], p_holm, _word(p_holm, found.opposite_p))
+      for (says, found), p_holm in zip(known, adjusted)
+    ]
+  return verdicts
 
 
 def _word(p_holm: float, opposite_p: float) -> str:
