@@ -3,11 +3,16 @@
 import importlib
 import pathlib
 import sys
+import types
 
 import pytest
 from stand_ins import stand_in
 
+from opp_darts_jax.config import ScheduleConfig
+from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.method import Progress
 from opp_darts_jax.running import compare
+from opp_darts_jax.spaces.catalogue import get_space
 
 _FOLDER = pathlib.Path(__file__).parents[1] / 'experiments/evidence'
 
@@ -16,7 +21,7 @@ _FOLDER = pathlib.Path(__file__).parents[1] / 'experiments/evidence'
 def claims():
   """The modules of experiments/evidence, which import one another by name."""
   sys.path.insert(0, str(_FOLDER))
-  names = ('claim', 'verdicts', 'run_claim', 'page')
+  names = ('claim', 'verdicts', 'run_claim', 'page', 'schedules')
   yield {name: importlib.import_module(name) for name in names}
   sys.path.remove(str(_FOLDER))
   for name in names:
@@ -160,3 +165,36 @@ def test_a_claim_runs_its_searches_and_goes_on(claims, tmp_path, monkeypatch):
   assert {row['variant'] for row in found} == set(claim.names)
   seconds = claims['claim'].read_csv(tmp_path / 'results/toy/seconds.csv')
   assert {row['seconds'] for row in seconds} == {3.5}
+
+
+def test_skips_enter_when_the_progressive_schedule_would_let_them(
+  claims, monkeypatch
+):
+  lib = claims['schedules']
+  monkeypatch.setattr(lib.growth, 'entry_key', lambda key, count: (key, key))
+  monkeypatch.setattr(
+    lib.growth, 'grow', lambda state, fresh, search, active, entered: state
+  )
+  search = types.SimpleNamespace(
+    space=get_space('s3'), key=None, fresh=lambda key: None
+  )
+  schedule = ScheduleConfig(stage_epochs=3)
+  method = lib.skips_late(darts(), schedule)
+  stages = []
+  for epoch in range(9):
+    change = method.begin_epoch(search, None, epoch, stages)
+    stages += [change.stage] if change.stage else []
+  # Three operations: OPP-DARTS's enter at 0, 3 and 6, this one with the last.
+  assert [(s.epoch, s.entered) for s in stages] == [
+    (0, ('none', 'sep_conv_3x3')),
+    (6, ('skip_connect',)),
+  ]
+
+
+def test_alphas_rest_for_a_stage(claims):
+  schedule = ScheduleConfig(stage_epochs=3)
+  method = claims['schedules'].alphas_late(darts(), schedule)
+  trains = [
+    method.trains_alphas(Progress(0, epoch, epochs=9)) for epoch in (0, 2, 3, 8)
+  ]
+  assert trains == [False, False, True, True]
