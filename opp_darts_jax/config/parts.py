@@ -52,6 +52,8 @@ class DataConfig:
     background: colour that transparent images are laid on: 'white', '#808080'
       or another name that CSS or Pillow has.
     test_fraction: share tested on where the source has no test split.
+    held_out: share of the training images that is tested on in place of the
+      test images, to choose by without a look at those; 0 is none.
     split_seed: decides every split of the images.
     max_train: use at most this many training images; 0 uses all.
     max_test: use at most this many test images; 0 uses all.
@@ -81,6 +83,7 @@ class DataConfig:
   image_size: int = 0
   background: str = 'white'
   test_fraction: float = 0.2
+  held_out: float = 0.0
   split_seed: int = 0
   max_train: int = 0
   max_test: int = 0
@@ -114,6 +117,7 @@ class DataConfig:
     require(
       self.test_fraction, 'data.test_fraction', lambda v: 0 < v < 1, 'in (0, 1)'
     )
+    require(self.held_out, 'data.held_out', lambda v: 0 <= v < 1, 'in [0, 1)')
     require(
       self.std, 'data.std', lambda v: all(s > 0 for s in v), 'all above 0'
     )

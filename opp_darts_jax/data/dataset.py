@@ -19,7 +19,7 @@ from opp_darts_jax.data.arrays import as_array, source_of
 from opp_darts_jax.data.catalogue import find_source
 from opp_darts_jax.data.channels import mean_and_std, per_channel
 from opp_darts_jax.data.source import Source, check_classes, check_given
-from opp_darts_jax.data.split import Split, halves, subset
+from opp_darts_jax.data.split import Split, divide
 from opp_darts_jax.errors import DataError, UserError
 
 MIN_IMAGE_SIZE = 4  # two reductions halve it to one pixel
@@ -149,11 +149,8 @@ def of_source(source: Source, config: DataConfig) -> ImageData:
   name, class_names, size = source.name, source.class_names, config.image_size
   check_classes(name, class_names)
   train, said = _checked(source.train, f'{name!r} (train)', class_names, size)
-  if source.test is None:
-    fraction = 1 - config.test_fraction
-    kept, held = halves(train.labels, fraction, config.split_seed)
-    train, test = train.take(kept), train.take(held)
-  else:
+  test = None
+  if source.test is not None:
     test, more = _checked(source.test, f'{name!r} (test)', class_names, size)
     said += more
     if train.images.shape[1:] != test.images.shape[1:]:
@@ -161,8 +158,7 @@ def of_source(source: Source, config: DataConfig) -> ImageData:
         f'Expected test images of {name!r} to have the shape of its training '
         f'images {train.images.shape[1:]}, got {test.images.shape[1:]}.'
       )
-  train = subset(train, 'max_train', config.max_train, config.split_seed)
-  test = subset(test, 'max_test', config.max_test, config.split_seed)
+  train, test = divide(train, test, config)
   mean, std = mean_and_std(train.images)
   return ImageData(
     name, train, test, tuple(class_names),
@@ -170,6 +166,7 @@ def of_source(source: Source, config: DataConfig) -> ImageData:
     std=per_channel('std', config.std, std),
     notes=(
       *source.notes, *said, *_on_range(train.images),
+      *notes.on_held_out(config.held_out, len(test.labels)),
       *notes.on_classes(class_names, train.labels, 'training'),
       *notes.on_classes(class_names, test.labels, 'test'),
     ),

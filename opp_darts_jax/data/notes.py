@@ -30,6 +30,16 @@ def on_skipped(suffixes: Counter[str]) -> tuple[str, ...]:
   return (f'{counted(suffixes.total(), "file")} skipped: {listed(kinds)}',)
 
 
+def on_held_out(share: float, count: int) -> tuple[str, ...]:
+  """Says so if training images stand in for the test images."""
+  if not share:
+    return ()
+  return (
+    f'tested on {counted(count, "training image")} held out (data.held_out), '
+    'not on the test images',
+  )
+
+
 def on_pictures(pictures: Iterable[Picture]) -> tuple[str, ...]:
   """Says what was done to images: turned, laid on white, resized."""
   changes: Counter[str] = Counter()

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from opp_darts_jax.config import DataConfig
 from opp_darts_jax.errors import UserError
 
 
@@ -16,6 +17,30 @@ class Split(NamedTuple):
   def take(self, indices: np.ndarray) -> 'Split':
     """The images and labels at these indices."""
     return Split(self.images[indices], self.labels[indices])
+
+
+def divide(
+  train: Split, test: Split | None, config: DataConfig
+) -> tuple[Split, Split]:
+  """The images to train on and to test on.
+
+  Args:
+    train: of the source.
+    test: of the source; None takes `config.test_fraction` of the others.
+    config: how many of each; with `held_out`, the second are training images.
+  """
+  if test is None:
+    train, test = _apart(train, config.test_fraction, config.split_seed)
+  if config.held_out:
+    train, test = _apart(train, config.held_out, config.split_seed)
+  train = subset(train, 'max_train', config.max_train, config.split_seed)
+  test = subset(test, 'max_test', config.max_test, config.split_seed)
+  return train, test
+
+
+def _apart(split: Split, share: float, seed: int) -> tuple[Split, Split]:
+  kept, held = halves(split.labels, 1 - share, seed)
+  return split.take(kept), split.take(held)
 
 
 def halves(

@@ -19,7 +19,7 @@ from opp_darts_jax.data.catalogue import find_source
 from opp_darts_jax.data.channels import mean_and_std, per_channel
 from opp_darts_jax.data.decode import Encodings, Part
 from opp_darts_jax.data.source import EncodedSource, check_classes, check_given
-from opp_darts_jax.data.split import Split, halves, subset
+from opp_darts_jax.data.split import Split, divide
 from opp_darts_jax.data.workers import Batch
 from opp_darts_jax.errors import UserError
 
@@ -198,22 +198,37 @@ def open_stream(config: DataConfig, seed: int) -> Streamed:
     per_channel('mean', config.mean, mean),
     per_channel('std', config.std, std),
     part(stored.train, train, channels),
-    part(stored.train if stored.test is None else stored.test, test, channels),
+    part(_tested(stored, config), test, channels),
     seed,
     config.workers,
     config.source,
-    (*stored.notes, *said, *_on_classes(stored, train, test)),
+    (
+      *stored.notes,
+      *said,
+      *notes.on_held_out(config.held_out, len(test)),
+      *_on_classes(stored, config, train, test),
+    ),
   )
 
 
+def _tested(stored: EncodedSource, config: DataConfig) -> Encodings:
+  """Of which some are tested on."""
+  if stored.test is None or config.held_out:
+    return stored.train
+  return stored.test
+
+
 def _on_classes(
-  stored: EncodedSource, train: np.ndarray, test: np.ndarray
+  stored: EncodedSource,
+  config: DataConfig,
+  train: np.ndarray,
+  test: np.ndarray,
 ) -> tuple[str, ...]:
   """Says which classes have no images, where labels are known unread."""
   labels = stored.train.labels
   if not labels.any():
     return ()
-  tested = labels if stored.test is None else stored.test.labels
+  tested = _tested(stored, config).labels
   names = stored.class_names
   return (
     *notes.on_classes(names, labels[train], 'training'),
@@ -229,13 +244,6 @@ def _rows(
   def every(images: Encodings) -> Split:
     return Split(np.arange(len(images), dtype=np.int32), images.labels)
 
-  train = every(stored.train)
-  if stored.test is None:
-    fraction = 1 - config.test_fraction
-    kept, held = halves(train.labels, fraction, config.split_seed)
-    train, test = train.take(kept), train.take(held)
-  else:
-    test = every(stored.test)
-  train = subset(train, 'max_train', config.max_train, config.split_seed)
-  test = subset(test, 'max_test', config.max_test, config.split_seed)
+  test = None if stored.test is None else every(stored.test)
+  train, test = divide(every(stored.train), test, config)
   return train.images, test.images

@@ -73,7 +73,8 @@ def run_training(
   has finished, the same call writes nothing. With several seeds each has a
   folder of its own in it, and `results.json` sums them up.
 
-  The network is that of the last epoch: no test image has a say in it.
+  The network is that of the last epoch: no test image has a say in it. With
+  `config.data.held_out`, training images are tested on instead.
 
   Args:
     config: what to do.
@@ -251,6 +252,9 @@ def _run_epochs(
         **tested,
         **means,
         'weights_of': 'the last epoch',
+        'tested_on': (
+          'training images held out' if config.data.held_out else 'test images'
+        ),
         'epochs': epoch + 1,
         'num_weights': training.num_weights,
         'genotype': training.model.genotype.to_dict(),

@@ -135,6 +135,7 @@ def test_whole_numbers_are_floats_where_a_float_is_due():
     ({'alphas': {'b2': 1}}, r'alphas\.b2 must be in \[0, 1\); got 1\.0'),
     ({'data': {'source': ''}}, r'data\.source must be the name of a data set'),
     ({'data': {'test_fraction': 0}}, r'data\.test_fraction must be in \(0, 1'),
+    ({'data': {'held_out': 1}}, r'data\.held_out must be in \[0, 1'),
     ({'data': {'std': [0.5, 0]}}, r'data\.std must be all above 0; got \(0\.5'),
     ({'data': {'cutout': -1}}, r'data\.cutout must be at least 0; got -1'),
     ({'data': {'workers': -1}}, r'data\.workers must be at least 0; got -1'),

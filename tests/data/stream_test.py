@@ -2,6 +2,7 @@
 
 import itertools
 import multiprocessing
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -168,6 +169,38 @@ def test_without_test_folder_the_split_is_that_of_load(folder):
     (next(stream.test_batches(4)), want.test),
   ):
     assert sorted(by_content([batch])) == sorted(by_content([split]))
+
+
+@pytest.mark.parametrize('own_test', [True, False])
+def test_images_held_out_are_training_images_and_no_test_image_is_read(
+  folder, own_test
+):
+  source = folder if own_test else folder / 'train'
+  stream = opened(source, held_out=0.25)
+  own = dataset.load(config_of(source, held_out=0.25))
+  usual = dataset.load(config_of(source))
+  kept, held, train, test = (
+    by_content([split])
+    for split in (
+      own.train,
+      own.test,
+      usual.train,
+      usual.test,
+    )
+  )
+  assert sorted(kept + held) == sorted(train)
+  assert not set(held) & set(test)
+  # A quarter of each class, to one image.
+  assert abs(Counter(k for _, k in held)[0] - len(train) / 8) < 1
+  note = (
+    f'tested on {len(held)} training images held out (data.held_out), not on '
+    'the test images'
+  )
+  assert note in own.notes
+  assert note in stream.notes
+  assert sorted(by_content(stream.test_batches(1))) == sorted(held)
+  batch = next(stream.train_batches(len(kept), 0))
+  assert sorted(by_content([batch])) == sorted(kept)
 
 
 def test_test_images_of_crop_resized_are_centres(folder):
