@@ -53,8 +53,21 @@ class Part(NamedTuple):
   turns: int = 1
 
 
-def of_search(search: LiveSearch, target: Absent) -> str:
-  """What a search would take, in a few lines.
+class Forecast(NamedTuple):
+  """What a run would take.
+
+  Attributes:
+    text: a few lines.
+    seconds: of the whole run, compiling among them; None if the compiler
+      found no room for it.
+  """
+
+  text: str
+  seconds: float | None
+
+
+def of_search(search: LiveSearch, target: Absent) -> Forecast:
+  """What a search would take.
 
   Args:
     search: prepared; it need not have begun. With several `search_seeds`, what
@@ -96,10 +109,9 @@ def of_search(search: LiveSearch, target: Absent) -> str:
     arguments = totals, states, masks, data, keys, 0, 1
     scored = progressive.count_scored(search.space, config.schedule)
     parts.append(Part('scoring', programs.score, arguments, scored * each))
-  said = lines(parts, target.accelerator, config.precision)
-  return '\n'.join(
-    [*said, '            as if all operations had entered from the start']
-  )
+  found = of_parts(parts, target.accelerator, config.precision)
+  last = '            as if all operations had entered from the start'
+  return found._replace(text=f'{found.text}\n{last}')
 
 
 def of_training(
@@ -107,8 +119,8 @@ def of_training(
   images: ImageData | Streamed,
   model: Network,
   target: Absent,
-) -> str:
-  """What a training would take, in a few lines.
+) -> Forecast:
+  """What a training would take.
 
   Args:
     config: of it; with several seeds, all of them are counted.
@@ -147,13 +159,13 @@ def of_training(
     else Part('steps', made.steps, (*step, 1), steps),
     Part('tests', made.test, (state, *test, 1), tests * batches),
   ]
-  return '\n'.join(lines(parts, target.accelerator, config.precision))
+  return of_parts(parts, target.accelerator, config.precision)
 
 
-def lines(
+def of_parts(
   parts: list[Part], accelerator: Accelerator, precision: str
-) -> list[str]:
-  """What is said of a run's programs.
+) -> Forecast:
+  """What a run's programs would take.
 
   Args:
     parts: of the run, the steps first.
@@ -169,22 +181,25 @@ def lines(
     try:
       built.append(absent.build(part.program, part.arguments, part.turns))
     except DeviceMemoryError as error:
-      return [title, f'  memory    does not fit, {part.what}: {error}']
+      says = f'{title}\n  memory    does not fit, {part.what}: {error}'
+      return Forecast(says, None)
   model = modelled.model_of(accelerator, precision)
   each = [modelled.seconds(one.counts, model) for one in built]
   spent = [part.runs * seconds for part, seconds in zip(parts, each)]
   compiling = sum(one.lower_s + one.compile_s for one in built)
-  of_parts = ', '.join(
+  each_part = ', '.join(
     f'{duration(seconds)} of {part.what}' for part, seconds in zip(parts, spent)
   )
-  return [
+  total = sum(spent) + compiling
+  lines = [
     title,
     about_memory(max(built, key=lambda b: b.memory.total), accelerator),
     f'  a step    {each[0] * 1e3:,.1f} ms: {built[0].counts.kernels:,.0f} '
     f'kernels, {built[0].counts.moved / 1e9:,.2f} GB read and written',
-    f'  time      about {duration(sum(spent) + compiling)}: {of_parts}, '
+    f'  time      about {duration(total)}: {each_part}, '
     f'{duration(compiling)} of compiling (measured here)',
   ]
+  return Forecast('\n'.join(lines), total)
 
 
 def about_memory(largest: Built, accelerator: Accelerator) -> str:

@@ -188,7 +188,7 @@ def dry_run(
   search = prepare(config, space, method, images, devices)
   lines = [plans.of_search(search), plans.contact_sheet(config, images, folder)]
   if aimed is not None:
-    lines.append(forecast.of_search(search, aimed))
+    lines.append(forecast.of_search(search, aimed).text)
   return '\n'.join(lines)
 
 

@@ -301,7 +301,7 @@ def dry_run(
     summary.table(model, images.image_shape),
   ]
   if aimed is not None:
-    lines.append(forecast.of_training(config, images, model, aimed))
+    lines.append(forecast.of_training(config, images, model, aimed).text)
   return '\n'.join(lines)
 
 

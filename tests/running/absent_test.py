@@ -226,13 +226,14 @@ def parts(*runs):
 def test_what_is_said_of_a_run():
   accelerator = get_accelerator('h100')
   before = jax.config.jax_persistent_cache_min_compile_time_secs
-  lines = forecast.lines(parts(36_000_000), accelerator, 'highest')
+  found = forecast.of_parts(parts(36_000_000), accelerator, 'highest')
   assert jax.config.jax_persistent_cache_min_compile_time_secs == before
-  title, memory, step, time = lines
+  title, memory, step, time = found.text.splitlines()
   assert 'NVIDIA H100 80GB HBM3, which is not here' in title
   assert 'fits: 0.0 MB of 85.0 GB' in memory
   assert 'kernels, 0.00 GB read and written' in step
   assert ' min of steps, ' in time
+  assert f'about {forecast.duration(found.seconds)}: ' in time
   assert time.endswith('of compiling (measured here)')
 
 
@@ -255,8 +256,11 @@ def test_a_compiler_that_finds_no_room(monkeypatch):
     raise DeviceMemoryError('Used 40G of 16G.')
 
   monkeypatch.setattr(absent, 'build', no_room)
-  lines = forecast.lines(parts(1), get_accelerator('v5e'), 'highest')
-  assert lines[1] == '  memory    does not fit, steps: Used 40G of 16G.'
+  found = forecast.of_parts(parts(1), get_accelerator('v5e'), 'highest')
+  assert found.text.splitlines()[1] == (
+    '  memory    does not fit, steps: Used 40G of 16G.'
+  )
+  assert found.seconds is None
 
 
 @pytest.mark.parametrize(
