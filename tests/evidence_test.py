@@ -1,6 +1,7 @@
 """Claims: what runs say of predictions that were made before."""
 
 import importlib
+import json
 import pathlib
 import sys
 import types
@@ -21,7 +22,7 @@ _FOLDER = pathlib.Path(__file__).parents[1] / 'experiments/evidence'
 def claims():
   """The modules of experiments/evidence, which import one another by name."""
   sys.path.insert(0, str(_FOLDER))
-  names = ('claim', 'verdicts', 'run_claim', 'page', 'schedules')
+  names = ('claim', 'verdicts', 'run_claim', 'page', 'schedules', 'paper')
   yield {name: importlib.import_module(name) for name in names}
   sys.path.remove(str(_FOLDER))
   for name in names:
@@ -198,3 +199,32 @@ def test_alphas_rest_for_a_stage(claims):
     method.trains_alphas(Progress(0, epoch, epochs=9)) for epoch in (0, 2, 3, 8)
   ]
   assert trains == [False, False, True, True]
+
+
+def test_the_papers_tables_choose_without_test_images_and_go_on(
+  claims, tmp_path, monkeypatch
+):
+  paper = claims['paper']
+  stand_in(tmp_path, monkeypatch)
+  tables = {
+    's2': paper.Table('s2', 2, 3, 2.93),
+    'imagenet': paper.Table('imagenet', 0, 1, 25.61, cell_of='s2'),
+  }
+  monkeypatch.setattr(paper, 'TABLES', tables)
+  work = tmp_path / 'paper'
+  found = paper.run(['s2'], work, jobs=2)
+  # The stand-in's accuracy is larger the larger the seed: 0.5, 0.6, 0.7.
+  assert found['s2']['errors'] == pytest.approx([50, 40, 30])
+  assert found['s2']['mean'] == pytest.approx(40)
+  assert found['s2']['spread'] == pytest.approx(10)
+  assert found['s2']['cell'] == str(work / 's2/s2/seed1/search/genotype.json')
+  flags = json.loads((work / 's2/sweep.json').read_text())['train_flags']
+  assert '--config.data.held_out=0.1' in flags
+  both = paper.run(['s2', 'imagenet'], work)
+  assert both['s2'] == found['s2']
+  assert both['imagenet']['cell'] == found['s2']['cell']
+  assert both['imagenet']['spread'] is None
+  # A part that runs a second time would add a line.
+  assert all(
+    log.read_text().count('called') == 1 for log in work.rglob('*.log')
+  )
