@@ -151,11 +151,12 @@ def test_a_claim_runs_its_searches_and_goes_on(claims, tmp_path, monkeypatch):
   def run(*seeds):
     folder = tmp_path / 'results'
     work = tmp_path / 'work'
-    claims['run_claim'].run(claim, work, seeds=seeds, results=folder)
+    own = claim._replace(seeds=seeds)
+    claims['run_claim'].run(own, work, results=folder)
     return claims['claim'].read_csv(folder / 'toy/runs.csv')
 
   assert len(run(1)) == 4
-  found = run()
+  found = run(0, 1)
   assert len(found) == 8
   assert found[5] == {
     'variant': 's2 OPP',

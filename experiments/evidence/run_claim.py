@@ -34,6 +34,7 @@ def main(claim: Claim) -> None:
   parser.add_argument('--jobs', type=int, default=1, help='searches at a time')
   parser.add_argument('--workdir', default=f'runs/evidence/{claim.name}')
   parser.add_argument('--seeds', default='', help='of the claim, only these')
+  parser.add_argument('--variants', default='', help='likewise')
   parser.add_argument(
     '--search_flags', default='', help='of where things are, not of what is run'
   )
@@ -41,12 +42,15 @@ def main(claim: Claim) -> None:
   # One thread a search: numbers are the same however many cores there are.
   os.environ['NPROC'] = '1'
   seeds = tuple(map(int, filter(None, given.seeds.split(','))))
+  names = tuple(filter(None, given.variants.split(',')))
   try:
+    for name in names:
+      errors.check_choice('variant', name, tuple(claim.variants))
+    chosen = {name: claim.variants[name] for name in names or claim.variants}
     run(
-      claim,
+      claim._replace(variants=chosen, seeds=seeds or claim.seeds),
       pathlib.Path(given.workdir),
       given.jobs,
-      seeds,
       shlex.split(given.search_flags),
     )
   except errors.UserError as error:
@@ -57,7 +61,6 @@ def run(
   claim: Claim,
   workdir: pathlib.Path,
   jobs: int = 1,
-  seeds: Sequence[int] = (),
   search_flags: Sequence[str] = (),
   results: pathlib.Path = RESULTS,
 ) -> None:
@@ -67,13 +70,12 @@ def run(
     claim: to run.
     workdir: of its searches.
     jobs: searches at a time.
-    seeds: of the claim's, those to run; none is all.
     search_flags: that change no number, such as `--config.data.data_dir`.
     results: the folder of all claims' results.
   """
   searches = sweep.Sweep(
     claim.configs,
-    tuple(seeds) or claim.seeds,
+    claim.seeds,
     workdir,
     train=claim.train is not None,
     search_flags=(*shlex.split(claim.flags), *search_flags),
