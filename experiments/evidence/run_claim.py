@@ -15,7 +15,7 @@ import pathlib
 import shlex
 from collections.abc import Sequence
 
-from claim import RESULTS, Claim, Row
+from claim import RESULTS, Claim, Row, read_csv
 from verdicts import text
 
 from opp_darts_jax import errors
@@ -46,11 +46,11 @@ def main(claim: Claim) -> None:
   try:
     for name in names:
       errors.check_choice('variant', name, tuple(claim.variants))
-    chosen = {name: claim.variants[name] for name in names or claim.variants}
     run(
-      claim._replace(variants=chosen, seeds=seeds or claim.seeds),
+      claim._replace(seeds=seeds or claim.seeds),
       pathlib.Path(given.workdir),
       given.jobs,
+      names,
       shlex.split(given.search_flags),
     )
   except errors.UserError as error:
@@ -61,6 +61,7 @@ def run(
   claim: Claim,
   workdir: pathlib.Path,
   jobs: int = 1,
+  variants: Sequence[str] = (),
   search_flags: Sequence[str] = (),
   results: pathlib.Path = RESULTS,
 ) -> None:
@@ -70,8 +71,10 @@ def run(
     claim: to run.
     workdir: of its searches.
     jobs: searches at a time.
+    variants: of the claim's, those to run; none is all.
     search_flags: that change no number, such as `--config.data.data_dir`.
-    results: the folder of all claims' results.
+    results: the folder of all claims' results; what it has of other searches
+      of the claim stays.
   """
   searches = sweep.Sweep(
     claim.configs,
@@ -83,6 +86,7 @@ def run(
     variants=tuple(
       sweep.Variant(name, tuple(shlex.split(flags)))
       for name, flags in claim.variants.items()
+      if name in variants or not variants
     ),
   )
 
@@ -90,15 +94,27 @@ def run(
     folder = results / claim.name
     folder.mkdir(parents=True, exist_ok=True)
     runs = [_of_run(claim, run) for run in done]
-    write_csv(folder / 'runs.csv', runs)
-    write_csv(
-      folder / 'epochs.csv', [e for r in done for e in _epochs_of(claim, r)]
-    )
+    epochs = [epoch for run in done for epoch in _epochs_of(claim, run)]
     seconds = [_seconds_of(claim, run) for run in done]
-    write_csv(folder / 'seconds.csv', seconds)
-    return {}, text(claim, runs)
+    _write(claim, folder / 'epochs.csv', epochs)
+    _write(claim, folder / 'seconds.csv', seconds)
+    return {}, text(claim, _write(claim, folder / 'runs.csv', runs))
 
   sweep.run_sweep(searches, jobs, sum_up)
+
+
+def _write(claim: Claim, path: pathlib.Path, rows: list[Row]) -> list[Row]:
+  """Writes lines beside those of other searches that the file has."""
+
+  def search(row: Row) -> tuple[int, int]:
+    return row['seed'], claim.names.index(row['variant'])
+
+  new = set(map(search, rows))
+  known = read_csv(path) if path.exists() else []
+  kept = [row for row in known if search(row) not in new]
+  merged = sorted([*kept, *rows], key=search)
+  write_csv(path, merged)
+  return merged
 
 
 def _name(claim: Claim, run: sweep.Run) -> str:
