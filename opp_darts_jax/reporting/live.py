@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jinja2
 from absl import logging
 
 from opp_darts_jax import errors
@@ -38,7 +39,7 @@ class _Pages:
     begun = self._clock()
     try:
       report.write_report(folder)
-    except (errors.UserError, OSError) as error:
+    except (errors.UserError, OSError, jinja2.TemplateError) as error:
       logging.warning('The page of %s: %s', folder, errors.first_line(error))
     self._last = self._clock() - begun
     self._spent += self._last

@@ -8,7 +8,12 @@ from pages import Page
 from run_files import search_records, write_lines, write_search
 
 from opp_darts_jax import errors
-from opp_darts_jax.reporting import compare_page, run_files
+from opp_darts_jax.reporting import (
+  compare_page,
+  compare_parts,
+  compared,
+  run_files,
+)
 
 
 def write_run(folder, method, number, accuracy, **fields):
@@ -72,10 +77,10 @@ def test_numbers_and_tests_are_of_all_seeds(folders, tmp_path):
 
 def test_curves_are_means_with_what_seeds_span(folders):
   runs = [run_files.read_run(folder) for folder in folders]
-  found, differing = compare_page.compared(runs)
+  found, differing = compared.compared(runs)
   assert list(differing) == ['method']
   groups = ['darts', 'gdas']
-  chart = compare_page._charts(found, groups)[0]
+  chart = compare_parts.charts_of(found, groups)[0]
   darts = chart.lines[0].series
   assert darts.points == [
     (1.0, pytest.approx(0.45)),
@@ -94,7 +99,7 @@ def test_groups_are_named_by_what_differs(tmp_path):
       'd': {'seed': 3},
     }.items()
   ]
-  found, differing = compare_page.compared(runs)
+  found, differing = compared.compared(runs)
   assert [one.group for one in found] == [
     'darts space=darts',
     'progressive+darts space=darts',

@@ -40,7 +40,7 @@ def test_skip_connections(skips, level, rule):
 
 def test_sentences_say_what_is_seen_and_by_which_rule():
   assert judge(epochs_of([1, 4]), S3).sentence == (
-    'Collapsed by the rule of DARTS+: at epoch 1 4 of 8 edges of the normal '
+    'Collapsed by the rule of DARTS+: at epoch 1, 4 of 8 edges of the normal '
     'cell are skip connections, and it stops a search at 2 of 8.'
   )
   assert judge(epochs_of([0, 0, 0, 1]), S3).sentence == (

@@ -58,7 +58,7 @@ def test_a_page_at_the_end_however_the_run_ends(tmp_path):
     stop()
   page = tmp_path / report.PAGE
   before = page.stat().st_mtime_ns
-  assert 'supernet reads 35.0 %' in page.read_text()
+  assert 'supernet classifies 35.0 %' in page.read_text()
   # A run that has done nothing more writes nothing.
   with live.kept(tmp_path):
     pass

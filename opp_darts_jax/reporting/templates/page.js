@@ -11,7 +11,8 @@
         const first = Number(frame.dataset.first);
         frame.toggleAttribute('hidden', epoch < first || epoch > Number(frame.dataset.last));
         if (!frame.hasAttribute('hidden') && first === epoch && Number(frame.dataset.new)) {
-          texts.push(`${cell.dataset.cell}: ${frame.dataset.new} changed`);
+          const count = Number(frame.dataset.new);
+          texts.push(`${cell.dataset.cell}: ${count} new edge${count === 1 ? '' : 's'}`);
         }
       }
     }

@@ -1,0 +1,121 @@
+"""The runs that a page compares: what tells them apart, and their settings."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from opp_darts_jax.reporting import head_parts, monitor_parts, run_files, styles
+from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.running.metrics import METRICS
+
+_SEED = 'seed'
+# Folders and what follows from other fields tell no two runs apart.
+_BESIDE = (_SEED, 'search_seeds', 'seeds', 'genotype', 'data.data_dir')
+_FIRST = ('method', 'schedule.name', 'space', 'data.source')
+
+
+class Compared(NamedTuple):
+  """A run on the page.
+
+  Attributes:
+    run: its files.
+    name: of its folder, as short as tells it from the others.
+    group: runs that differ in their seed alone have the same.
+    seed: its seed.
+    lines: of its metrics, shares and entropies among them.
+  """
+
+  run: Run
+  name: str
+  group: str
+  seed: int
+  lines: Sequence[Mapping[str, Any]]
+
+  @property
+  def epochs(self) -> list[Mapping[str, Any]]:
+    """The lines of the epochs that have ended."""
+    return [line for line in self.lines if line['kind'] == 'epoch']
+
+
+def read(workdirs: Sequence[str | pathlib.Path]) -> list[Run]:
+  """The runs in folders, each once.
+
+  Raises:
+    UserError: if a folder holds none, or files make no sense.
+  """
+  return [run_files.read_run(folder) for folder in _folders(workdirs)]
+
+
+def _folders(workdirs: Sequence[str | pathlib.Path]) -> list[pathlib.Path]:
+  """The runs in folders: those that are runs, and those inside of others."""
+  found: list[pathlib.Path] = []
+  for given in workdirs:
+    if not given:
+      continue
+    folder = pathlib.Path(given)
+    inside = [folder]
+    if folder.is_dir() and not (folder / METRICS).is_file():
+      inside = sorted(path.parent for path in folder.rglob(METRICS))
+    found += inside or [folder]
+  return list(dict.fromkeys(found))
+
+
+def compared(
+  runs: Sequence[Run],
+) -> tuple[list[Compared], dict[str, list[str]]]:
+  """The runs with their groups, and what differs between the runs.
+
+  Returns:
+    The runs; by field whose values differ, those of each run.
+  """
+  fields = [head_parts.leaves(run.config) for run in runs]
+  names = list(dict.fromkeys(name for own in fields for name in own))
+  names.sort(key=lambda n: _FIRST.index(n) if n in _FIRST else len(_FIRST))
+  differing = {
+    name: [own.get(name, 'none') for own in fields]
+    for name in names
+    if name not in _BESIDE
+    and len({own.get(name, 'none') for own in fields}) > 1
+  }
+  groups = [_group(own, list(differing)) for own in fields]
+  found = [
+    Compared(
+      run,
+      name,
+      group,
+      int(run.config.get(_SEED) or 0),
+      monitor_parts.measured(run),
+    )
+    for run, name, group in zip(runs, _short_names(runs), groups)
+  ]
+  return found, differing
+
+
+def _group(fields: Mapping[str, str], differing: Sequence[str]) -> str:
+  """What a group is called: its method, and what else differs."""
+  method, schedule = fields.get('method'), fields.get('schedule.name')
+  parts = []
+  if method is None:
+    parts.append('training')
+  elif 'method' in differing or 'schedule.name' in differing or not differing:
+    parts.append(
+      method if schedule in (None, 'plain') else f'{schedule}+{method}'
+    )
+  parts += [
+    f'{name.rpartition(".")[2]}={fields.get(name, "none")}'
+    for name in differing
+    if name not in ('method', 'schedule.name') and name in fields
+    and not name.startswith('schedule.')
+  ]  # fmt: skip
+  return styles.shown(' '.join(parts))
+
+
+def _short_names(runs: Sequence[Run]) -> list[str]:
+  """Their folders, without what all of them have in common."""
+  parts = [run.workdir.resolve().parts for run in runs]
+  shared = 0
+  while all(len(p) > shared + 1 for p in parts) and (
+    len({p[shared] for p in parts}) == 1
+  ):
+    shared += 1
+  return [styles.shown('/'.join(p[shared:])) for p in parts]
