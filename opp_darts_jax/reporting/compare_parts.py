@@ -54,10 +54,11 @@ class Set(NamedTuple):
 
 
 class Cells(NamedTuple):
-  """The cells that a run ended with."""
+  """The cells that a run ended with, and how it was judged at its epochs."""
 
   name: str
   group: str
+  levels: Sequence[tuple[int, int, str]]
   pictures: Sequence[tuple[str, cell_picture.Picture]]
 
 
@@ -142,7 +143,8 @@ def _of_set(one: Set) -> str:
   """Which setting is ahead on a data set, and whether a test says so."""
   best = max(one.rows, key=lambda r: float(r['mean']))
   said = f'On {one.data}, {best["method"]} has the highest {one.measure}'
-  said += f', {best["mean"]:.4f}'
+  seeds = amounts.counted(best['seeds'], 'seed')
+  said += f', {best["mean"]:.4f} ({seeds})'
   tested = [r for r in one.rows if r['p_holm'] is not None]
   differ = [r['method'] for r in tested if r['p_holm'] < _SIGNIFICANT]
   if not tested:
@@ -207,6 +209,7 @@ def cells(one: Compared) -> Cells:
   return Cells(
     one.name,
     one.group,
+    judgement.levels(one.lines, one.run.space) if one.run.is_search else (),
     [
       (titles.kind_name(cell.kind), cell_picture.picture(cell, drawn))
       for cell in genotype.cells

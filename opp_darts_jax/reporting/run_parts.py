@@ -145,7 +145,7 @@ def truth(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
     facts.append(('rank', f'{ranked[-1][_RANK]:,}'))
   found_charts = [
     charts.line_chart(
-      'Test accuracy of the cells, trained (dotted: the best there is)',
+      'Test accuracy (dotted: the best cell)',
       series,
       axis,
       shown=amounts.percent,
