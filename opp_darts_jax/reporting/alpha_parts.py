@@ -5,25 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from opp_darts_jax.reporting import (
-  alpha_tables,
-  charts,
-  edge_shares,
-  titles,
-)
+from opp_darts_jax.reporting import alpha_tables, charts, titles
 from opp_darts_jax.reporting.axes import Axis
 from opp_darts_jax.reporting.charts import Chart, Series
 from opp_darts_jax.reporting.run_files import Run
 from opp_darts_jax.reporting.sheets import SMALL, Part
-from opp_darts_jax.reporting.styles import Style, Styles, shown
+from opp_darts_jax.reporting.styles import Style, Styles
 
 Record = Mapping[str, Any]
-
-_DASHES = ('', '6 3', '2 2')
-# Numbers of epochs that other parts of a page show.
-_SHOWN = ('epoch', 'step', 'seconds', 'learning_rate', 'eigenvalue')
-_SHOWN_GROUPS = ('train_', 'val_', 'eval_', 'test_', 'derived_', 'skip_',
-                 'entropy_', 'truth_')  # fmt: skip
 
 
 def weights(
@@ -122,65 +111,4 @@ def _of_kind(
       small=True,
     )
     for e, edge in enumerate(edges)
-  ]
-
-
-def further(run: Run, axis: Axis) -> list[Chart]:
-  """A chart of everything else that the method has: parameters, numbers."""
-  shares = edge_shares.of_run(run)
-  found = _of_edges(run, shares, axis)
-  for name, lines in alpha_tables.further(run.alphas).items():
-    if shares and name.split(' ')[0] == edge_shares.EDGES:
-      continue
-    at = [axis.of(run.alphas[index]) for index, _ in lines]
-    values = np.array([own for _, own in lines])
-    series = [
-      Series('', f'c{i % 6}', list(zip(at, map(float, values[:, i]))))
-      for i in range(values.shape[1])
-    ]
-    if np.isfinite(values).all():
-      found.append(charts.line_chart(name, series, axis))
-  for name in _own_numbers(run):
-    known = [r for r in run.epochs if r.get(name) is not None]
-    points = [(axis.of(r), float(r[name])) for r in known]
-    said = shown(name.replace('_', ' ')).capitalize()
-    found.append(charts.line_chart(said, [Series('', 'c0', points)], axis))
-  return found
-
-
-def _of_edges(
-  run: Run, shares: Mapping[str, np.ndarray], axis: Axis
-) -> list[Chart]:
-  """A chart a node: what share of it each edge into it has."""
-  found = []
-  at = [axis.of(line) for line in run.alphas]
-  for kind, shares_TE in shares.items():
-    names = titles.edge_names(run, kind, shares_TE.shape[1])
-    for node, rows in edge_shares.into(run).items():
-      series = [
-        Series(
-          names[e].partition(' ')[0],
-          f'c{i % 6}',
-          list(zip(at, map(float, shares_TE[:, e]))),
-          dash=_DASHES[i // 6 % len(_DASHES)],
-        )
-        for i, e in enumerate(rows)
-      ]
-      title = f'Edge weights, {titles.kind_name(kind).lower()}, node {node}'
-      found.append(charts.line_chart(title, series, axis, bounds=(0.0, 1.0)))
-  return found
-
-
-def _own_numbers(run: Run) -> list[str]:
-  """Numbers of the epochs that are the method's: no part else shows them."""
-  names = dict.fromkeys(
-    name
-    for line in run.epochs
-    for name, value in line.items()
-    if isinstance(value, int | float) and not isinstance(value, bool)
-  )
-  return [
-    name
-    for name in names
-    if name not in _SHOWN and not name.startswith(_SHOWN_GROUPS)
   ]

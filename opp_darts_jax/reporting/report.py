@@ -9,6 +9,7 @@ from opp_darts_jax.reporting import (
   alpha_parts,
   axes,
   head_parts,
+  method_parts,
   monitor_parts,
   page,
   run_files,
@@ -71,7 +72,7 @@ def of_run(run: Run) -> str:
     chosen=search_parts.chosen(run, drawn),
     stages=search_parts.stages(run, drawn),
     alphas=alpha_parts.alphas(run, drawn, axis),
-    further=alpha_parts.further(run, axis),
+    further=method_parts.further(run, axis),
     monitor=monitor,
     curves=run_parts.curves(run, axis),
     times=time_charts,
@@ -143,7 +144,7 @@ def _pictures(run: Run) -> dict[str, str]:
     *run_parts.times(run, axis)[0],
     *run_parts.truth(run, axis)[0],
     *(monitor.charts if monitor else ()),
-    *alpha_parts.further(run, axis),
+    *method_parts.further(run, axis),
   ]:
     add(chart.title, 'chart', chart)
   alphas = alpha_parts.alphas(run, drawn, axis).parts

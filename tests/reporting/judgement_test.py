@@ -3,7 +3,7 @@
 import pytest
 from genotype_cells import TINY
 
-from opp_darts_jax.reporting.judgement import judge
+from opp_darts_jax.reporting.judgement import judge, levels
 
 S3 = {'name': 's3'}
 BENCH = {'name': 'nasbench201'}
@@ -36,6 +36,15 @@ def test_skip_connections(skips, level, rule):
   found = judge(epochs_of(skips), S3)
   assert (found.level, found.rule) == (level, rule)
   assert found.sentence.lower().startswith(level)
+
+
+def test_every_epoch_is_judged_by_what_was_known_then():
+  lines = epochs_of([0, 1, 2, 2, 1, 1])
+  spans = [(0, 1, 'healthy'), (2, 3, 'collapsed'), (4, 5, 'healthy')]
+  assert levels(lines, S3) == spans
+  for end in range(2, len(lines) + 1):
+    level = judge(lines[:end], S3).level
+    assert level == levels(lines[:end], S3)[-1][2]
 
 
 def test_sentences_say_what_is_seen_and_by_which_rule():
