@@ -71,7 +71,13 @@ def scale(
   pad = 0.04 * (high - low)
   low = low if bounds[0] is not None else low - pad
   high = high if bounds[1] is not None else high + pad
-  return low, high, nice_ticks(low, high, count)
+  ticks = nice_ticks(low, high, count)
+  # A single tick gives no scale.
+  return (
+    low,
+    high,
+    ticks if len(ticks) > 1 else nice_ticks(low, high, count + 2),
+  )
 
 
 def log_scale(powers: Sequence[float]) -> tuple[float, float, list[float]]:

@@ -162,7 +162,7 @@ def _of_search(run: Run, level: str) -> str:
   epochs = run.epochs
   said = f'In {amounts.counted(len(epochs), "epoch")}'
   if run.seconds:
-    said += f' and {amounts.duration(run.seconds)}'
+    said += f' ({amounts.duration(run.seconds)})'
   if run.genotype is not None:
     cell = run.genotype.cells[0]
     skips = amounts.counted(

@@ -83,7 +83,10 @@ def times(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
   facts = [('steps', f'{count:,.0f} in {amounts.duration(total)}{rate}')]
   if rest:
     facts.append(
-      ('beside steps', f'{amounts.duration(rest)}: entries, evaluations')
+      (
+        'beside steps',
+        f'{amounts.duration(rest)}: entries, evaluations, monitor',
+      )
     )
   return [chart for chart in found if chart.lines], facts
 

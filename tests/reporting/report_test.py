@@ -59,7 +59,7 @@ def test_page_of_a_search(search_dir):
   assert 'a&lt;b' in page.source
   assert 'a<b' in page.text
   assert (
-    'In 2 epochs and 1 min 30 s the search found a normal cell with 2 skip '
+    'In 2 epochs (1 min 30 s) the search found a normal cell with 2 skip '
     'connections on its 8 edges, judged collapsed; the supernet classifies '
     '35.0 % of D_val' in page.text
   )
