@@ -211,7 +211,7 @@ def test_the_state_of_a_run(search_dir):
   assert found.seconds == 300.0
   page = page_of(search_dir)
   for text in ('interrupted', 'opp-darts search', '5 min 0 s', 'a device',
-               'jax 0.0'):  # fmt: skip
+               'jax 0.0', 'goes on where it stopped'):  # fmt: skip
     assert text in page.text
   (search_dir / 'results.json').write_text('{"ended_by": "all epochs"}')
   assert run_files.read_run(search_dir).state == 'finished'
