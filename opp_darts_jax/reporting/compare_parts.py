@@ -65,7 +65,6 @@ class Cells(NamedTuple):
 def row(one: Compared) -> Row:
   """A run's line of the table of runs."""
   run, ends = one.run, one.epochs
-  kind = run.genotype.cells[0].kind if run.genotype else ''
   last = ends[-1] if ends else {}
   judged = judgement.judge(one.lines, run.space).level if run.is_search else ''
   known = [r for r in ends if r.get('eval_accuracy') is not None]
@@ -75,9 +74,9 @@ def row(one: Compared) -> Row:
     one.seed,
     known[-1]['eval_accuracy'] if known else None,
     run.results.get('test_accuracy'),
-    last.get(f'skip_share_{kind}'),
+    last.get('skip_share'),
     judged,
-    last.get(f'entropy_{kind}'),
+    last.get('entropy'),
     run.seconds,
     run.state,
   )
@@ -150,6 +149,8 @@ def _of_set(one: Set) -> str:
   if not tested:
     return f'{said}.'
   first = tested[0]['baseline']
+  if not differ and first == best['method']:
+    return f'{said}; no other differs from it significantly.'
   if not differ:
     return f'{said}; no difference from {first} is significant.'
   names = ', '.join(differ)
@@ -164,9 +165,10 @@ def style(index: int) -> tuple[str, str]:
 def charts_of(found: Sequence[Compared], groups: Sequence[str]) -> list[Chart]:
   """Curves, one a group: the mean over its runs, and what they span."""
   axis = curves.axis_of([line for one in found for line in one.lines])
-  kinds = [c.run.genotype.cells[0].kind for c in found if c.run.genotype]
-  kind = kinds[0] if kinds else 'normal'
-  cell = titles.kind_name(kind).lower()
+  kinds = {c.run.genotype.cells[0].kind for c in found if c.run.genotype}
+  cell = (
+    titles.kind_name(min(kinds)).lower() if len(kinds) == 1 else 'first cell'
+  )
   share, free = (0.0, 1.0), (None, None)
   wanted: list[tuple[str, str, Callable[[float], str], Bounds]] = [
     ('Accuracy on D_val', 'eval_accuracy', amounts.percent, free),
@@ -174,11 +176,11 @@ def charts_of(found: Sequence[Compared], groups: Sequence[str]) -> list[Chart]:
     ('Training loss', 'train_loss', amounts.number, free),
     (
       f'Skip connections in the {cell}',
-      f'skip_share_{kind}',
+      'skip_share',
       amounts.percent,
       share,
     ),
-    ('Entropy of the operation weights', f'entropy_{kind}', amounts.number,
+    ('Entropy of the operation weights', 'entropy', amounts.number,
      share),
     ('Largest eigenvalue of the Hessian in alpha', 'eigenvalue',
      amounts.number, free),

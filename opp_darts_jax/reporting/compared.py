@@ -11,6 +11,7 @@ from opp_darts_jax.running.metrics import METRICS
 _SEED = 'seed'
 # Folders and what follows from other fields tell no two runs apart.
 _BESIDE = (_SEED, 'search_seeds', 'seeds', 'genotype', 'data.data_dir')
+_OF_FIRST = ('skip_share', 'entropy')
 _FIRST = ('method', 'schedule.name', 'space', 'data.source')
 
 
@@ -33,8 +34,17 @@ class Compared(NamedTuple):
 
   @property
   def epochs(self) -> list[Mapping[str, Any]]:
-    """The lines of the epochs that have ended."""
-    return [line for line in self.lines if line['kind'] == 'epoch']
+    """The lines of the epochs that have ended.
+
+    `skip_share` and `entropy` are those of the first kind of cell.
+    """
+    genotype = self.run.genotype
+    kind = genotype.cells[0].kind if genotype else ''
+    return [
+      {**line, **{key: line.get(f'{key}_{kind}') for key in _OF_FIRST}}
+      for line in self.lines
+      if line['kind'] == 'epoch'
+    ]
 
 
 def read(workdirs: Sequence[str | pathlib.Path]) -> list[Run]:
@@ -77,7 +87,8 @@ def compared(
     if name not in _BESIDE
     and len({own.get(name, 'none') for own in fields}) > 1
   }
-  groups = [_group(own, list(differing)) for own in fields]
+  telling = _telling(differing)
+  groups = [_group(own, telling) for own in fields]
   found = [
     Compared(
       run,
@@ -91,22 +102,34 @@ def compared(
   return found, differing
 
 
-def _group(fields: Mapping[str, str], differing: Sequence[str]) -> str:
-  """What a group is called: its method, and what else differs."""
+def _telling(differing: Mapping[str, Sequence[str]]) -> list[str]:
+  """The fields that tell groups apart, without what follows from them."""
+  found: list[str] = []
+  known = 1
+  for name in differing:
+    rows = {*zip(*(differing[own] for own in (*found, name)))}
+    if len(rows) > known:
+      found.append(name)
+      known = len(rows)
+  return found
+
+
+def _group(fields: Mapping[str, str], telling: Sequence[str]) -> str:
+  """What a group is called: its method, and what else tells it apart."""
   method, schedule = fields.get('method'), fields.get('schedule.name')
+  named = ('method', 'schedule.name')
   parts = []
   if method is None:
     parts.append('training')
-  elif 'method' in differing or 'schedule.name' in differing or not differing:
+  elif not telling or any(name in telling for name in named):
     parts.append(
       method if schedule in (None, 'plain') else f'{schedule}+{method}'
     )
   parts += [
     f'{name.rpartition(".")[2]}={fields.get(name, "none")}'
-    for name in differing
-    if name not in ('method', 'schedule.name') and name in fields
-    and not name.startswith('schedule.')
-  ]  # fmt: skip
+    for name in telling
+    if name not in named and name in fields
+  ]
   return styles.shown(' '.join(parts))
 
 

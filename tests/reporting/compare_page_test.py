@@ -115,6 +115,31 @@ def test_groups_are_named_by_what_differs(tmp_path):
   assert list(differing) == ['schedule.name', 'space']
 
 
+def test_what_follows_from_another_field_names_no_group(tmp_path):
+  runs = [
+    run_files.read_run(write_run(tmp_path / name, 'darts', 0, 0.5, **fields))
+    for name, fields in {
+      'a': {'space': 's3', 'layers': 8},
+      'b': {'space': 's4', 'layers': 5},
+    }.items()
+  ]
+  found, differing = compared.compared(runs)
+  assert list(differing) == ['space', 'layers']
+  assert [one.group for one in found] == ['space=s3', 'space=s4']
+  # Yet a field of the schedule tells apart what nothing else does.
+  runs = [
+    run_files.read_run(
+      write_run(
+        tmp_path / f'of{stage_epochs}', 'darts', 0, 0.5,
+        schedule={'name': 'progressive', 'stage_epochs': stage_epochs},
+      )
+    )
+    for stage_epochs in (2, 3)
+  ]  # fmt: skip
+  found, _ = compared.compared(runs)
+  assert [one.group for one in found] == ['stage_epochs=2', 'stage_epochs=3']
+
+
 def test_launcher_takes_folders_of_runs(tmp_path):
   out = tmp_path / 'all.html'
   write_run(tmp_path / 'runs' / 'a', 'darts', 0, 0.5)
