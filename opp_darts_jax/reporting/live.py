@@ -16,7 +16,7 @@ from opp_darts_jax.running.metrics import METRICS
 # Of a run's time, what its page may take while it runs: with the last one, in
 # the end, that is less than a hundredth.
 SHARE = 0.005
-_FIRST = 0.3  # seconds that the first one is expected to take
+_FIRST = 0.15  # seconds that the first one is expected to take
 
 
 class _Pages:

@@ -41,9 +41,9 @@ def test_pages_take_a_small_share_of_the_time(tmp_path, written):
     for epoch in range(20):
       clock.now = max(clock.now, 40.0 * (epoch + 1))
       watch(record)
-  # The first when the 0.3 s that it may take are 1 in 200; the next one when
+  # The first when the 0.15 s that it may take are 1 in 200; the next one when
   # two seconds are.
-  assert times == [80.0, 400.0, 600.0, 800.0]
+  assert times == [40.0, 400.0, 600.0, 800.0]
   assert len(times) <= live.SHARE * clock.now
 
 
