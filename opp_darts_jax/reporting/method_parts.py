@@ -59,7 +59,7 @@ def _of_edges(
     for node, rows in edge_shares.into(run).items():
       series = [
         Series(
-          names[e].partition(' ')[0],
+          _source(names[e]),
           f'c{i % 6}',
           list(zip(at, map(float, shares_TE[:, e]))),
           dash=_DASHES[i // 6 % len(_DASHES)],
@@ -69,6 +69,12 @@ def _of_edges(
       title = f'Edge weights, {titles.kind_name(kind).lower()}, node {node}'
       found.append(charts.line_chart(title, series, axis, bounds=(0.0, 1.0)))
   return found
+
+
+def _source(edge: str) -> str:
+  """Where an edge comes from, by its name."""
+  name = edge.partition(' ')[0]
+  return f'node {name}' if name.isdigit() else name
 
 
 def _of_numbers(run: Run, axis: Axis) -> list[Chart]:
