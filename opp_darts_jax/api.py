@@ -10,8 +10,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-import jax
-
+from opp_darts_jax import watched
 from opp_darts_jax.config import (
   DataConfig,
   RunConfig,
@@ -23,9 +22,7 @@ from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.errors import UserError, described
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import Method
-from opp_darts_jax.reporting import live, live_view
-from opp_darts_jax.running import callbacks, search_results, training
-from opp_darts_jax.running.search import run_search
+from opp_darts_jax.running import callbacks, training
 from opp_darts_jax.runs import SearchRun, TrainRun, load_run
 from opp_darts_jax.spaces.space import Space
 
@@ -91,20 +88,16 @@ def search(
     config, method = dataclasses.replace(config, method=method), None
   images, config = _images(config, data)
   folder = _folder(workdir)
-  watchers = callbacks.watchers_of(on_epoch)
-  with live.kept(folder, jax.process_index() == 0) as pages:
-    run_search(
-      config,
-      folder,
-      data=images,
-      space=space,
-      method=method,
-      on_epoch=[*watchers, *pages],
-      signals=signals,
-      quiet=quiet,
-      view=live_view.of_search(folder),
-    )
-    search_results.count_network(folder, config, space)
+  watched.run_search(
+    config,
+    folder,
+    data=images,
+    space=space,
+    method=method,
+    on_epoch=on_epoch,
+    signals=signals,
+    quiet=quiet,
+  )
   run = load_run(folder)
   assert isinstance(run, SearchRun)
   return run
@@ -157,19 +150,16 @@ def train(
     config, space = dataclasses.replace(config, space=space), None
   images, config = _images(config, data)
   folder = _folder(workdir)
-  watchers = callbacks.watchers_of(on_epoch)
-  with live.kept(folder, jax.process_index() == 0) as pages:
-    training.run_training(
-      config,
-      folder,
-      data=images,
-      genotype=genotype,
-      space=space,
-      on_epoch=[*watchers, *pages],
-      signals=signals,
-      quiet=quiet,
-      view_of=live_view.of_training,
-    )
+  watched.run_training(
+    config,
+    folder,
+    data=images,
+    genotype=genotype,
+    space=space,
+    on_epoch=on_epoch,
+    signals=signals,
+    quiet=quiet,
+  )
   run = load_run(folder, space)
   assert isinstance(run, TrainRun)
   return run

@@ -8,12 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from opp_darts_jax import files
+from opp_darts_jax.config import SearchConfig, TrainConfig, first_house
+from opp_darts_jax.config.fields import as_json
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.methods.stages import Stage
+from opp_darts_jax.networks.trained import TrainedNetwork, load_network
 from opp_darts_jax.reporting import figures
 from opp_darts_jax.reporting.figures import Figure
 from opp_darts_jax.reporting.judgement import Judgement, judge
 from opp_darts_jax.running import results
+from opp_darts_jax.running.metrics import METRICS
 from opp_darts_jax.spaces.space import Space
 
 
@@ -68,8 +74,27 @@ class _Drawn:
 
 
 @dataclasses.dataclass(frozen=True)
-class SearchRun(_Drawn, results.SearchRun):
-  """A search, finished or as far as it is; see `results.SearchRun`."""
+class SearchRun(_Drawn):
+  """A search, finished or as far as it is.
+
+  Attributes:
+    workdir: its folder.
+    config: what it does.
+    genotype: that of the last epoch.
+    epochs: a record for each, with `train_loss`, `eval_accuracy` and more.
+    stages: which operations entered when, and the losses that decided.
+    alphas: a record for each epoch: the tables of alphas by kind of cell.
+    results: `eval_accuracy`, what it was `ended_by` and more; {} before it has
+      finished.
+  """
+
+  workdir: pathlib.Path
+  config: SearchConfig
+  genotype: Genotype
+  epochs: tuple[Mapping[str, Any], ...] = dataclasses.field(repr=False)
+  stages: tuple[Stage, ...] = dataclasses.field(repr=False)
+  alphas: tuple[Mapping[str, Any], ...] = dataclasses.field(repr=False)
+  results: Mapping[str, Any] = dataclasses.field(repr=False)
 
   @functools.cached_property
   def tables(self) -> dict[str, np.ndarray]:
@@ -89,8 +114,34 @@ class SearchRun(_Drawn, results.SearchRun):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainRun(_Drawn, results.TrainRun):
-  """A training, finished or as far as it is; see `results.TrainRun`."""
+class TrainRun(_Drawn):
+  """A training, finished or as far as it is.
+
+  Attributes:
+    workdir: its folder.
+    config: what it does.
+    genotype: of the network.
+    epochs: a record for each.
+    results: `test_accuracy` (a fraction), `class_accuracy` and more; {} before
+      it has finished.
+    space: of the genotype; None where the config's name finds it.
+  """
+
+  workdir: pathlib.Path
+  config: TrainConfig
+  genotype: Genotype
+  epochs: tuple[Mapping[str, Any], ...] = dataclasses.field(repr=False)
+  results: Mapping[str, Any] = dataclasses.field(repr=False)
+  space: Space | None = dataclasses.field(default=None, repr=False)
+
+  @functools.cached_property
+  def network(self) -> TrainedNetwork:
+    """The trained network: uint8 images (n, H, W, C) -> logits.
+
+    Raises:
+      UserError: if the training has not finished.
+    """
+    return load_network(self.workdir, self.space)
 
 
 def load_run(
@@ -110,14 +161,24 @@ def load_run(
   Raises:
     UserError: if the folder holds no run, or none that has ended an epoch.
   """
-  found = results.load_run(workdir, space)
-  fields = {
-    field.name: getattr(found, field.name)
-    for field in dataclasses.fields(found)
-  }
-  if isinstance(found, results.SearchRun):
-    return SearchRun(**fields)
-  return TrainRun(**fields)
+  workdir = pathlib.Path(workdir)
+  found = results.read(workdir, 'config.json')
+  kind: Any = TrainConfig if 'genotype' in found else SearchConfig
+  defaults = as_json(kind())
+  config = kind.from_dict(first_house.as_of_now(found, defaults))
+  genotype = Genotype.from_dict(results.read(workdir, 'genotype.json'))
+  lines = files.read_lines(workdir / METRICS)
+  epochs = tuple(line for line in lines if line.get('kind') == 'epoch')
+  ended: Mapping[str, Any] = {}
+  if (workdir / results.RESULTS).exists():
+    ended = results.read(workdir, results.RESULTS)
+  if kind is TrainConfig:
+    return TrainRun(workdir, config, genotype, epochs, ended, space)
+  stages = tuple(
+    Stage.from_json(line) for line in lines if line.get('kind') == 'stage'
+  )
+  alphas = tuple(files.read_lines(workdir / 'alphas.jsonl'))
+  return SearchRun(workdir, config, genotype, epochs, stages, alphas, ended)
 
 
 def _columns(lines: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ import json
 import pathlib
 import sys
 import types
+from xml.etree import ElementTree
 
 import pytest
 from stand_ins import stand_in
@@ -135,7 +136,14 @@ def test_the_page_says_what_came(claims, tmp_path, monkeypatch):
   assert (
     '| a is better | 2 | +0.375 | 0.250 | 0.250 | +1.00 | undecided |' in text
   )
-  assert (tmp_path / 'evidence/toy.svg').is_file()
+  picture = ElementTree.parse(tmp_path / 'evidence/toy.svg').getroot()
+  svg = '{http://www.w3.org/2000/svg}'
+  # It has a ground of its own, for pages that are dark, and a chart a variant.
+  assert picture.find(f'{svg}rect').get('fill') == '#ffffff'
+  said = {p.get('aria-label') for p in picture.iter(f'{svg}svg')}
+  assert {'a: it is 0.250; it is 0.625', 'b: it is 0.625; it is 0.250'} <= said
+  texts = {text.text for text in picture.iter(f'{svg}text')}
+  assert {'a', 'b', 'accuracy by epoch', 'others'} <= texts
 
 
 def test_a_claim_runs_its_searches_and_goes_on(claims, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ NAME = opp_darts_jax.__name__
 STUB = pathlib.Path(opp_darts_jax.__file__).with_suffix('.pyi')
 PACKAGES = ('benchmarks',)
 CONSTANTS = ('GENOTYPES', 'METHODS', 'OPERATIONS', 'SCHEDULES', 'SPACES')
-HEAVY = ('jax', 'numpy', 'flax', 'optax', 'orbax', 'absl', 'matplotlib')
+HEAVY = ('jax', 'numpy', 'flax', 'optax', 'orbax', 'absl')
 
 
 def loaded_after(program):

@@ -39,24 +39,34 @@ def test_history_and_alphas_are_arrays(run):
   np.testing.assert_array_equal(known, [1, 1, 2, 2, 3, 3])
 
 
-def test_what_an_epoch_lacks_is_nan(tmp_path):
+@pytest.fixture
+def longer(tmp_path):
+  """The run with one epoch more, which has next to nothing."""
   workdir = pathlib.Path(shutil.copytree(WHOLE, tmp_path / 'run'))
   lines = (workdir / 'metrics.jsonl').read_text().splitlines()
   (workdir / 'metrics.jsonl').write_text(
     '\n'.join([*lines, '{"kind": "epoch", "epoch": 6, "step": 21, "own": 2.5}'])
     + '\n'
   )
-  history = odj.load_run(workdir).history
+  return odj.load_run(workdir)
+
+
+def test_what_an_epoch_lacks_is_nan(longer):
+  history = longer.history
   assert np.isnan(history['eval_loss'][6])
   np.testing.assert_array_equal(np.isnan(history['own']), [1] * 6 + [0])
 
 
-def test_a_frame(run):
+def test_a_frame(longer):
   pandas = pytest.importorskip('pandas', reason='pandas is not installed')
-  frame = run.frame()
+  frame = longer.frame()
   assert isinstance(frame, pandas.DataFrame)
-  assert frame.index.tolist() == list(range(6))
-  np.testing.assert_array_equal(frame['eval_loss'], run.history['eval_loss'])
+  assert (frame.index.name, frame.index.tolist()) == ('epoch', list(range(7)))
+  assert {*frame.columns, 'epoch'} == set(longer.history)
+  for name in frame:
+    np.testing.assert_array_equal(frame[name], longer.history[name])
+  assert frame['own'].dropna().to_dict() == {6: 2.5}
+  assert frame['step'].dtype.kind == 'i'
 
 
 def test_without_pandas_there_is_no_frame(run, monkeypatch):

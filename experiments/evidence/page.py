@@ -11,10 +11,11 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 from claim import RESULTS, Claim, read_csv
-from matplotlib import figure
 from verdicts import shown, summary, verdicts
+
+from opp_darts_jax import files
+from opp_darts_jax.reporting import curves, page, sheets
 
 DOCS = pathlib.Path(__file__).parents[2] / 'docs'
 NAMES = ('nasbench201', 'spaces', 'second_order')
@@ -53,7 +54,12 @@ def section(claim: Claim, folder: pathlib.Path) -> str:
   """
   runs = read_csv(folder / 'runs.csv')
   hours = sum(r['seconds'] for r in read_csv(folder / 'seconds.csv')) / 3600
-  _picture(claim, read_csv(folder / 'epochs.csv'))
+  pictures = DOCS / 'evidence'
+  pictures.mkdir(exist_ok=True)
+  files.write_text(
+    pictures / f'{claim.name}.svg',
+    picture(claim, read_csv(folder / 'epochs.csv')),
+  )
   lines = [
     f'## {claim.question}\n',
     textwrap.fill(claim.settings, 80) + '\n',
@@ -90,36 +96,21 @@ def _table(claim: Claim, runs: Sequence[dict[str, Any]]) -> list[str]:
   return lines
 
 
-def _picture(claim: Claim, epochs: Sequence[dict[str, Any]]) -> None:
-  fig = figure.Figure(
-    figsize=(4.2 * len(claim.curves), 3.4), layout='constrained'
+def picture(claim: Claim, epochs: Sequence[dict[str, Any]]) -> str:
+  """The curves of a claim as SVG: a row of charts a measure, one a variant."""
+  lines = {
+    variant: own
+    for variant in claim.names
+    if (own := [line for line in epochs if line['variant'] == variant])
+  }
+  axis = curves.axis_of(epochs)
+  parts = [curves.one_by_one(key, lines, axis) for key in claim.curves]
+  return page.render(
+    'picture.svg.j2',
+    kind='sheet',
+    figure=sheets.sheet(parts, columns=4),
+    title=claim.question,
   )
-  axes = fig.subplots(1, len(claim.curves), squeeze=False)[0]
-  for ax, measure in zip(axes, claim.curves):
-    for place, variant in enumerate(claim.names):
-      own = [e for e in epochs if e['variant'] == variant]
-      by_epoch: dict[int, list[float]] = {}
-      for line in own:
-        if line.get(measure) is not None:
-          by_epoch.setdefault(line['epoch'], []).append(line[measure])
-      if by_epoch:
-        means = [sum(v) / len(v) for v in by_epoch.values()]
-        style = ('-', '--', ':')[place // 10]
-        ax.plot(
-          list(by_epoch), means, style, label=variant, color=f'C{place % 10}'
-        )
-    ax.set_xlabel('epoch')
-    ax.set_ylabel(measure)
-    ax.grid(alpha=0.3)
-  axes[-1].legend(
-    fontsize='x-small', loc='center left', bbox_to_anchor=(1, 0.5)
-  )
-  folder = DOCS / 'evidence'
-  folder.mkdir(exist_ok=True)
-  with matplotlib.rc_context(
-    {'svg.fonttype': 'none', 'svg.hashsalt': claim.name}
-  ):
-    fig.savefig(folder / f'{claim.name}.svg', metadata={'Date': None})
 
 
 if __name__ == '__main__':

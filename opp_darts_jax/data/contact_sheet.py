@@ -1,11 +1,12 @@
 """A picture of some training images, as the network will see them."""
 
+import contextlib
+import functools
 import os
 import pathlib
 from collections.abc import Sequence
 
 import jax
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -24,6 +25,9 @@ _LEAST = 64  # pixels that an image is shown at
 _GAP = 4  # pixels between images
 _LINE = 18  # pixels, of a class name
 _FONT_SIZE = 13
+# Of Linux, macOS and Windows, with the letters of many languages.
+_FONTS = ('DejaVuSans.ttf', 'NotoSans-Regular.ttf', 'Arial Unicode.ttf',
+          'arial.ttf')  # fmt: skip
 
 _augment = jax.jit(augment.augment, static_argnames='augmentation')
 
@@ -126,14 +130,24 @@ def _row(pixels: Sequence[np.ndarray]) -> Image.Image:
 
 def _text(text: str, image_width: int) -> Image.Image:
   """One line of text, cut where a row of images ends."""
-  # It has more letters than the font that Pillow brings.
-  file = pathlib.Path(matplotlib.get_data_path(), 'fonts/ttf/DejaVuSans.ttf')
-  font = ImageFont.truetype(file, _FONT_SIZE)
+  font = _font()
   line = ' '.join(text.split())
   width = _COLUMNS * (max(image_width, _LEAST) + _GAP)
   picture = Image.new('RGB', (width, _LINE), 'white')
   ImageDraw.Draw(picture).text((0, 0), line, fill='black', font=font)
   return picture
+
+
+@functools.cache
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+  """The first of usual fonts that this system has, else Pillow's own.
+
+  That one has the letters of Western languages alone.
+  """
+  for name in _FONTS:
+    with contextlib.suppress(OSError):
+      return ImageFont.truetype(name, _FONT_SIZE)
+  return ImageFont.load_default(_FONT_SIZE)
 
 
 def _below(parts: Sequence[Image.Image]) -> Image.Image:

@@ -8,18 +8,14 @@ say, also whether it fits that device and about how long it takes there. With
 --config.search_seeds="(0,1,2)" it searches with several seeds at a time.
 """
 
-import pathlib
-
-import jax
 from absl import flags
 
+from opp_darts_jax import watched
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import launch
-from opp_darts_jax.reporting import live, live_view
-from opp_darts_jax.running import devices, profiler, search_results
-from opp_darts_jax.running.search import dry_run, run_search
-from opp_darts_jax.running.searches import run_searches
+from opp_darts_jax.running import devices, profiler
+from opp_darts_jax.running.search import dry_run
 
 _DEFAULT = 'digits'
 _CONFIG = launch.define_config(_DEFAULT)
@@ -45,30 +41,15 @@ def main() -> None:
     print(dry_run(config, _WORKDIR.value or '.', target=_TARGET.value))
   else:
     assert _WORKDIR.value  # Or the flags would not be valid.
-    workdir = pathlib.Path(_WORKDIR.value)
-    first = jax.process_index() == 0
     if not config.search_seeds:
-      with live.kept(workdir, first) as pages:
-        run_search(
-          config,
-          workdir,
-          on_epoch=pages,
-          profile_steps=profile_steps,
-          view=live_view.of_search(workdir),
-        )
-        if first:
-          search_results.count_network(workdir, config)
+      watched.run_search(config, _WORKDIR.value, profile_steps=profile_steps)
       return
     if profile_steps:
       raise UserError(
         '--profile_steps is for a search of one seed; got config.search_seeds='
         f'{config.search_seeds}.'
       )
-    with live.kept(workdir, first) as pages:
-      view = live_view.of_searches(workdir, config.search_seeds)
-      run_searches(config, workdir, on_epoch=pages, view=view)
-      for seed in config.search_seeds if first else ():
-        search_results.count_network(workdir / f'seed{seed}', config)
+    watched.run_searches(config, _WORKDIR.value)
 
 
 if __name__ == '__main__':

@@ -7,14 +7,13 @@ as the network will see them; with --target=h100, say, also whether it fits that
 device and about how long it takes there.
 """
 
-import jax
 from absl import flags
 
+from opp_darts_jax import watched
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.launchers import launch
-from opp_darts_jax.reporting import live, live_view
 from opp_darts_jax.running import devices, profiler
-from opp_darts_jax.running.training import dry_run, run_training
+from opp_darts_jax.running.training import dry_run
 
 _DEFAULT = 'digits:train'
 _CONFIG = launch.define_config(_DEFAULT)
@@ -40,14 +39,7 @@ def main() -> None:
     print(dry_run(config, _WORKDIR.value or '.', target=_TARGET.value))
   else:
     assert _WORKDIR.value  # Or the flags would not be valid.
-    with live.kept(_WORKDIR.value, jax.process_index() == 0) as pages:
-      run_training(
-        config,
-        _WORKDIR.value,
-        on_epoch=pages,
-        profile_steps=profile_steps,
-        view_of=live_view.of_training,
-      )
+    watched.run_training(config, _WORKDIR.value, profile_steps=profile_steps)
 
 
 if __name__ == '__main__':

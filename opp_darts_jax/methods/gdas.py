@@ -25,6 +25,7 @@ from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.method import (
   Draw,
   Method,
+  Progress,
   derive_by_scores,
 )
 from opp_darts_jax.methods.samples import (
@@ -32,6 +33,7 @@ from opp_darts_jax.methods.samples import (
   key_of_each,
   linear,
   straight_through,
+  told,
 )
 from opp_darts_jax.methods.stages import Search
 from opp_darts_jax.methods.state import SearchState
@@ -57,11 +59,13 @@ def gdas(temperature: float = 10.0, temperature_min: float = 0.1) -> Method:
       f'temperature={temperature!r} and temperature_min={temperature_min!r}.'
     )
 
+  def heat(progress: Progress) -> jax.Array:
+    return linear(progress, temperature, temperature_min)
+
   def weights(space: Space, alphas: Tables, mask: Tables, draw: Draw) -> Tables:
-    heat = linear(draw.progress, temperature, temperature_min)
-    keys = key_of_each(draw.key, space)
+    keys, now = key_of_each(draw.key, space), heat(draw.progress)
     return {
-      kind: sample(keys[kind], alphas[kind], mask[kind], heat)
+      kind: sample(keys[kind], alphas[kind], mask[kind], now)
       for kind in space.kinds
     }
 
@@ -73,6 +77,7 @@ def gdas(temperature: float = 10.0, temperature_min: float = 0.1) -> Method:
     sparse=True,
     weights_first=True,
     derive=derive,
+    numbers=told(heat),
   )
 
 

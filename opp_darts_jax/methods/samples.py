@@ -1,9 +1,14 @@
 """Operation weights by chance: samples of the choice that alphas stand for."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
+from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import Progress
+from opp_darts_jax.methods.stages import Search
+from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import masked_softmax
 from opp_darts_jax.spaces.space import Space
 
@@ -47,3 +52,23 @@ def linear(progress: Progress, first: float, last: float) -> jax.Array:
   """From `first` in the first epoch to `last` in the last, linearly."""
   share = progress.epoch / max(progress.epochs - 1, 1)
   return first + (last - first) * share
+
+
+def told(
+  heat: Callable[[Progress], float | jax.Array],
+) -> Callable[[Search, SearchState, Genotype], dict[str, float]]:
+  """The `numbers` of a method: the temperature of the epoch that has ended.
+
+  Args:
+    heat: progress -> temperature.
+  """
+
+  def numbers(
+    search: Search, state: SearchState, found: Genotype
+  ) -> dict[str, float]:
+    del found
+    epoch = jnp.maximum(state.step // search.per_epoch - 1, 0)
+    progress = Progress(state.step, epoch, search.config.epochs)
+    return {'temperature': float(heat(progress))}
+
+  return numbers

@@ -25,10 +25,16 @@ from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.method import (
   Draw,
   Method,
+  Progress,
   derive_by_scores,
   no_term,
 )
-from opp_darts_jax.methods.samples import gumbel_softmax, key_of_each, linear
+from opp_darts_jax.methods.samples import (
+  gumbel_softmax,
+  key_of_each,
+  linear,
+  told,
+)
 from opp_darts_jax.methods.stages import Search
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import Tables, softmax_weights
@@ -56,14 +62,15 @@ def snas(temperature_min: float = 0.03, resource: float = 0.0) -> Method:
       f'temperature_min={temperature_min!r} and resource={resource!r}.'
     )
 
-  def weights(space: Space, alphas: Tables, mask: Tables, draw: Draw) -> Tables:
-    progress = draw.progress
+  def heat(progress: Progress) -> jax.Array:
     # The authors' first epoch is already one step below 1.
     first = 1 - (1 - temperature_min) / progress.epochs
-    heat = linear(progress, first, temperature_min)
-    keys = key_of_each(draw.key, space)
+    return linear(progress, first, temperature_min)
+
+  def weights(space: Space, alphas: Tables, mask: Tables, draw: Draw) -> Tables:
+    keys, now = key_of_each(draw.key, space), heat(draw.progress)
     return {
-      kind: gumbel_softmax(keys[kind], alphas[kind], mask[kind], heat)
+      kind: gumbel_softmax(keys[kind], alphas[kind], mask[kind], now)
       for kind in space.kinds
     }
 
@@ -81,6 +88,7 @@ def snas(temperature_min: float = 0.03, resource: float = 0.0) -> Method:
     single_level=True,
     train_term=term if resource else no_term,
     derive=derive,
+    numbers=told(heat),
   )
 
 

@@ -39,6 +39,11 @@ def has_table(line: Record, key: str) -> bool:
   )
 
 
+def is_apart(method: str) -> bool:
+  """Whether the operations of a method's edges do not share a whole."""
+  return method.startswith(_SIGMOIDS)
+
+
 def edge_weights(
   alphas: Sequence[Sequence[float | None]], method: str = ''
 ) -> np.ndarray:
@@ -54,7 +59,7 @@ def edge_weights(
   """
   alphas_EK = np.array(alphas, dtype=float)  # None becomes nan
   active_EK = ~np.isnan(alphas_EK)
-  if method.startswith(_SIGMOIDS):
+  if is_apart(method):
     return 1 / (1 + np.exp(-np.clip(alphas_EK, -500, 500)))
   logits_EK = np.where(active_EK, alphas_EK, -np.inf)
   top_E1 = np.max(logits_EK, axis=1, keepdims=True, initial=-1e30)

@@ -9,40 +9,16 @@ node, a label or an edge, whatever the cell.
 """
 
 import itertools
-import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from opp_darts_jax.genotypes.genotype import Cell
+from opp_darts_jax.reporting import crossings
+from opp_darts_jax.reporting.cell_items import Item, items_and_chains
 
-NODE_SIZE = 0.46
-LABEL_HEIGHT = 0.26
-_CHARACTER = 0.084  # width of usual letters, in the widest usual font
 _GAP = {'node': 0.3, 'label': 0.12, 'bend': 0.16}
-_STARTS = 12
-_SWEEPS = 8
-
-
-class Item(NamedTuple):
-  """A node, the label of an edge, or a bend where an edge crosses a layer.
-
-  `number` is the node's index in the cell (inputs first, output last); labels
-  and bends have that of the node that their edge feeds.
-  """
-
-  kind: str
-  layer: int
-  number: int
-  text: str = ''
-
-  @property
-  def size(self) -> tuple[float, float]:
-    """Width and height."""
-    if self.kind == 'node':
-      return NODE_SIZE, NODE_SIZE
-    if self.kind == 'label':
-      return _CHARACTER * len(self.text) + 0.14, LABEL_HEIGHT
-    return 0.0, 0.0
+_ROUNDS = 60
+_STILL = 1e-3  # inches: less than a tenth of a pixel
 
 
 class Layout(NamedTuple):
@@ -65,23 +41,11 @@ class Layout(NamedTuple):
   size: tuple[float, float]
 
 
-def node_depths(cell: Cell) -> list[int]:
-  """Longest path from the inputs to each node: inputs (0), then the others.
-
-  A node without edges stands with the first that have some.
-  """
-  depths = [0] * cell.inputs
-  for node in range(cell.inputs, cell.inputs + cell.nodes):
-    sources = [edge.source for edge in cell.into(node)]
-    depths.append(1 + max((depths[source] for source in sources), default=0))
-  return depths
-
-
 def layout_cell(cell: Cell) -> Layout:
   """Places nodes, labels and bends so that nothing overlaps."""
-  items, chains = _items_and_chains(cell)
+  items, chains = items_and_chains(cell)
   links = sorted({pair for c in chains for pair in itertools.pairwise(c)})
-  layers = _order(items, links)
+  layers = crossings.order(items, links)
   ys = _heights(items, links, layers)
   spans: list[tuple[float, float]] = []
   for index, layer in enumerate(layers):
@@ -100,96 +64,6 @@ def layout_cell(cell: Cell) -> Layout:
   )
 
 
-def _items_and_chains(
-  cell: Cell,
-) -> tuple[list[Item], list[tuple[int, ...]]]:
-  """The items, nodes first, and the items that each edge runs through."""
-  depths = node_depths(cell)
-  output = len(depths)
-  items = [Item('node', 2 * depth, n) for n, depth in enumerate(depths)]
-  items.append(Item('node', 2 * max(depths) + 1, output))
-  edges = [(edge.source, edge.node, edge.operation) for edge in cell.edges]
-  edges += [(node, output, '') for node in cell.output]
-  chains = []
-  for source, target, text in edges:
-    chain = [source]
-    for layer in range(items[source].layer + 1, items[target].layer):
-      is_label = bool(text) and layer == items[target].layer - 1
-      kind = 'label' if is_label else 'bend'
-      chain.append(len(items))
-      items.append(Item(kind, layer, target, text if is_label else ''))
-    chains.append((*chain, target))
-  return items, chains
-
-
-def _order(
-  items: Sequence[Item], links: Sequence[tuple[int, int]]
-) -> list[list[int]]:
-  """The items of each layer from top to bottom, with few crossings.
-
-  Sweeps sort each layer by the mean place of its neighbours; of all the orders
-  seen, from a few starts, the one with the cheapest crossings is kept.
-  """
-  best: list[list[int]] = []
-  cheapest = float('inf')
-  for seed in range(_STARTS):
-    shuffle = random.Random(seed).random
-    key = [float(n) if seed == 0 else shuffle() for n in range(len(items))]
-    # One may be empty: that before a node without edges.
-    last = max(item.layer for item in items)
-    layers: list[list[int]] = [[] for _ in range(last + 1)]
-    for i in sorted(range(len(items)), key=lambda i: key[items[i].number]):
-      layers[items[i].layer].append(i)
-    layers[0].sort()  # c_{k-2} on top, as readers expect; sweeps keep it
-    for sweep in range(_SWEEPS):
-      cost = _crossing_cost(items, layers, links)
-      if cost < cheapest:
-        best, cheapest = layers, cost
-      layers = _sweep(layers, links, forward=sweep % 2 == 0)
-  return best
-
-
-def _sweep(
-  layers: Sequence[Sequence[int]],
-  links: Sequence[tuple[int, int]],
-  forward: bool,
-) -> list[list[int]]:
-  """Sorts the layers after the inputs by the mean place of their neighbours.
-
-  Those in the layer before, from left to right; or, if not forward, those in
-  the layer after, from right to left.
-  """
-  near: dict[int, list[int]] = {}
-  for a, b in links:
-    near.setdefault(b if forward else a, []).append(a if forward else b)
-  swept = [list(layer) for layer in layers]
-  for level in range(1, len(swept))[:: 1 if forward else -1]:
-    place = {
-      i: row / len(layer) for layer in swept for row, i in enumerate(layer)
-    }
-    means = {
-      i: sum(place[j] for j in near.get(i, [i])) / len(near.get(i, [i]))
-      for i in swept[level]
-    }
-    swept[level].sort(key=means.__getitem__)
-  return swept
-
-
-def _crossing_cost(
-  items: Sequence[Item],
-  layers: Sequence[Sequence[int]],
-  links: Sequence[tuple[int, int]],
-) -> int:
-  """Pairs of links that cross; three times that between label and node."""
-  row = {i: r for layer in layers for r, i in enumerate(layer)}
-  return sum(
-    3 if 'label' in (items[a].kind, items[c].kind) else 1
-    for (a, b), (c, d) in itertools.combinations(links, 2)
-    if items[a].layer == items[c].layer
-    and (row[a] - row[c]) * (row[b] - row[d]) < 0
-  )
-
-
 def _heights(
   items: Sequence[Item],
   links: Sequence[tuple[int, int]],
@@ -202,26 +76,35 @@ def _heights(
     weight = 1.0 if 'node' in (items[a].kind, items[b].kind) else 24.0
     near[a].append((b, weight))
     near[b].append((a, weight))
+  totals = [sum(w for _, w in own) or 1.0 for own in near]
   ys = [0.0] * len(items)
   for layer in layers:
     for row, i in enumerate(layer):
       ys[i] = 0.4 * (row - (len(layer) - 1) / 2)
-  order = [*layers, *layers[::-1]]
-  for layer in order * 60:
-    weights = [sum(w for _, w in near[i]) or 1.0 for i in layer]
-    wanted = [
-      sum(w * ys[j] for j, w in near[i]) / total if near[i] else ys[i]
-      for i, total in zip(layer, weights)
-    ]
-    gaps = [
-      (items[i].size[1] + items[j].size[1]) / 2
-      + max(_GAP[items[i].kind], _GAP[items[j].kind])
-      for i, j in itertools.pairwise(layer)
-    ]
-    for i, y in zip(layer, spread(wanted, weights, gaps)):
-      ys[i] = y
+  fixed = [(layer, [totals[i] for i in layer], _gaps(items, layer))
+           for layer in layers]  # fmt: skip
+  for _ in range(_ROUNDS):
+    before = list(ys)
+    for layer, weights, gaps in (*fixed, *fixed[::-1]):
+      wanted = [
+        sum([w * ys[j] for j, w in near[i]]) / totals[i] if near[i] else ys[i]
+        for i in layer
+      ]
+      for i, y in zip(layer, spread(wanted, weights, gaps)):
+        ys[i] = y
+    if max(abs(y - old) for y, old in zip(ys, before)) < _STILL:
+      break
   top = min(y - item.size[1] / 2 for item, y in zip(items, ys))
   return [y - top for y in ys]
+
+
+def _gaps(items: Sequence[Item], layer: Sequence[int]) -> list[float]:
+  """How far the centers of neighbours in a layer are apart, at least."""
+  return [
+    (items[i].size[1] + items[j].size[1]) / 2
+    + max(_GAP[items[i].kind], _GAP[items[j].kind])
+    for i, j in itertools.pairwise(layer)
+  ]
 
 
 def spread(

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from opp_darts_jax.genotypes.genotype import Cell, Edge
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.reporting import cell_layout
+from opp_darts_jax.reporting.cell_items import NODE_SIZE
 from opp_darts_jax.reporting.styles import Style, Styles
 
 _INCH = 76.0
@@ -110,7 +111,7 @@ def picture(cell: Cell, styles: Styles, new: Collection[int] = ()) -> Picture:
         )
       )
   width, height = (round(_INCH * v + 2 * _MARGIN, 1) for v in layout.size)
-  radius = _INCH * cell_layout.NODE_SIZE / 2
+  radius = _INCH * NODE_SIZE / 2
   said = describe(cell, styles)
   return Picture((width, height), radius, arrows, boxes, nodes, said)
 
@@ -191,7 +192,7 @@ def _ports(layout: cell_layout.Layout) -> list[float]:
 
 def _path(layout: cell_layout.Layout, chain: Sequence[int], port: float) -> str:
   """A smooth line through the chain: level in layers, curved between them."""
-  radius = cell_layout.NODE_SIZE / 2
+  radius = NODE_SIZE / 2
 
   def text(*values: float) -> str:
     return ' '.join(f'{_INCH * v + _MARGIN:.0f}' for v in values)

@@ -5,16 +5,18 @@ style sheet.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from opp_darts_jax.reporting import cell_layout
+from opp_darts_jax.reporting import axes, cell_layout
+from opp_darts_jax.reporting.amounts import number, percent
+from opp_darts_jax.reporting.axes import Axis
 
-Record = Mapping[str, Any]
 Point = tuple[float, float | None]
 
 _POINTS = 240  # of a line: more are closer than a pixel
 _LABEL = 13.0  # height of a line's label
+_UNIT = 44.0  # width of the unit of x
 
 
 class Series(NamedTuple):
@@ -91,56 +93,12 @@ class Chart(NamedTuple):
   small: bool
 
 
-class Axis(NamedTuple):
-  """The time axis of all charts of a run.
-
-  Attributes:
-    last: epoch (or step) at its right end.
-    unit: 'epoch', or 'step' before an epoch has ended.
-    per: steps of a unit.
-    marks: where stages began.
-  """
-
-  last: float
-  unit: str
-  per: float
-  marks: Sequence[float] = ()
-
-  def of(self, record: Record) -> float:
-    """Where a record stands."""
-    return (record.get('step') or 0) / self.per
-
-
-def time_axis(records: Sequence[Record]) -> Axis:
-  """The axis on which all lines of a run have their place."""
-  ends = [r for r in records if r['kind'] == 'epoch' and r.get('step')]
-  per = ends[-1]['step'] / (ends[-1]['epoch'] + 1) if ends else 1.0
-  last = max([r.get('step') or 0 for r in records], default=0) / per
-  marks = [(r.get('step') or 0) / per for r in records if r['kind'] == 'stage']
-  unit = 'epoch' if ends else 'step'
-  return Axis(max(last, 1.0), unit, per, tuple(dict.fromkeys(marks)))
-
-
-def percent(value: float) -> str:
-  """A share as text."""
-  digits = 0 if value in (0, 1) else 1
-  return f'{100 * value:.{digits}f} %'
-
-
-def number(value: float) -> str:
-  """A number as text, of about three figures."""
-  if value and abs(value) < 1e-3:
-    return f'{value:.1e}'
-  places = 0 if abs(value) >= 1000 else 3 if abs(value) < 10 else 1
-  return f'{value:,.{places}f}'
-
-
 def line_chart(
   title: str,
   series: Sequence[Series],
   axis: Axis,
   *,
-  bounds: tuple[float | None, float | None] = (None, None),
+  bounds: axes.Bounds = (None, None),
   shown: Callable[[float], str] = number,
   size: tuple[float, float] = (400.0, 210.0),
   small: bool = False,
@@ -164,9 +122,16 @@ def line_chart(
   ys = [y for s in series for _, y in s.points if y is not None]
   ys += [y for s in series for point in s.band for y in point[1:]]
   place = math.log10 if log else float
-  low, high, ticks = _scale(list(map(place, ys)), bounds, small, log)
+  places = list(map(place, ys))
+  low, high, ticks = (
+    axes.log_scale(places)
+    if log
+    else axes.scale(places, bounds, 3 if small else 4)
+  )
+  x_ticks = axes.whole_ticks(axis.last, 3 if small else 6)
   texts = [_tick(t, log, shown) for t in ticks]
   left = 10.0 + 6.4 * max(map(len, texts), default=1)
+  left = left if small else max(left, _UNIT)  # The unit of x stands there.
   labels = [] if small else [(s, _end_text(s, shown)) for s in series if s.name]
   longest = max([len(text) for _, text in labels], default=0)
   right = size[0] - (8.0 if small else 14.0 + 6.6 * longest)
@@ -188,7 +153,7 @@ def line_chart(
     f'{title}: ' + ('; '.join(_said(s, shown) for s in series) or 'no numbers'),
     size,
     (left, top, right, bottom),
-    [(at_x(x), f'{x:g}') for x in _steps(axis.last, 3 if small else 6)],
+    [(at_x(x), f'{x:g}') for x in x_ticks],
     [(at_y(10**t if log else t), text) for t, text in zip(ticks, texts)],
     [at_x(x) for x in axis.marks],
     lines,
@@ -205,46 +170,10 @@ def thinned(points: Sequence[Any], most: int = _POINTS) -> list[Any]:
   return list(points[::-step][::-1])
 
 
-def nice_ticks(low: float, high: float, count: int) -> list[float]:
-  """About so many round numbers from `low` to `high`."""
-  span = (high - low) or abs(high) or 1.0
-  raw = span / max(count, 1)
-  power = 10.0 ** math.floor(math.log10(raw))
-  step = next(f * power for f in (1, 2, 2.5, 5, 10) if f * power >= raw * 0.99)
-  first, last = math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6)
-  return [round(i * step, 12) for i in range(first, last + 1)]
-
-
 def _finite(point: Point) -> Point:
   """The point, a gap if it is at no place that there is."""
   x, y = point
   return x, y if y is not None and math.isfinite(y) else None
-
-
-def _scale(
-  ys: Sequence[float],
-  bounds: tuple[float | None, float | None],
-  small: bool,
-  log: bool,
-) -> tuple[float, float, list[float]]:
-  """Lower and upper end of y, and its ticks."""
-  if log:
-    low, high = 0.0, max(1.0, *ys, 0.0)
-    return low, high, [float(t) for t in range(math.floor(high) + 1)]
-  low, high = min(ys, default=0.0), max(ys, default=1.0)
-  low = low if bounds[0] is None else bounds[0]
-  high = high if bounds[1] is None else bounds[1]
-  if high - low < 1e-9:
-    high = low + (abs(low) or 1.0) * 0.1
-  pad = 0.04 * (high - low)
-  low = low if bounds[0] is not None else low - pad
-  high = high if bounds[1] is not None else high + pad
-  return low, high, nice_ticks(low, high, 3 if small else 4)
-
-
-def _steps(last: float, count: int) -> list[float]:
-  whole = [t for t in nice_ticks(0, last, count) if t == int(t)]
-  return whole or [0.0]
 
 
 def _tick(value: float, log: bool, shown: Callable[[float], str]) -> str:

@@ -4,11 +4,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from opp_darts_jax.reporting import charts
+from opp_darts_jax.reporting import amounts, titles
 from opp_darts_jax.reporting.run_files import Run
 from opp_darts_jax.reporting.styles import shown
 
 Record = Mapping[str, Any]
+
+TRUTH = 'truth_test_'
 
 
 class Head(NamedTuple):
@@ -18,6 +20,7 @@ class Head(NamedTuple):
     what: 'Search' or 'Training'.
     title: the run's folder.
     state: 'finished', 'running', 'interrupted' or ''.
+    level: of collapse, as it is judged; '' of a training.
     sentence: of its result.
     facts: in reading order.
     command: '' if it is not known.
@@ -27,14 +30,20 @@ class Head(NamedTuple):
   what: str
   title: str
   state: str
+  level: str
   sentence: str
   facts: Sequence[tuple[str, str]]
   command: str
   config: Sequence[tuple[str, str]]
 
 
-def head(run: Run) -> Head:
-  """What the run is, and what it came to, in a sentence."""
+def head(run: Run, level: str = '') -> Head:
+  """What the run is, and what it came to, in a sentence.
+
+  Args:
+    run: its files.
+    level: of collapse, as it is judged; '' is not known.
+  """
   config, data = run.config, run.config.get('data') or {}
   path = run.workdir.resolve()
   last = run.sessions[-1] if run.sessions else {}
@@ -44,6 +53,7 @@ def head(run: Run) -> Head:
   versions = last.get('versions') or {}
   if not run.is_search:
     method = schedule = None
+  ended = run.results.get('ended_by')
   space = run.space.get('name') or config.get('space')
   facts: list[tuple[str, Any]] = [
     ('space', space),
@@ -55,15 +65,17 @@ def head(run: Run) -> Head:
     ('seed', _seeds(run)),
     ('device', last.get('device')),
     ('started', _date(run.sessions[0]['started']) if run.sessions else None),
-    ('wall time', duration(run.seconds) if run.seconds else None),
-    ('ended by', run.results.get('ended_by')),
+    ('wall time', amounts.duration(run.seconds) if run.seconds else None),
+    ('ended by', ended if ended != 'all epochs' else None),
+    ('genotype', _genotype(config)),
     ('versions', ', '.join(f'{n} {v}' for n, v in versions.items())),
   ]
   return Head(
     'Search' if run.is_search else 'Training',
     shown('/'.join(path.parts[-2:]).lstrip('/')),
     run.state,
-    _sentence(run),
+    level,
+    _sentence(run, level),
     [(name, shown(str(value))) for name, value in facts if value],
     shown(last.get('command') or ''),
     [(name, shown(value)) for name, value in leaves(config).items()],
@@ -73,8 +85,10 @@ def head(run: Run) -> Head:
 def _schedule(schedule: Mapping[str, Any]) -> str:
   name = str(schedule.get('name'))
   if name == 'progressive' and 'stage_epochs' in schedule:
+    every = schedule['stage_epochs']
     return (
-      f'progressive, a stage every {schedule["stage_epochs"]} epochs, the '
+      f'progressive, a stage every {"" if every == 1 else f"{every} "}'
+      f'epoch{"" if every == 1 else "s"}, the '
       f'{schedule.get("selection", "?")} operation loss enters'
     )
   return name
@@ -95,6 +109,14 @@ def _data(
   return f'{said}, {"×".join(map(str, shape))}' if shape else said
 
 
+def _genotype(config: Mapping[str, Any]) -> str | None:
+  given = config.get('genotype')
+  if given is None:
+    return None
+  # One that was passed itself is a long text; the cells show it.
+  return 'given as text' if str(given).lstrip().startswith('{') else str(given)
+
+
 def _size(config: Mapping[str, Any]) -> str | None:
   if 'layers' not in config:
     return None
@@ -111,49 +133,90 @@ def _seeds(run: Run) -> str:
   )
 
 
-def _sentence(run: Run) -> str:
-  """What a run came to, or how far it is."""
-  results, epochs = run.results, run.epochs
-  if 'test_accuracy' in results:
-    said = f'The network reads {charts.percent(results["test_accuracy"])} of '
-    said += 'the test images right'
-    by_seed = results.get('test_accuracy_by_seed')
-    if by_seed:
-      each = ', '.join(charts.percent(v) for v in by_seed.values())
-      spread = results.get('test_accuracy_std')
-      said += f', the mean of {len(by_seed)} seeds ({each}'
-      said += (
-        f'; standard deviation {100 * spread:.2f} points)' if spread else ')'
-      )
-    return f'{said}.'
-  if not epochs:
-    return 'No epoch has ended yet.'
-  known = [r for r in epochs if r.get('eval_accuracy') is not None]
-  said = f'After {len(epochs)} epochs '
-  last = epochs[-1]
-  if known:
-    said += 'the supernet reads '
-    said += f'{charts.percent(known[-1]["eval_accuracy"])} of D_val right'
-  elif last.get('train_accuracy') is not None:
-    said += f'the training accuracy is {charts.percent(last["train_accuracy"])}'
-  else:
-    said += 'there are no accuracies yet'
-  if run.is_search and run.genotype is not None:
-    cell = run.genotype.cells[0]
-    skips = run.genotype.num_skips(cell.kind)
-    name = 'cell' if cell.kind == 'cell' else f'{shown(cell.kind)} cell'
-    said += f'; its {name} has {skips or "no"} skip '
-    said += f'connection{"" if skips == 1 else "s"} on {len(cell.edges)} edges'
+def _of_training(run: Run) -> str:
+  """What a training came to, and at what cost."""
+  results = run.results
+  count = sum(map(sum, results.get('confusion') or ()))
+  images = f'{count:,} test images' if count else 'test images'
+  said = (
+    f'The network classifies {amounts.percent(results["test_accuracy"])} of '
+    f'{images} correctly'
+  )
+  by_seed = results.get('test_accuracy_by_seed')
+  if by_seed:
+    each = ', '.join(amounts.percent(v) for v in by_seed.values())
+    spread = results.get('test_accuracy_std')
+    said += f', the mean of {len(by_seed)} seeds ({each}'
+    said += (
+      f'; standard deviation {100 * spread:.2f} points)' if spread else ')'
+    )
+  if results.get('num_weights'):
+    said += f'; it has {results["num_weights"]:,} weights'
+    if run.seconds:
+      said += f' and was trained in {amounts.duration(run.seconds)}'
   return f'{said}.'
 
 
-def duration(seconds: float) -> str:
-  """A time as text."""
-  if seconds < 60:
-    return f'{seconds:.1f} s'
-  minutes, rest = divmod(round(seconds), 60)
-  hours, minutes = divmod(minutes, 60)
-  return f'{hours} h {minutes} min' if hours else f'{minutes} min {rest} s'
+def _of_search(run: Run, level: str) -> str:
+  """What a search has found, whether it collapsed, and at what cost."""
+  epochs = run.epochs
+  said = f'In {amounts.counted(len(epochs), "epoch")}'
+  if run.seconds:
+    said += f' ({amounts.duration(run.seconds)})'
+  if run.genotype is not None:
+    cell = run.genotype.cells[0]
+    skips = amounts.counted(
+      run.genotype.num_skips(cell.kind), 'skip connection'
+    )
+    name = titles.kind_name(cell.kind).lower()
+    has = 'found' if run.state in ('finished', '') else 'has so far found'
+    said += f' the search {has} a {name} with {skips} on its '
+    said += amounts.counted(len(cell.edges), 'edge')
+    said += f', judged {level}' if level else ''
+  return f'{said}; {_supernet(epochs)}{_worth(epochs[-1])}.'
+
+
+def _supernet(epochs: Sequence[Record]) -> str:
+  """How good the shared weights are."""
+  known = [r for r in epochs if r.get('eval_accuracy') is not None]
+  if known:
+    share = amounts.percent(known[-1]['eval_accuracy'])
+    return (
+      f'the supernet classifies {share} of D_val, the images that alphas '
+      'learn from, correctly'
+    )
+  if epochs[-1].get('train_accuracy') is not None:
+    share = amounts.percent(epochs[-1]['train_accuracy'])
+    return f'the training accuracy is {share}'
+  return 'there are no accuracies yet'
+
+
+def _worth(last: Record) -> str:
+  """What a table says of the cell, if one knows it."""
+  known = {
+    name.removeprefix(TRUTH): value
+    for name, value in last.items()
+    if name.startswith(TRUTH) and value is not None
+  }
+  if not known:
+    return ''
+  data, value = next(iter(known.items()))
+  return (
+    f'; trained, the cell reaches {amounts.percent(value)} on {shown(data)}, '
+    'by the table of its space'
+  )
+
+
+def _sentence(run: Run, level: str) -> str:
+  """What a run came to, or how far it is."""
+  if 'test_accuracy' in run.results:
+    return _of_training(run)
+  if not run.epochs:
+    return 'No epoch has ended yet.'
+  if run.is_search:
+    return _of_search(run, level)
+  said = f'After {amounts.counted(len(run.epochs), "epoch")} '
+  return f'{said}{_supernet(run.epochs)}.'
 
 
 def _date(when: float) -> str:

@@ -50,7 +50,14 @@ def judge(records: Sequence[Record], space: Mapping[str, Any]) -> Judgement:
   Returns:
     The judgement of the first rule that applies, the worst level first.
   """
-  epochs = [_with_shares(r) for r in records if r.get('kind') == 'epoch']
+  return _judge(_epochs(records), space)
+
+
+def _epochs(records: Sequence[Record]) -> list[Record]:
+  return [_with_shares(r) for r in records if r.get('kind') == 'epoch']
+
+
+def _judge(epochs: Sequence[Record], space: Mapping[str, Any]) -> Judgement:
   kind = _judged_kind(epochs)
   if kind is None:
     said = 'Unknown: no cell has been derived yet.'
@@ -61,13 +68,29 @@ def judge(records: Sequence[Record], space: Mapping[str, Any]) -> Judgement:
       return found
   share = epochs[-1][f'skip_share_{kind}']
   said = (
-    f'Healthy: {share:.0%} of the edges of the {kind} cell are skip '
+    f'Healthy: {share:.0%} of the edges of {_cell(kind)} are skip '
     f'connections and their share has not grown over {_TREND} epochs'
   )
   grown = growth_of_eigenvalue(epochs)
   if grown is not None:
     said += f'; the eigenvalue is {grown:.2f} times the earlier one'
-  return Judgement('healthy', f'{said}. No rule for collapse applies.', 'none')
+  said += f'. No rule for collapse applies{_undecided(epochs[-1], kind)}.'
+  return Judgement('healthy', said, 'none')
+
+
+def levels(
+  records: Sequence[Record], space: Mapping[str, Any]
+) -> list[tuple[int, int, Level]]:
+  """What was judged after each epoch: (first, last, level) of epochs alike."""
+  epochs = _epochs(records)
+  found: list[tuple[int, int, Level]] = []
+  for end, record in enumerate(epochs, start=1):
+    level = _judge(epochs[:end], space).level
+    if found and found[-1][2] == level:
+      found[-1] = (found[-1][0], record['epoch'], level)
+    else:
+      found.append((record['epoch'], record['epoch'], level))
+  return found
 
 
 def _with_shares(record: Record) -> Record:
@@ -98,7 +121,7 @@ def _too_many_skips(
   last = epochs[-1]
   share, skips = last[f'skip_share_{kind}'], last.get(f'skip_{kind}')
   edges = round(skips / share) if skips and share else None
-  where = f'at epoch {last["epoch"]}'
+  where = f'at epoch {last["epoch"]},'
   if space.get('name') == 'nasbench201':
     if share < 1:
       return None
@@ -111,16 +134,26 @@ def _too_many_skips(
   if share < limit or not skips:
     return None
   said = (
-    f'Collapsed by the rule of DARTS+: {where} {skips} of {edges} edges of the '
-    f'{kind} cell are skip connections, and it stops a search at '
-    f'{_DARTS_PLUS} of {_DARTS_EDGES}'
+    f'Collapsed by the rule of DARTS+: {where} {skips} of {edges} edges of '
+    f'{_cell(kind)} are skip connections, and it stops a search at '
+    f'{_DARTS_PLUS} of {_DARTS_EDGES}{_undecided(last, kind)}.'
   )
-  entropy = last.get(f'entropy_{kind}')
-  if entropy is not None and entropy > _UNDECIDED:
-    said += '; but operation weights are still nearly equal, so that little '
-    said += f'decides which edges are (entropy {entropy:.3f} of 1)'
-  said += '.'
   return Judgement('collapsed', said, 'DARTS+')
+
+
+def _cell(kind: str) -> str:
+  return 'the cell' if kind == 'cell' else f'the {kind} cell'
+
+
+def _undecided(last: Record, kind: str) -> str:
+  """What has to be said where the choice of operations is hardly one."""
+  entropy = last.get(f'entropy_{kind}')
+  if entropy is None or entropy <= _UNDECIDED:
+    return ''
+  return (
+    '; but operation weights are still nearly equal, so that little decides '
+    f'between operations (entropy {entropy:.3f} of 1)'
+  )
 
 
 def _growing_skips(
@@ -132,7 +165,7 @@ def _growing_skips(
   if len(known) <= _TREND or known[-1] <= known[0] or known != sorted(known):
     return None
   said = (
-    f'At risk: the share of skip connections in the {kind} cell has grown from '
+    f'At risk: the share of skip connections in {_cell(kind)} has grown from '
     f'{known[0]:.0%} to {known[-1]:.0%} over {_TREND} epochs.'
   )
   return Judgement('at risk', said, 'growing skip connections')

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jinja2
 from absl import logging
 
 from opp_darts_jax import errors
@@ -15,7 +16,7 @@ from opp_darts_jax.running.metrics import METRICS
 # Of a run's time, what its page may take while it runs: with the last one, in
 # the end, that is less than a hundredth.
 SHARE = 0.005
-_FIRST = 0.3  # seconds that the first one is expected to take
+_FIRST = 0.15  # seconds that the first one is expected to take
 
 
 class _Pages:
@@ -38,7 +39,7 @@ class _Pages:
     begun = self._clock()
     try:
       report.write_report(folder)
-    except (errors.UserError, OSError) as error:
+    except (errors.UserError, OSError, jinja2.TemplateError) as error:
       logging.warning('The page of %s: %s', folder, errors.first_line(error))
     self._last = self._clock() - begun
     self._spent += self._last

@@ -5,11 +5,14 @@ from typing import Any, NamedTuple
 
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.signs import skip_share
-from opp_darts_jax.reporting import alpha_tables, charts, judgement
-from opp_darts_jax.reporting.charts import Axis, Chart, Series
+from opp_darts_jax.reporting import alpha_tables, amounts, charts, judgement
+from opp_darts_jax.reporting.axes import Axis
+from opp_darts_jax.reporting.charts import Chart, Series
 from opp_darts_jax.reporting.judgement import Judgement
 from opp_darts_jax.reporting.run_files import Run
 from opp_darts_jax.reporting.styles import shown
+
+Record = Mapping[str, Any]
 
 # What published logs of searches say, of which no sentence claims more.
 EIGENVALUE = (
@@ -19,13 +22,29 @@ EIGENVALUE = (
   'nothing.'
 )
 
+# By what is measured: the flag of a search that asks for it.
+FLAGS = {
+  'derived_accuracy': '--config.monitor.derived=true',
+  'eigenvalue': '--config.monitor.eigenvalue_epochs=1',
+}
+
 
 class Monitor(NamedTuple):
-  """The section: its judgement, its charts, what is said below them."""
+  """The section.
+
+  Attributes:
+    judged: the last judgement.
+    levels: of all epochs, (first, last, level) of those alike.
+    charts: of what it goes by.
+    notes: what is said below them.
+    flags: of a search that would measure what is not there.
+  """
 
   judged: Judgement
+  levels: Sequence[tuple[int, int, judgement.Level]]
   charts: Sequence[Chart]
   notes: Sequence[str]
+  flags: Sequence[str]
 
 
 def measured(run: Run) -> list[dict[str, Any]]:
@@ -65,33 +84,7 @@ def monitor(run: Run, axis: Axis) -> Monitor | None:
   ends = [r for r in lines if r['kind'] == 'epoch']
   if not ends or not run.is_search:
     return None
-  judged = judgement.judge(lines, run.space)
-  kinds = list(run.genotype.kinds) if run.genotype else []
-  if 'cell' in kinds and len(kinds) == 1:
-    names = {'cell': 'cell'}
-  else:
-    names = {kind: kind for kind in kinds}
-  found = [
-    charts.line_chart(
-      'Skip connections in the derived cells',
-      [
-        _series(ends, f'skip_share_{kind}', name, f'c{i}', axis, step=True)
-        for i, (kind, name) in enumerate(names.items())
-      ],
-      axis,
-      bounds=(0.0, 1.0),
-      shown=charts.percent,
-    ),
-    charts.line_chart(
-      'Entropy of the operation weights',
-      [
-        _series(ends, f'entropy_{kind}', name, f'c{i}', axis)
-        for i, (kind, name) in enumerate(names.items())
-      ],
-      axis,
-      bounds=(0.0, 1.0),
-    ),
-  ]
+  found = _shares(run, ends, axis)
   notes = [
     'Entropy is 1 where the operations of an edge weigh the same and 0 where '
     'one alone counts; it is the mean over edges that have a choice.'
@@ -105,7 +98,7 @@ def monitor(run: Run, axis: Axis) -> Monitor | None:
           _series(ends, 'derived_accuracy', 'derived', 'c2', axis),
         ],
         axis,
-        shown=charts.percent,
+        shown=amounts.percent,
       )
     )
     notes.append(
@@ -122,11 +115,47 @@ def monitor(run: Run, axis: Axis) -> Monitor | None:
       )
     )
     notes.append(EIGENVALUE)
-  return Monitor(judged, [c for c in found if c.lines], notes)
+  return Monitor(
+    judgement.judge(lines, run.space),
+    judgement.levels(lines, run.space),
+    [c for c in found if c.lines],
+    notes,
+    [
+      flag
+      for key, flag in FLAGS.items()
+      if all(r.get(key) is None for r in ends)
+    ],
+  )
+
+
+def _shares(run: Run, ends: Sequence[Record], axis: Axis) -> list[Chart]:
+  """Skip connections and entropies, a line a kind of cell."""
+  kinds = list(run.genotype.kinds) if run.genotype else []
+  return [
+    charts.line_chart(
+      title,
+      [
+        _series(ends, f'{key}_{kind}', kind, f'c{i}', axis, step=step)
+        for i, kind in enumerate(kinds)
+      ],
+      axis,
+      bounds=(0.0, 1.0),
+      shown=text,
+    )
+    for title, key, text, step in (
+      (
+        'Skip connections in the derived cells',
+        'skip_share',
+        amounts.percent,
+        True,
+      ),
+      ('Entropy of the operation weights', 'entropy', amounts.number, False),
+    )
+  ]
 
 
 def _series(
-  records: Sequence[Mapping[str, Any]],
+  records: Sequence[Record],
   key: str,
   name: str,
   css: str,

@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 
 from opp_darts_jax import __version__
-from opp_darts_jax.reporting import charts
+from opp_darts_jax.reporting import amounts
 
 _TEMPLATES = pathlib.Path(__file__).parent / 'templates'
 
@@ -22,8 +22,8 @@ def environment() -> jinja2.Environment:
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
   )
-  found.filters['percent'] = charts.percent
-  found.filters['number'] = charts.number
+  found.filters['percent'] = amounts.percent
+  found.filters['number'] = amounts.number
   found.globals['version'] = __version__
   return found
 

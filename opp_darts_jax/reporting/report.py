@@ -7,13 +7,15 @@ import time
 from opp_darts_jax import files
 from opp_darts_jax.reporting import (
   alpha_parts,
-  charts,
+  axes,
   head_parts,
+  method_parts,
   monitor_parts,
   page,
   run_files,
   run_parts,
   search_parts,
+  sheets,
   styles,
   test_parts,
 )
@@ -50,13 +52,15 @@ def write_report(workdir: str | pathlib.Path) -> pathlib.Path:
 def of_run(run: Run) -> str:
   """The page of a run, as HTML."""
   drawn = styles.Styles(run.space, _operations(run))
-  axis = charts.time_axis(run.records)
+  axis = axes.time_axis(run.records)
   time_charts, time_facts = run_parts.times(run, axis)
   truth_charts, truth_facts = run_parts.truth(run, axis)
+  monitor = monitor_parts.monitor(run, axis)
   shown_cells = search_parts.cells(run, drawn)
   return page.render(
     'report.html.j2',
-    head=head_parts.head(run),
+    head=head_parts.head(run, monitor.judged.level if monitor else ''),
+    genotype=run.genotype.to_json() if run.genotype else '',
     cells=shown_cells,
     legend=styles.legend(
       box.style
@@ -68,8 +72,8 @@ def of_run(run: Run) -> str:
     chosen=search_parts.chosen(run, drawn),
     stages=search_parts.stages(run, drawn),
     alphas=alpha_parts.alphas(run, drawn, axis),
-    further=alpha_parts.further(run, axis),
-    monitor=monitor_parts.monitor(run, axis),
+    further=method_parts.further(run, axis),
+    monitor=monitor,
     curves=run_parts.curves(run, axis),
     times=time_charts,
     time_facts=time_facts,
@@ -120,7 +124,7 @@ def pictures(workdir: str | pathlib.Path) -> dict[str, str]:
 def _pictures(run: Run) -> dict[str, str]:
   """The figures of a run as SVG, by name; cells by their kind."""
   drawn = styles.Styles(run.space, _operations(run))
-  axis = charts.time_axis(run.records)
+  axis = axes.time_axis(run.records)
   found = {}
 
   def add(name: str, template: str, figure: object) -> None:
@@ -140,12 +144,12 @@ def _pictures(run: Run) -> dict[str, str]:
     *run_parts.times(run, axis)[0],
     *run_parts.truth(run, axis)[0],
     *(monitor.charts if monitor else ()),
-    *alpha_parts.further(run, axis),
+    *method_parts.further(run, axis),
   ]:
     add(chart.title, 'chart', chart)
-  alphas = alpha_parts.alphas(run, drawn, axis)
+  alphas = alpha_parts.alphas(run, drawn, axis).parts
   if alphas:
-    add('alphas', 'sheet', alpha_parts.sheet(alphas))
+    add('alphas', 'sheet', sheets.sheet(alphas))
   return found
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from opp_darts_jax.reporting import charts
-from opp_darts_jax.reporting.charts import Axis, Chart, Series
-from opp_darts_jax.reporting.head_parts import duration
+from opp_darts_jax.reporting import amounts, charts
+from opp_darts_jax.reporting.axes import Axis
+from opp_darts_jax.reporting.charts import Chart, Series
+from opp_darts_jax.reporting.head_parts import TRUTH
 from opp_darts_jax.reporting.run_files import Run
 from opp_darts_jax.reporting.styles import shown
 
@@ -13,7 +14,7 @@ Record = Mapping[str, Any]
 
 _SPLITS = {'train': 'c0', 'val': 'c1', 'eval': 'c2', 'test': 'c2'}
 _SAID = {'train': 'train', 'val': 'val', 'eval': 'D_val', 'test': 'test'}
-_TEST, _REGRET, _RANK = 'truth_test_', 'truth_regret_', 'truth_rank'
+_TEST, _REGRET, _RANK = TRUTH, 'truth_regret_', 'truth_rank'
 
 
 def curves(run: Run, axis: Axis) -> list[Chart]:
@@ -21,7 +22,7 @@ def curves(run: Run, axis: Axis) -> list[Chart]:
   found = [
     charts.line_chart('Loss', _splits(run, 'loss', axis), axis),
     charts.line_chart(
-      'Accuracy', _splits(run, 'accuracy', axis), axis, shown=charts.percent
+      'Accuracy', _splits(run, 'accuracy', axis), axis, shown=amounts.percent
     ),
   ]
   rates = [r for r in run.records if r.get('learning_rate') is not None]
@@ -64,7 +65,7 @@ def times(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
       'Seconds per epoch',
       [
         Series('steps', 'c0', [(e + 1, s) for e, (_, s) in steps.items()]),
-        Series('beside', 'c1', [(e + 1, s) for e, s in beside.items()]),
+        Series('rest', 'c1', [(e + 1, s) for e, s in beside.items()]),
       ],
       axis,
       bounds=(0.0, None),
@@ -76,14 +77,17 @@ def times(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
       bounds=(0.0, None),
     ),
   ]
-  total = sum(s for _, s in steps.values())
-  facts = [
-    (
-      'steps',
-      f'{sum(n for n, _ in steps.values()):,.0f} in {duration(total)}',
-    ),
-    ('beside them', duration(sum(beside.values()))),
-  ]
+  count = sum(n for n, _ in steps.values())
+  total, rest = sum(s for _, s in steps.values()), sum(beside.values())
+  rate = f', {amounts.number(count / total)} a second' if total else ''
+  facts = [('steps', f'{count:,.0f} in {amounts.duration(total)}{rate}')]
+  if rest:
+    facts.append(
+      (
+        'beside steps',
+        f'{amounts.duration(rest)}: entries, evaluations, monitor',
+      )
+    )
   return [chart for chart in found if chart.lines], facts
 
 
@@ -134,7 +138,7 @@ def truth(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
       facts.append(
         (
           shown(data),
-          f'{charts.percent(known[-1][name])}, '
+          f'{amounts.percent(known[-1][name])}, '
           f'{100 * regrets[0]:.2f} points below the best cell',
         )
       )
@@ -144,10 +148,10 @@ def truth(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
     facts.append(('rank', f'{ranked[-1][_RANK]:,}'))
   found_charts = [
     charts.line_chart(
-      'Test accuracy of the cells, trained (dotted: the best there is)',
+      'Test accuracy (dotted: the best cell)',
       series,
       axis,
-      shown=charts.percent,
+      shown=amounts.percent,
     ),
     charts.line_chart(
       'Rank of the cell',

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from opp_darts_jax.reporting import charts
+from opp_darts_jax.reporting import amounts
 from opp_darts_jax.reporting.run_files import Run
 from opp_darts_jax.reporting.styles import shown
 
@@ -45,10 +45,10 @@ def tested(run: Run) -> list[tuple[str, str]]:
   rows = []
   for name, said in (
     ('test_accuracy', 'accuracy'),
-    ('test_top5_accuracy', 'among the first five'),
+    ('test_top5_accuracy', 'top-5 accuracy'),
   ):
     if results.get(name) is not None:
-      rows.append((said, charts.percent(results[name])))
+      rows.append((said, amounts.percent(results[name])))
   if results.get('test_loss') is not None:
     rows.append(('loss', f'{results["test_loss"]:.4f}'))
   if 'confusion' in results:
@@ -92,8 +92,8 @@ def mistakes(run: Run) -> list[Mistake]:
       _picture(image),
       shown(line['class']),
       shown(line['predicted']),
-      charts.percent(line['probability']),
-      charts.percent(line['class_probability']),
+      amounts.percent(line['probability']),
+      amounts.percent(line['class_probability']),
     )
     for image, line in zip(run.mistakes, lines)
   ]

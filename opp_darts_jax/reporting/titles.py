@@ -20,6 +20,15 @@ def edge_names(run: Run, kind: str, count: int) -> list[str]:
   return [edge_name(graph['inputs'], tuple(edge)) for edge in edges]
 
 
+def operations_of(run: Run, kind: str, count: int) -> list[str]:
+  """What the cell has on the edges of these rows; '' where it has nothing."""
+  edges = (run.space.get('graph') or {}).get('edges') or []
+  if len(edges) != count or not run.genotype or kind not in run.genotype.kinds:
+    return [''] * count
+  on = {(e.source, e.node): e.operation for e in run.genotype[kind].edges}
+  return [shown(on.get(tuple(edge), '')) for edge in edges]
+
+
 def edge_name(inputs: int, edge: tuple[int, ...]) -> str:
   """By its nodes; those of the cell's inputs are earlier cells."""
 

@@ -51,7 +51,7 @@ def _of_config(rows: Sequence[Row]) -> str:
       ]
     )
   lines = [
-    f'{head["config"]}: {_measured(head["measure"])}',
+    f'{head["config"]}: {measured(head["measure"])}',
     aligned(table, left=(0, len(heading) - 1)),
     *notes(rows),
   ]
@@ -133,7 +133,8 @@ def latex(found: Mapping[str, Any]) -> str:
   return '\n'.join(lines) + '\n'
 
 
-def _measured(measure: str) -> str:
+def measured(measure: str) -> str:
+  """A measure in words."""
   data = measure.removeprefix('truth_test_')
   return _MEASURES.get(
     measure, f'test accuracy on {data} of the cells, trained, by table'

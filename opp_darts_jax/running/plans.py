@@ -97,7 +97,7 @@ def contact_sheet(
   config: Any, images: ImageData | Streamed, folder: str | pathlib.Path
 ) -> str:
   """Writes images as the network will see them; a line that says where."""
-  # Here, as no other run draws with matplotlib.
+  # Here, as no other run draws images.
   from opp_darts_jax.data.contact_sheet import write_contact_sheet
 
   path = pathlib.Path(folder) / CONTACT_SHEET

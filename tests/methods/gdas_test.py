@@ -1,17 +1,21 @@
 """Tests of GDAS: samples straight through, what a pass computes, derivation."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_search
 
+from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.cell import Edge
 from opp_darts_jax.methods import gdas as gdas_lib
 from opp_darts_jax.methods.gdas import gdas
 from opp_darts_jax.methods.loss import table_loss
 from opp_darts_jax.methods.samples import gumbel_softmax
+from opp_darts_jax.methods.snas import snas
 from opp_darts_jax.spaces.catalogue import SPACES
 
 KEY = tiny_search.KEY
@@ -61,6 +65,19 @@ def test_temperature_falls_linearly():
     shares = jax.nn.softmax(noise / heat)
     want = shares[0] * (jnp.eye(3)[0] - shares) / heat
     np.testing.assert_allclose(spread(step), want, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+  ('method', 'heats'),
+  [(gdas(10.0, 1.0), (10.0, 7.0, 1.0)), (snas(0.25), (0.8125, 0.625, 0.25))],
+)
+def test_epochs_tell_their_temperature(method, heats):
+  search = types.SimpleNamespace(per_epoch=2, config=SearchConfig(epochs=4))
+  for step, heat in zip((2, 4, 8), heats):
+    state = types.SimpleNamespace(step=jnp.int32(step))
+    assert method.numbers(search, state, None) == {
+      'temperature': pytest.approx(heat)
+    }
 
 
 def test_a_pass_computes_what_is_sampled_alone():

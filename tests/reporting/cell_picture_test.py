@@ -11,7 +11,13 @@ from genotype_cells import BENCH, UNEVEN
 from opp_darts_jax.genotypes.genotype import Cell, Edge
 from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.genotypes.published import GENOTYPES
-from opp_darts_jax.reporting import cell_layout, cell_picture, page, styles
+from opp_darts_jax.reporting import (
+  cell_items,
+  cell_layout,
+  cell_picture,
+  page,
+  styles,
+)
 
 DARTS = GENOTYPES['DARTS_V2']['normal']
 CHAIN = Cell(
@@ -50,11 +56,11 @@ CELLS += [random_cell(seed) for seed in range(16)]
 
 
 def test_depth_is_the_longest_path():
-  assert cell_layout.node_depths(DARTS) == [0, 0, 1, 1, 1, 2]
-  assert cell_layout.node_depths(CHAIN) == [0, 0, 1, 2, 3, 4, 5]
-  assert cell_layout.node_depths(BENCH['cell']) == [0, 1, 2, 3]
+  assert cell_items.node_depths(DARTS) == [0, 0, 1, 1, 1, 2]
+  assert cell_items.node_depths(CHAIN) == [0, 0, 1, 2, 3, 4, 5]
+  assert cell_items.node_depths(BENCH['cell']) == [0, 1, 2, 3]
   # Node 4 has no edges, and yet does not stand with the inputs.
-  assert cell_layout.node_depths(UNEVEN['normal']) == [0, 0, 1, 2, 1, 3]
+  assert cell_items.node_depths(UNEVEN['normal']) == [0, 0, 1, 2, 1, 3]
 
 
 @pytest.mark.parametrize('cell', CELLS)

@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from opp_darts_jax.reporting import alpha_tables, charts
-from opp_darts_jax.reporting.charts import Axis, Series
+from opp_darts_jax.reporting import alpha_tables, amounts, axes, charts
+from opp_darts_jax.reporting.axes import Axis
+from opp_darts_jax.reporting.charts import Series
 
 AXIS = Axis(4.0, 'epoch', 10.0, (0.0, 2.0))
 
@@ -79,10 +80,10 @@ def test_the_time_axis():
     {'kind': 'stage', 'epoch': 2, 'step': 20},
     {'kind': 'train', 'epoch': 2, 'step': 25},
   ]
-  axis = charts.time_axis(records)
+  axis = axes.time_axis(records)
   assert axis == Axis(2.5, 'epoch', 10.0, (0.0, 2.0))
   assert axis.of(records[-1]) == 2.5
-  assert charts.time_axis([{'kind': 'train', 'step': 3}]).unit == 'step'
+  assert axes.time_axis([{'kind': 'train', 'step': 3}]).unit == 'step'
 
 
 def test_lines_go_where_their_numbers_are():
@@ -145,11 +146,11 @@ def test_a_line_of_many_points_is_thinned_and_keeps_its_end():
   ],
 )
 def test_ticks_are_round(low, high, expected):
-  assert charts.nice_ticks(low, high, 4) == expected
+  assert axes.nice_ticks(low, high, 4) == expected
 
 
 @pytest.mark.parametrize(
   ('value', 'text'), [(0.966, '96.6 %'), (0.0, '0 %'), (1.0, '100 %')]
 )
 def test_percent(value, text):
-  assert charts.percent(value) == text
+  assert amounts.percent(value) == text

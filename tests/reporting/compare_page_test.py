@@ -8,7 +8,12 @@ from pages import Page
 from run_files import search_records, write_lines, write_search
 
 from opp_darts_jax import errors
-from opp_darts_jax.reporting import compare_page, run_files
+from opp_darts_jax.reporting import (
+  compare_page,
+  compare_parts,
+  compared,
+  run_files,
+)
 
 
 def write_run(folder, method, number, accuracy, **fields):
@@ -66,16 +71,21 @@ def test_numbers_and_tests_are_of_all_seeds(folders, tmp_path):
     page.text
   )
   assert 'no difference can be significant' in page.text
+  assert (
+    'On digits, gdas has the highest accuracy of the supernet on D_val, 0.7750 '
+    '(2 seeds); no difference from darts is significant. Judged as collapsed: '
+    '2 of 2 by darts, 2 of 2 by gdas.' in page.text
+  )
   for row in ('darts0 darts 0 0.5000 – 0.25', 'gdas1 gdas 1 0.8000 – 0.25'):
     assert row in page.text
 
 
 def test_curves_are_means_with_what_seeds_span(folders):
   runs = [run_files.read_run(folder) for folder in folders]
-  found, differing = compare_page.compared(runs)
+  found, differing = compared.compared(runs)
   assert list(differing) == ['method']
   groups = ['darts', 'gdas']
-  chart = compare_page._charts(found, groups)[0]
+  chart = compare_parts.charts_of(found, groups)[0]
   darts = chart.lines[0].series
   assert darts.points == [
     (1.0, pytest.approx(0.45)),
@@ -94,7 +104,7 @@ def test_groups_are_named_by_what_differs(tmp_path):
       'd': {'seed': 3},
     }.items()
   ]
-  found, differing = compare_page.compared(runs)
+  found, differing = compared.compared(runs)
   assert [one.group for one in found] == [
     'darts space=darts',
     'progressive+darts space=darts',
@@ -103,6 +113,31 @@ def test_groups_are_named_by_what_differs(tmp_path):
   ]
   assert [one.name for one in found] == ['a', 'b', 'c', 'd']
   assert list(differing) == ['schedule.name', 'space']
+
+
+def test_what_follows_from_another_field_names_no_group(tmp_path):
+  runs = [
+    run_files.read_run(write_run(tmp_path / name, 'darts', 0, 0.5, **fields))
+    for name, fields in {
+      'a': {'space': 's3', 'layers': 8},
+      'b': {'space': 's4', 'layers': 5},
+    }.items()
+  ]
+  found, differing = compared.compared(runs)
+  assert list(differing) == ['space', 'layers']
+  assert [one.group for one in found] == ['space=s3', 'space=s4']
+  # Yet a field of the schedule tells apart what nothing else does.
+  runs = [
+    run_files.read_run(
+      write_run(
+        tmp_path / f'of{stage_epochs}', 'darts', 0, 0.5,
+        schedule={'name': 'progressive', 'stage_epochs': stage_epochs},
+      )
+    )
+    for stage_epochs in (2, 3)
+  ]  # fmt: skip
+  found, _ = compared.compared(runs)
+  assert [one.group for one in found] == ['stage_epochs=2', 'stage_epochs=3']
 
 
 def test_launcher_takes_folders_of_runs(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 from genotype_cells import TINY
 
-from opp_darts_jax.reporting.judgement import judge
+from opp_darts_jax.reporting.judgement import judge, levels
 
 S3 = {'name': 's3'}
 BENCH = {'name': 'nasbench201'}
@@ -38,9 +38,18 @@ def test_skip_connections(skips, level, rule):
   assert found.sentence.lower().startswith(level)
 
 
+def test_every_epoch_is_judged_by_what_was_known_then():
+  lines = epochs_of([0, 1, 2, 2, 1, 1])
+  spans = [(0, 1, 'healthy'), (2, 3, 'collapsed'), (4, 5, 'healthy')]
+  assert levels(lines, S3) == spans
+  for end in range(2, len(lines) + 1):
+    level = judge(lines[:end], S3).level
+    assert level == levels(lines[:end], S3)[-1][2]
+
+
 def test_sentences_say_what_is_seen_and_by_which_rule():
   assert judge(epochs_of([1, 4]), S3).sentence == (
-    'Collapsed by the rule of DARTS+: at epoch 1 4 of 8 edges of the normal '
+    'Collapsed by the rule of DARTS+: at epoch 1, 4 of 8 edges of the normal '
     'cell are skip connections, and it stops a search at 2 of 8.'
   )
   assert judge(epochs_of([0, 0, 0, 1]), S3).sentence == (

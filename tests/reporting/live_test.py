@@ -41,9 +41,9 @@ def test_pages_take_a_small_share_of_the_time(tmp_path, written):
     for epoch in range(20):
       clock.now = max(clock.now, 40.0 * (epoch + 1))
       watch(record)
-  # The first when the 0.3 s that it may take are 1 in 200; the next one when
+  # The first when the 0.15 s that it may take are 1 in 200; the next one when
   # two seconds are.
-  assert times == [80.0, 400.0, 600.0, 800.0]
+  assert times == [40.0, 400.0, 600.0, 800.0]
   assert len(times) <= live.SHARE * clock.now
 
 
@@ -58,7 +58,7 @@ def test_a_page_at_the_end_however_the_run_ends(tmp_path):
     stop()
   page = tmp_path / report.PAGE
   before = page.stat().st_mtime_ns
-  assert 'supernet reads 35.0 %' in page.read_text()
+  assert 'supernet classifies 35.0 %' in page.read_text()
   # A run that has done nothing more writes nothing.
   with live.kept(tmp_path):
     pass

@@ -86,7 +86,7 @@ def test_a_search(workdir, width):
   for said in ('skip_connect 2.5000 enters', 'none 1.2500', '0.2500', '50% 0%'):
     assert said in text
   assert 'sep_conv_3x3(0) skip_connect(1)' in text
-  assert 'Collapsed by the rule of DARTS+: at epoch 1 1 of 2 edges' in text
+  assert 'Collapsed by the rule of DARTS+: at epoch 1, 1 of 2 edges' in text
 
 
 def test_the_last_stage_lasts_to_the_end(workdir):

@@ -7,9 +7,9 @@ import pytest
 from tiny_runs import SEARCH, TRAIN, contents
 
 from opp_darts_jax import files
-from opp_darts_jax.running.results import load_run
 from opp_darts_jax.running.search import run_search
 from opp_darts_jax.running.training import run_training
+from opp_darts_jax.runs import load_run
 
 SELDOM = {'eval_epochs': 2}
 

@@ -12,8 +12,8 @@ from opp_darts_jax.config import MonitorConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.running import monitor
 from opp_darts_jax.running.rank_correlation import one_hot
-from opp_darts_jax.running.results import load_run
 from opp_darts_jax.running.search import run_search
+from opp_darts_jax.runs import load_run
 
 SEARCH = dataclasses.replace(
   tiny_runs.SEARCH,

@@ -8,8 +8,8 @@ from tiny_runs import SEARCH
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.running import truth
-from opp_darts_jax.running.results import load_run
 from opp_darts_jax.running.search import run_search
+from opp_darts_jax.runs import load_run
 from opp_darts_jax.spaces.nasbench201 import NASBENCH201
 from opp_darts_jax.spaces.robust import S3
 

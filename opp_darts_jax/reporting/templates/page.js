@@ -10,14 +10,16 @@
       for (const frame of cell.querySelectorAll('[data-first]')) {
         const first = Number(frame.dataset.first);
         frame.toggleAttribute('hidden', epoch < first || epoch > Number(frame.dataset.last));
-        if (!frame.hasAttribute('hidden') && first === epoch && Number(frame.dataset.new)) {
-          texts.push(`${cell.dataset.cell}: ${frame.dataset.new} changed`);
+        if (!frame.hasAttribute('hidden')) {
+          const count = Number(frame.dataset.new);
+          const changed = count ? `${count} new edge${count === 1 ? '' : 's'}` : 'the first';
+          texts.push(`${cell.dataset.cell}: ${first === epoch ? changed : `as after epoch ${first}`}`);
         }
       }
     }
     slider.setAttribute('aria-valuetext', `epoch ${epoch}`);
     document.querySelector('#epoch-text').textContent = `epoch ${epoch}`;
-    document.querySelector('#epoch-changes').textContent = texts.join('; ') || 'no change at this epoch';
+    document.querySelector('#epoch-changes').textContent = texts.join('; ');
     for (const line of document.querySelectorAll('.now')) {
       const x = Number(line.dataset.x) + (epoch + 1) * Number(line.dataset.per);
       line.setAttribute('x1', x);

@@ -1,0 +1,144 @@
+"""The runs that a page compares: what tells them apart, and their settings."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from opp_darts_jax.reporting import head_parts, monitor_parts, run_files, styles
+from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.running.metrics import METRICS
+
+_SEED = 'seed'
+# Folders and what follows from other fields tell no two runs apart.
+_BESIDE = (_SEED, 'search_seeds', 'seeds', 'genotype', 'data.data_dir')
+_OF_FIRST = ('skip_share', 'entropy')
+_FIRST = ('method', 'schedule.name', 'space', 'data.source')
+
+
+class Compared(NamedTuple):
+  """A run on the page.
+
+  Attributes:
+    run: its files.
+    name: of its folder, as short as tells it from the others.
+    group: runs that differ in their seed alone have the same.
+    seed: its seed.
+    lines: of its metrics, shares and entropies among them.
+  """
+
+  run: Run
+  name: str
+  group: str
+  seed: int
+  lines: Sequence[Mapping[str, Any]]
+
+  @property
+  def epochs(self) -> list[Mapping[str, Any]]:
+    """The lines of the epochs that have ended.
+
+    `skip_share` and `entropy` are those of the first kind of cell.
+    """
+    genotype = self.run.genotype
+    kind = genotype.cells[0].kind if genotype else ''
+    return [
+      {**line, **{key: line.get(f'{key}_{kind}') for key in _OF_FIRST}}
+      for line in self.lines
+      if line['kind'] == 'epoch'
+    ]
+
+
+def read(workdirs: Sequence[str | pathlib.Path]) -> list[Run]:
+  """The runs in folders, each once.
+
+  Raises:
+    UserError: if a folder holds none, or files make no sense.
+  """
+  return [run_files.read_run(folder) for folder in _folders(workdirs)]
+
+
+def _folders(workdirs: Sequence[str | pathlib.Path]) -> list[pathlib.Path]:
+  """The runs in folders: those that are runs, and those inside of others."""
+  found: list[pathlib.Path] = []
+  for given in workdirs:
+    if not given:
+      continue
+    folder = pathlib.Path(given)
+    inside = [folder]
+    if folder.is_dir() and not (folder / METRICS).is_file():
+      inside = sorted(path.parent for path in folder.rglob(METRICS))
+    found += inside or [folder]
+  return list(dict.fromkeys(found))
+
+
+def compared(
+  runs: Sequence[Run],
+) -> tuple[list[Compared], dict[str, list[str]]]:
+  """The runs with their groups, and what differs between the runs.
+
+  Returns:
+    The runs; by field whose values differ, those of each run.
+  """
+  fields = [head_parts.leaves(run.config) for run in runs]
+  names = list(dict.fromkeys(name for own in fields for name in own))
+  names.sort(key=lambda n: _FIRST.index(n) if n in _FIRST else len(_FIRST))
+  differing = {
+    name: [own.get(name, 'none') for own in fields]
+    for name in names
+    if name not in _BESIDE
+    and len({own.get(name, 'none') for own in fields}) > 1
+  }
+  telling = _telling(differing)
+  groups = [_group(own, telling) for own in fields]
+  found = [
+    Compared(
+      run,
+      name,
+      group,
+      int(run.config.get(_SEED) or 0),
+      monitor_parts.measured(run),
+    )
+    for run, name, group in zip(runs, _short_names(runs), groups)
+  ]
+  return found, differing
+
+
+def _telling(differing: Mapping[str, Sequence[str]]) -> list[str]:
+  """The fields that tell groups apart, without what follows from them."""
+  found: list[str] = []
+  known = 1
+  for name in differing:
+    rows = {*zip(*(differing[own] for own in (*found, name)))}
+    if len(rows) > known:
+      found.append(name)
+      known = len(rows)
+  return found
+
+
+def _group(fields: Mapping[str, str], telling: Sequence[str]) -> str:
+  """What a group is called: its method, and what else tells it apart."""
+  method, schedule = fields.get('method'), fields.get('schedule.name')
+  named = ('method', 'schedule.name')
+  parts = []
+  if method is None:
+    parts.append('training')
+  elif not telling or any(name in telling for name in named):
+    parts.append(
+      method if schedule in (None, 'plain') else f'{schedule}+{method}'
+    )
+  parts += [
+    f'{name.rpartition(".")[2]}={fields.get(name, "none")}'
+    for name in telling
+    if name not in named and name in fields
+  ]
+  return styles.shown(' '.join(parts))
+
+
+def _short_names(runs: Sequence[Run]) -> list[str]:
+  """Their folders, without what all of them have in common."""
+  parts = [run.workdir.resolve().parts for run in runs]
+  shared = 0
+  while all(len(p) > shared + 1 for p in parts) and (
+    len({p[shared] for p in parts}) == 1
+  ):
+    shared += 1
+  return [styles.shown('/'.join(p[shared:])) for p in parts]
