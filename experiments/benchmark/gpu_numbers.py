@@ -17,8 +17,10 @@ from opp_darts_jax.methods.method import no_term
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.programs import compiled
 
-# Relative norms of differences: of rounding, and of a kernel that is wrong.
-_CLOSE = {'float32': 1e-3, 'bfloat16': 0.1}
+# Relative norms of differences. Rounding of float32 is at 1e-6, and at 1e-3
+# where it decides the sign of a number that is rectified; a kernel that is wrong
+# is far above.
+_CLOSE = {'float32': 1e-2, 'bfloat16': 0.1}
 
 
 def check_numbers(report: Report, compute: str) -> None:
