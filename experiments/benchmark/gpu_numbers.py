@@ -17,9 +17,9 @@ from opp_darts_jax.methods.method import no_term
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.programs import compiled
 
-# Relative norms of differences. Rounding of float32 is at 1e-6, and at 1e-3
-# where it decides the sign of a number that is rectified; a kernel that is wrong
-# is far above.
+# Relative norms of differences. Those of rounding are 1e-6 in float32, or some
+# 1e-3 where it decides whether a ReLU lets something pass; those of a kernel
+# that is wrong are far above.
 _CLOSE = {'float32': 1e-2, 'bfloat16': 0.1}
 
 
