@@ -17,8 +17,10 @@ from opp_darts_jax.methods.method import no_term
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.programs import compiled
 
-# Relative norms of differences: of rounding, and of a kernel that is wrong.
-_CLOSE = {'float32': 1e-3, 'bfloat16': 0.1}
+# Relative norms of differences. Those of rounding are 1e-6 in float32, or some
+# 1e-3 where it decides whether a ReLU lets something pass; those of a kernel
+# that is wrong are far above.
+_CLOSE = {'float32': 1e-2, 'bfloat16': 0.1}
 
 
 def check_numbers(report: Report, compute: str) -> None:

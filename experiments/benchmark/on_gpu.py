@@ -1,8 +1,8 @@
 """Measures a search on the GPU of this machine, in less than ten minutes.
 
   python experiments/benchmark/on_gpu.py --out=on_gpu.json
-  python experiments/benchmark/on_gpu.py --size=tiny --budget=1800 \
-    --patience=4  # On a CPU, where kernels are interpreted.
+  python experiments/benchmark/on_gpu.py --size=tiny --budget=3600 \
+    --patience=10  # On a CPU, where kernels are interpreted.
 
 First whether the kernels compute what the other layouts compute; then seconds
 to compile, times of steps beside what the model says of the same program,
