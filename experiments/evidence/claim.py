@@ -61,10 +61,11 @@ class Claim(NamedTuple):
     flags: further flags of all, as a shell has them.
     variants: what is compared: further flags by name.
     seeds: of every variant.
-    measures: columns of `runs.csv` that the page shows.
+    measures: columns of `runs.csv` that the page shows, and their names there.
     curves: numbers of `epochs.csv` that it draws.
     hours: that it takes two cores, about.
     train: flags of the training of what is found; None: it is not trained.
+    conclusion: in words, written once the results were there.
   """
 
   name: str
@@ -75,10 +76,11 @@ class Claim(NamedTuple):
   flags: str
   variants: Mapping[str, str]
   seeds: tuple[int, ...]
-  measures: tuple[str, ...]
+  measures: Mapping[str, str]
   curves: tuple[str, ...]
   hours: float
   train: str | None = None
+  conclusion: str = ''
 
   @property
   def names(self) -> tuple[str, ...]:

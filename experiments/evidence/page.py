@@ -53,7 +53,13 @@ def section(claim: Claim, folder: pathlib.Path) -> str:
     folder: of its results.
   """
   runs = read_csv(folder / 'runs.csv')
-  hours = sum(r['seconds'] for r in read_csv(folder / 'seconds.csv')) / 3600
+  seconds = {
+    (row['variant'], row['seed']): row['seconds']
+    for row in read_csv(folder / 'seconds.csv')
+  }
+  hours = sum(seconds.values()) / 3600
+  for run in runs:
+    run['seconds'] = seconds[run['variant'], run['seed']]
   pictures = DOCS / 'evidence'
   pictures.mkdir(exist_ok=True)
   files.write_text(
@@ -77,16 +83,18 @@ def section(claim: Claim, folder: pathlib.Path) -> str:
       f'| {found.says} | {found.n} | {mean} | {found.p:.3f} | '
       f'{found.p_holm:.3f} | {found.effect:+.2f} | {found.word} |'
     )
+  if claim.conclusion:
+    lines += ['', textwrap.fill(claim.conclusion, 80)]
   return '\n'.join(lines) + '\n'
 
 
 def _table(claim: Claim, runs: Sequence[dict[str, Any]]) -> list[str]:
-  measures = claim.measures
+  measures = {**claim.measures, 'seconds': 'seconds'}
   lines = [
-    f'| | n | {" | ".join(measures)} |',
+    f'| | n | {" | ".join(measures.values())} |',
     '|---' * (len(measures) + 2) + '|',
   ]
-  for row in summary(claim, runs):
+  for row in summary(claim._replace(measures=measures), runs):
     cells = [
       shown(row[m])
       + ('' if row[f'{m} std'] is None else f' ± {shown(row[f"{m} std"])}')
@@ -104,7 +112,12 @@ def picture(claim: Claim, epochs: Sequence[dict[str, Any]]) -> str:
     if (own := [line for line in epochs if line['variant'] == variant])
   }
   axis = curves.axis_of(epochs)
-  parts = [curves.one_by_one(key, lines, axis) for key in claim.curves]
+  parts = [
+    curves.one_by_one(key, lines, axis)._replace(
+      name=f'{claim.measures[key]}, by epoch'
+    )
+    for key in claim.curves
+  ]
   return page.render(
     'picture.svg.j2',
     kind='sheet',

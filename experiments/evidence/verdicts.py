@@ -156,4 +156,6 @@ def text(claim: Claim, runs: Sequence[Row]) -> str:
 
 def shown(value: float | None) -> str:
   """A number as people read it."""
-  return '-' if value is None else f'{value:.4g}'
+  if value is None:
+    return '-'
+  return f'{value:,.0f}' if abs(value) >= 1000 else f'{value:.4g}'
