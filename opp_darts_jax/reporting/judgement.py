@@ -160,7 +160,7 @@ def _no_parameters(
   said = (
     f'Collapsed: at epoch {epochs[-1]["epoch"]}, none of the {edges} edges of '
     f'{_cell(kind)} has an operation with parameters, so that nothing on them '
-    'can be learnt.'
+    f'can be learnt{_undecided(epochs[-1], kind)}.'
   )
   return Judgement('collapsed', said, 'no parameters')
 
