@@ -57,7 +57,7 @@ def head(run: Run, level: str = '') -> Head:
   space = run.space.get('name') or config.get('space')
   facts: list[tuple[str, Any]] = [
     ('space', space),
-    ('method', method),
+    ('method', method and str(method).replace(',', ', ')),
     ('schedule', _schedule(schedule) if schedule else None),
     ('data', _data(data, images, run.inputs.get('data') or {})),
     ('network', _size(config)),
@@ -91,6 +91,8 @@ def _schedule(schedule: Mapping[str, Any]) -> str:
       f'epoch{"" if every == 1 else "s"}, the '
       f'{schedule.get("selection", "?")} operation loss enters'
     )
+  if name == 'plain':
+    return 'plain, all operations at once'
   return name
 
 

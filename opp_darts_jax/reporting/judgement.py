@@ -8,8 +8,9 @@ has not shown that its cell is good.
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.signs import APART, WINDOW, growth_of, skip_share
+from opp_darts_jax.reporting.derived import genotype_of
+from opp_darts_jax.reporting.styles import Styles
 
 Level = Literal['unknown', 'healthy', 'at risk', 'collapsed']
 Record = Mapping[str, Any]
@@ -62,7 +63,12 @@ def _judge(epochs: Sequence[Record], space: Mapping[str, Any]) -> Judgement:
   if kind is None:
     said = 'Unknown: no cell has been derived yet.'
     return Judgement('unknown', said, 'none')
-  for rule in (_too_many_skips, _growing_skips, _growing_eigenvalue):
+  for rule in (
+    _too_many_skips,
+    _no_parameters,
+    _growing_skips,
+    _growing_eigenvalue,
+  ):
     found = rule(epochs, kind, space)
     if found is not None:
       return found
@@ -75,6 +81,9 @@ def _judge(epochs: Sequence[Record], space: Mapping[str, Any]) -> Judgement:
   if grown is not None:
     said += f'; the eigenvalue is {grown:.2f} times the earlier one'
   said += f'. No rule for collapse applies{_undecided(epochs[-1], kind)}.'
+  free, edges = _without_parameters(epochs[-1], kind, space)
+  if 2 * free > edges:
+    said += f' Yet {free} of {edges} edges have no parameters.'
   return Judgement('healthy', said, 'none')
 
 
@@ -95,10 +104,11 @@ def levels(
 
 def _with_shares(record: Record) -> Record:
   """A line of an earlier release gets what its genotype tells."""
-  fields = record.get('genotype')
-  if not fields or any(name.startswith('skip_share_') for name in record):
+  if not record.get('genotype') or any(
+    name.startswith('skip_share_') for name in record
+  ):
     return record
-  genotype = Genotype.from_dict(fields)
+  genotype = genotype_of(record)
   told = dict(record)
   for cell in genotype.cells:
     told[f'skip_{cell.kind}'] = genotype.num_skips(cell.kind)
@@ -139,6 +149,33 @@ def _too_many_skips(
     f'{_DARTS_PLUS} of {_DARTS_EDGES}{_undecided(last, kind)}.'
   )
   return Judgement('collapsed', said, 'DARTS+')
+
+
+def _no_parameters(
+  epochs: Sequence[Record], kind: str, space: Mapping[str, Any]
+) -> Judgement | None:
+  free, edges = _without_parameters(epochs[-1], kind, space)
+  if free < edges or not edges:
+    return None
+  said = (
+    f'Collapsed: at epoch {epochs[-1]["epoch"]}, none of the {edges} edges of '
+    f'{_cell(kind)} has an operation with parameters, so that nothing on them '
+    f'can be learnt{_undecided(epochs[-1], kind)}.'
+  )
+  return Judgement('collapsed', said, 'no parameters')
+
+
+def _without_parameters(
+  record: Record, kind: str, space: Mapping[str, Any]
+) -> tuple[int, int]:
+  """How many edges of a derived cell have no parameters, and its edges."""
+  if not record.get('genotype'):
+    return 0, 0
+  genotype = genotype_of(record)
+  if kind not in genotype.kinds:
+    return 0, 0
+  styles, edges = Styles(space), genotype[kind].edges
+  return sum(not styles[e.operation].parametric for e in edges), len(edges)
 
 
 def _cell(kind: str) -> str:

@@ -15,8 +15,8 @@ from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.reporting import judgement
+from opp_darts_jax.reporting.derived import genotype_of
 from opp_darts_jax.running.metrics import METRICS
 from opp_darts_jax.running.standing import Standing, View, bar
 
@@ -204,7 +204,7 @@ def _losses(stage: Record) -> RenderableType:
 
 def _cells(epoch: Record) -> list[RenderableType]:
   """The derived cells: a line a node, an edge as operation(source)."""
-  genotype = Genotype.from_dict(epoch['genotype'])
+  genotype = genotype_of(epoch)
   shown: list[RenderableType] = []
   for cell in genotype.cells:
     said = Text(f'{cell.kind}\n', 'bold')

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.signs import skip_share
 from opp_darts_jax.reporting import alpha_tables, amounts, charts, judgement
 from opp_darts_jax.reporting.axes import Axis
 from opp_darts_jax.reporting.charts import Chart, Series
+from opp_darts_jax.reporting.derived import genotype_of
 from opp_darts_jax.reporting.judgement import Judgement
 from opp_darts_jax.reporting.run_files import Run
 from opp_darts_jax.reporting.styles import shown
@@ -65,7 +65,7 @@ def _measured(
     return record
   found = dict(record)
   if record.get('genotype'):
-    genotype = Genotype.from_dict(record['genotype'])
+    genotype = genotype_of(record)
     for cell in genotype.cells:
       if cell.edges:
         share = skip_share(genotype, cell.kind)

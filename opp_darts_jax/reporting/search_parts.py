@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from opp_darts_jax.genotypes.genotype import Cell, Genotype
+from opp_darts_jax.genotypes.genotype import Cell
 from opp_darts_jax.reporting import (
   alpha_parts,
   cell_picture,
@@ -13,6 +13,7 @@ from opp_darts_jax.reporting import (
   titles,
 )
 from opp_darts_jax.reporting.cell_picture import Picture
+from opp_darts_jax.reporting.derived import genotype_of
 from opp_darts_jax.reporting.run_files import Run
 from opp_darts_jax.reporting.styles import Style, Styles
 
@@ -89,9 +90,7 @@ class StageBars(NamedTuple):
 def cells(run: Run, styles: Styles) -> list[Frames]:
   """All kinds of cells through the epochs; the last alone if none are known."""
   derived = [
-    (r['epoch'], Genotype.from_dict(r['genotype']))
-    for r in run.epochs
-    if r.get('genotype')
+    (r['epoch'], genotype_of(r)) for r in run.epochs if r.get('genotype')
   ]
   if run.genotype is None:
     return []

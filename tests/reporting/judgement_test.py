@@ -119,3 +119,24 @@ def test_without_shares_nothing_is_judged(lines):
   found = judge(lines, S3)
   assert (found.level, found.rule) == ('unknown', 'none')
   assert found.sentence == 'Unknown: no cell has been derived yet.'
+
+
+def test_a_cell_without_parameters_learns_nothing():
+  cells = {
+    'cells': {
+      'normal': {
+        'inputs': 2,
+        'edges': [['max_pool_3x3', 0, 2], ['avg_pool_3x3', 1, 2]],
+        'output': [2],
+      }
+    }
+  }
+  line = epochs_of([0], edges=2)[-1]
+  found = judge([{**line, 'genotype': cells}], S3)
+  assert (found.level, found.rule) == ('collapsed', 'no parameters')
+  assert 'none of the 2 edges of the normal cell has' in found.sentence
+  # What the space says of an operation counts more than its name.
+  own = {'name': 'max_pool_3x3', 'drawn': 'pooling', 'parametric': True}
+  found = judge([{**line, 'genotype': cells}], {**S3, 'operations': [own]})
+  assert found.level == 'healthy'
+  assert 'have no parameters' not in found.sentence
