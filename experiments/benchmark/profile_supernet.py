@@ -22,6 +22,7 @@ _SIZE = flags.DEFINE_enum('size', 'small', list(SIZES), 'of the supernet')
 _MODE = flags.DEFINE_enum('mode', 'weight', list(MODES), 'what is profiled')
 _OPS = flags.DEFINE_integer('ops', 8, 'number of operations', 1, 8)
 _LAYOUT = flags.DEFINE_string('layout', 'auto', "how a cell's edges are run")
+_METHOD = flags.DEFINE_string('method', 'darts', 'by which is searched')
 _STEPS = flags.DEFINE_integer('steps', 3, 'steps profiled', lower_bound=1)
 _TOP = flags.DEFINE_integer('top', 25, 'rows printed', lower_bound=1)
 
@@ -57,7 +58,9 @@ def kinds(text: str) -> dict[str, tuple[str, str]]:
 def main(argv: list[str]) -> None:
   """Prints a table of milliseconds a step, largest first."""
   del argv
-  task, state, train, val = start(_SIZE.value, _OPS.value, _LAYOUT.value)
+  task, state, train, val = start(
+    _SIZE.value, _OPS.value, _LAYOUT.value, method=_METHOD.value
+  )
   compiled = build_steps(_MODE.value, task, state, train, val)
   state = jax.block_until_ready(compiled(state, 1))
   with tempfile.TemporaryDirectory() as folder:

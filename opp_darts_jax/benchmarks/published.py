@@ -44,6 +44,8 @@ _MINUS = 'Chu et al., DARTS-, ICLR 2021'
 _DRNAS = 'Chen et al., DrNAS, ICLR 2021'
 _BETA = 'Ye et al., beta-DARTS, CVPR 2022'
 _LAMBDA = 'Movahedi et al., Lambda-DARTS, ICLR 2023'
+_FAIR = 'Chu et al., FairDARTS, ECCV 2020'
+_OLES = 'Jiang et al., OLES, NeurIPS 2023'
 _SDARTS = 'Chen and Hsieh, SDARTS, ICML 2020'
 # The benchmark's authors ran these, under one protocol.
 _NB201 = 'Dong et al., NAS-Bench-201, ICLR 2020, and NATS-Bench, TPAMI 2021'
@@ -96,7 +98,7 @@ def _of_darts(
   method: str, error: float, spread: float | None, source: str, what: str = ''
 ) -> Published:
   """Test error in percent of the space of DARTS on CIFAR-10."""
-  what = what or 'one cell, trained several times'
+  what = what or 'as its paper reports'
   return Published(
     method,
     'darts',
@@ -155,11 +157,11 @@ RESULTS: tuple[Published, ...] = (
   _of_darts('drnas', 2.46, 0.03, _DRNAS),
   _of_darts('gdas', 2.93, None, 'Dong and Yang, GDAS, CVPR 2019'),
   _of_darts('snas', 2.85, 0.02, 'Xie et al., SNAS, ICLR 2019'),
-  _of_darts('fair_darts', 2.54, 0.05, 'Chu et al., FairDARTS, ECCV 2020'),
+  _of_darts('fair_darts', 2.54, 0.05, _FAIR, 'mean of 7 searches'),
   _of_darts('p_darts', 2.50, None, 'Chen et al., P-DARTS, ICCV 2019'),
   _of_darts('beta_darts', 2.53, 0.08, _BETA),
   _of_darts('lambda_darts', 2.52, 0.11, _LAMBDA),
-  _of_darts('oles', 2.41, 0.11, 'Jiang et al., OLES, NeurIPS 2023'),
+  _of_darts('oles', 2.41, 0.11, _OLES, 'mean over searches'),
 )
 
 

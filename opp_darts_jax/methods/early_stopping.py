@@ -8,11 +8,11 @@ the cells of the epoch at which the earlier average was: they generalise best
 while it is small. The Hessian is of a batch of D_val that the epoch decides,
 and its eigenvalue is by Lanczos iterations, to three digits.
 
-By the rule 'skips' of DARTS+ (Liang et al., "DARTS+: Improved Differentiable
-Architecture Search with Early Stopping", 2019, criterion 1) it stops once the
-normal cell that is derived has more than so many skip connections, and gives
-the cells of the epoch before. Their criterion 2, that the order of the alphas
-stays for ten epochs, is not built.
+By the rules of DARTS+ (Liang et al., "DARTS+: Improved Differentiable
+Architecture Search with Early Stopping", 2019) it stops, 'skips' (criterion 1),
+once the normal cell that is derived has more than so many skip connections, and
+gives the cells of the epoch before; or, 'order' (criterion 2), once on every
+edge the operations with weights have kept their order for so many epochs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,7 @@ from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.spaces.space import Space
 
 BACK = WINDOW // 2 + APART  # From a measure to the earlier centre.
-RULES = ('eigenvalue', 'skips')
+RULES = ('eigenvalue', 'skips', 'order')
 _REDUCE = 'reduce'
 
 
@@ -65,29 +65,32 @@ def early_stopping(
   factor: float = 1.3,
   period: int = 2,
   first_epoch: int = 10,
+  stable_epochs: int = 10,
 ) -> Method:
   """The method, which stops when a rule says so.
 
   Args:
     method: what to search by.
     schedule: of the config; nothing of it counts here.
-    rule: 'eigenvalue' or 'skips'.
+    rule: 'eigenvalue', 'skips' or 'order'.
     max_skips: for 'skips', how many skip connections a normal cell may have.
     factor: for 'eigenvalue', of the growth at which it stops.
     period: for 'eigenvalue', epochs from one measure to the next.
     first_epoch: the earliest whose cells may be given.
+    stable_epochs: for 'order', in how many nothing changes.
 
   Raises:
-    UserError: on another rule; unless factor is above 0, period at least 1 and
-      max_skips at least 0.
+    UserError: on another rule; unless factor is above 0, period and
+      stable_epochs at least 1 and max_skips at least 0.
   """
   del schedule
   check_choice('rule of early_stopping', rule, RULES)
-  if not factor > 0 or period < 1 or max_skips < 0:
+  if not factor > 0 or min(period, stable_epochs) < 1 or max_skips < 0:
     raise UserError(
-      'early_stopping takes factor above 0, period of at least 1 and max_skips '
-      f'of at least 0; got factor={factor!r}, period={period!r} and '
-      f'max_skips={max_skips!r}.'
+      'early_stopping takes factor above 0, period of at least 1, '
+      'stable_epochs of at least 1 and max_skips of at least 0; got '
+      f'factor={factor!r}, period={period!r}, stable_epochs={stable_epochs!r} '
+      f'and max_skips={max_skips!r}.'
     )
 
   def check(config: SearchConfig, space: Space) -> None:
@@ -98,6 +101,11 @@ def early_stopping(
         'early_stopping by eigenvalue takes a loss that is smooth in the '
         f'alphas; {method.name} samples one operation an edge: take rule='
         "'skips'."
+      )
+    if rule == 'order' and not _several_with_weights(space):
+      raise UserError(
+        'early_stopping by order takes a space with edges that choose between '
+        f'operations with weights; space {space.name!r} has none.'
       )
 
   def init_kept(space: Space, weights: Any) -> dict[str, Any]:
@@ -116,6 +124,9 @@ def early_stopping(
   if rule == 'eigenvalue':
     own = by_eigenvalue(factor, period, first_epoch)
     arguments = f'factor={factor}, period={period}, first_epoch={first_epoch}'
+  elif rule == 'order':
+    own = by_order(stable_epochs, first_epoch)
+    arguments = f'stable_epochs={stable_epochs}, first_epoch={first_epoch}'
   else:
     own = by_skips(inner, max_skips, first_epoch)
     arguments = f'max_skips={max_skips}, first_epoch={first_epoch}'
@@ -168,6 +179,45 @@ def by_skips(method: Method, max_skips: int, first_epoch: int) -> Rule:
     return done - 1 >= max(first_epoch, 0) and measures[-1] > max_skips
 
   return Rule(1, 2, 1, measure, stops)
+
+
+def by_order(stable_epochs: int, first_epoch: int) -> Rule:
+  """The operations with weights keep their order on every edge."""
+
+  def measure(search: Search, state: SearchState) -> float:
+    before = jax.tree.map(lambda leaf: leaf[-1], kept(state.own)['found'])
+    with_weights = _with_weights(search.space)
+
+    def order(alphas: Any, mask: Any, kind: str) -> np.ndarray:
+      active_EK = np.asarray(mask[kind]) & with_weights
+      ranked = np.where(active_EK, np.asarray(alphas[kind]), -np.inf)
+      order_EK = np.argsort(-ranked, 1, stable=True)
+      return np.where(np.take_along_axis(active_EK, order_EK, 1), order_EK, -1)
+
+    return float(
+      all(
+        np.array_equal(
+          order(before['alphas'], before['mask'], kind),
+          order(state.alphas, state.mask, kind),
+        )
+        for kind in search.space.kinds
+      )
+    )
+
+  def stops(measures: np.ndarray, done: int) -> bool:
+    return done >= max(first_epoch, 0) and bool(np.all(measures == 1))
+
+  return Rule(stable_epochs, 1, 1, measure, stops)
+
+
+def _with_weights(space: Space) -> np.ndarray:
+  return np.array([operation.parametric for operation in space.operations])
+
+
+def _several_with_weights(space: Space) -> bool:
+  """Whether an edge has more than one operation with weights."""
+  tables = space.mask().values()
+  return any((m & _with_weights(space)).sum(1).max() > 1 for m in tables)
 
 
 def remember(

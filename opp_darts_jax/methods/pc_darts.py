@@ -11,6 +11,8 @@ of channels lets the next edges see others. Edges on which nothing is active
 have no part in the softmax over edges.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +30,7 @@ from opp_darts_jax.methods.tables import (
   softmax_weights,
 )
 from opp_darts_jax.operations.operation import halved
+from opp_darts_jax.operations.target import current
 from opp_darts_jax.spaces.space import Space
 from opp_darts_jax.supernet.partial import PartialChannels
 
@@ -137,8 +140,8 @@ def partial_channels(partial: int) -> PartialChannels:
   """The first 1/K of the channels; a max pool takes the others to stride 2."""
 
   def split(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    seen = x.shape[-1] // partial
-    return x[..., :seen], x[..., seen:]
+    seen, rest = jnp.split(x, [x.shape[-1] // partial], -1)
+    return seen, rest
 
   def beside(rest: jax.Array, stride: int) -> jax.Array:
     if stride == 1:
@@ -158,5 +161,16 @@ def partial_channels(partial: int) -> PartialChannels:
 def shuffle(x: jax.Array, groups: int) -> jax.Array:
   """Channel g C/K + i of K groups goes to place i K + g."""
   *shape, channels = x.shape
+  if current().platform == 'cpu':
+    # A product is several times as fast there, and as exact.
+    return jnp.matmul(
+      x, _shuffled(channels, groups, x.dtype), precision='highest'
+    )
   x = x.reshape(*shape, groups, channels // groups)
   return x.swapaxes(-1, -2).reshape(*shape, channels)
+
+
+def _shuffled(channels: int, groups: int, dtype: Any) -> np.ndarray:
+  """The matrix (C, C) of a shuffle."""
+  order = np.arange(channels).reshape(groups, -1).T.ravel()
+  return np.eye(channels, dtype=dtype)[:, order]

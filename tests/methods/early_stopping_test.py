@@ -56,6 +56,29 @@ def test_skips_end_a_search_with_the_cells_of_the_epoch_before(schedule):
   assert found.num_skips('normal') == 0
 
 
+def test_an_order_that_stays_ends_a_search_with_its_cells():
+  space = tiny_search.space_of(
+    'o', 'skip_connect', 'sep_conv_3x3', 'dil_conv_3x3', nodes=2
+  )
+  rule = 'early_stopping(rule="order", stable_epochs=2, first_epoch=0)'
+  method = named(rule)
+  _, state = toy_network.search_of(method, space=space)
+  search = tiny_search.search_of(space, SearchConfig(epochs=9), per_epoch=2)
+  stages, stops = [Stage(0, space.names, {})], []
+  # Of each epoch, the alphas of an edge; others have none that move.
+  orders = ((3, 2, 1), (3, 1, 2), (1, 1, 3), (0, 1, 2), (0, 1, 2))
+  for epoch, row in enumerate(orders, 1):
+    table = jnp.zeros((5, 3)).at[1].set(jnp.array(row, jnp.float32))
+    alphas = {'normal': table, 'reduce': jnp.zeros((5, 3))}
+    state = state.replace(alphas=alphas)
+    change = method.begin_epoch(search, state, epoch, stages)
+    state = change.state
+    stops.append(change.stop)
+    chex.assert_trees_all_equal(state.alphas, alphas)
+  # Where the skip connection is does not count; the second epoch changed it.
+  assert stops == [False, False, False, True, True]
+
+
 def test_what_is_kept_is_whatever_parameters_a_method_has():
   method = named(SKIPS, 'pc_darts(partial=1, warmup_epochs=0)')
   task = tiny_search.task_of(SPACE, method)
@@ -120,6 +143,7 @@ def test_what_rests_of_two_rests():
     ('freezing', 'snas', r'two halves of a step; snas.* has one level'),
     ('progressive+early_stopping', 'darts', "begin with 'early_stopping'"),
     ('plain+plain', 'darts', 'each schedule once'),
+    ('early_stopping(rule="order")', 'darts', 'choose between operations'),
     ('early_stopping(rule="x")', 'darts', "Unknown rule of early_stopping 'x'"),
     ('early_stopping(period=0)', 'darts', 'period of at least 1'),
     ('freezing(window=0)', 'darts', 'window of at least 1'),

@@ -46,6 +46,7 @@ def add_edges(
   weights_DK: jax.Array,
   params_DP: jax.Array,
   stride: int,
+  images: int = 1,
 ) -> tuple[jax.Array, jax.Array]:
   """Adds the weighted sums of active operations to nodes, in training mode.
 
@@ -59,6 +60,7 @@ def add_edges(
     weights_DK: of each operation.
     params_DP: `pack`ed.
     stride: of the edges.
+    images: that lie side by side (side_by_side.py) in states and source.
 
   Returns:
     The new states, and the moments of the operations' norms (D, M), 0 where
@@ -74,14 +76,16 @@ def add_edges(
       params_DP,
       operations=tuple(operations),
       stride=stride,
+      images=images,
       inside=inside,
     )
   )
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def add_sources(
   operations: tuple[Operation, ...],
+  images: int,
   states: jax.Array,
   sources_S: jax.Array,
   active_SDK: jax.Array,
@@ -95,6 +99,7 @@ def add_sources(
 
   Args:
     operations: the K operations.
+    images: that lie side by side in the states.
     states: (N, B, H, W, C).
     sources_S: their numbers; a later source must not feed an earlier one.
     active_SDK: which operations are active.
@@ -108,7 +113,7 @@ def add_sources(
   def add(states, xs):
     source, active_DK, weights_DK, params_DP = xs
     return add_edges(
-      operations, states, source, active_DK, weights_DK, params_DP, 1
+      operations, states, source, active_DK, weights_DK, params_DP, 1, images
     )
 
   xs = sources_S, active_SDK, weights_SDK, params_SDP
@@ -116,11 +121,16 @@ def add_sources(
 
 
 @functools.partial(add_sources.defjvp, symbolic_zeros=True)
-def _add_sources_jvp(operations, primals, tangents):
+def _add_sources_jvp(operations, images, primals, tangents):
   states_dot, _, _, weights_dot, params_dot = tangents
   dots = (states_dot, weights_dot, params_dot)
   moves = moving(dots)
-  call = {'operations': operations, 'stride': 1, 'inside': True}
+  call = {
+    'operations': operations,
+    'stride': 1,
+    'images': images,
+    'inside': True,
+  }
 
   def along(kept, dots):
     states, *xs = kept
@@ -147,7 +157,7 @@ def _add_sources_jvp(operations, primals, tangents):
     g, grads = lax.scan(step, g, tuple(xs), reverse=True)
     return pick([g, *grads], moves)
 
-  states, moments = add_sources(operations, *primals)
+  states, moments = add_sources(operations, images, *primals)
   kept = (states, primals[1].astype(jnp.int32), *primals[2:])
   tangent = linear_call(along, back, kept, pick(dots, moves))
   # Moments pass no gradient on.
@@ -159,6 +169,7 @@ def statistics(
   stride: int,
   moments: jax.Array,
   states: jax.Array,
+  images: int = 1,
 ) -> list[Statistics]:
   """The norms' statistics {'mean', 'var'} of each operation; {} without norms.
 
@@ -167,11 +178,13 @@ def statistics(
     stride: of the edges.
     moments: of `add_edges`, (..., D, M).
     states: that they are of, (N, B, H, W, C).
+    images: that lie side by side in these.
 
   Returns:
     Of each operation (..., D, norms, C), without the D if its edges share it.
   """
-  channels, count = states.shape[-1], states[0, ..., 0].size
+  channels = states.shape[-1] // images
+  count = states[0].size // channels
   result: list[Statistics] = []
   at = 0
   for kind in fused_forms(operations, stride):

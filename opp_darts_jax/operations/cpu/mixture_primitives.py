@@ -19,7 +19,7 @@ from jax import lax
 from jax.core import ShapedArray
 from jax.interpreters import ad
 
-from opp_darts_jax.operations.cpu import native
+from opp_darts_jax.operations.cpu import native, side_by_side
 from opp_darts_jax.operations.depthwise import out_size
 from opp_darts_jax.operations.gate import gated_operation
 from opp_darts_jax.operations.operation import Fused, Operation, Params
@@ -67,9 +67,10 @@ def _unpack(params_P: jax.Array, kinds: Any, channels: int) -> list[Params]:
 
 
 def _sums(
-  active_DK, x, weights_DK, params_DP, *, operations, stride, keep=False
+  active_DK, x, weights_DK, params_DP, *, operations, stride, images, keep=False
 ):
   """The sums alone, by conditions; `keep` keeps what a gradient needs."""
+  x = side_by_side.take(x, images)
   kinds = fused_forms(operations, stride)
   gated = [
     gated_operation(operation, stride, train=True, recompute=not keep)
@@ -93,7 +94,7 @@ def _sums(
     return None, y
 
   xs = (active_DK, weights_DK, params_DP)
-  return shared + lax.scan(edge, None, xs)[1]
+  return side_by_side.put(shared + lax.scan(edge, None, xs)[1], images)
 
 
 def _size(x: jax.Array, stride: int) -> tuple[int, ...]:
@@ -135,7 +136,8 @@ def _parts_vjp_jvp(x, at, active_DK, weights_DK, params_DP, g, *dots, **params):
 def _shapes(states, source, active_DK, weights_DK, params_DP, **params):
   del source, weights_DK, params_DP
   kinds = fused_forms(params['operations'], params['stride'])
-  moments = 2 * states.shape[-1] * sum(kind.norms for kind in kinds)
+  channels = states.shape[-1] // params['images']
+  moments = 2 * channels * sum(kind.norms for kind in kinds)
   shapes = (states.shape, (active_DK.shape[0], moments))
   return [ShapedArray(shape, states.dtype) for shape in shapes]
 
@@ -154,10 +156,14 @@ def _vjp_shapes(
   return [ShapedArray(a.shape, a.dtype) for a in arrays]
 
 
-def _attributes(kinds: list[Fused], stride: int) -> dict[str, Any]:
+def _attributes(
+  operations: Sequence[Operation], stride: int, images: int
+) -> dict[str, Any]:
+  kinds = fused_forms(operations, stride)
   repeats, sizes, dilations = zip(*(kind.unit for kind in kinds))
   return {
     'stride': stride,
+    'images': images,
     'kinds': [_KINDS.index(kind.kind) for kind in kinds],
     'repeats': repeats,
     'sizes': sizes,
@@ -165,9 +171,10 @@ def _attributes(kinds: list[Fused], stride: int) -> dict[str, Any]:
   }
 
 
-def _native(states, *args, operations, stride, inside):
-  kinds = fused_forms(operations, stride)
-  shapes = _shapes(states, *args, operations=operations, stride=stride)
+def _native(states, *args, inside, **params):
+  del inside
+  kinds = fused_forms(params['operations'], params['stride'])
+  shapes = _shapes(states, *args, **params)
   slots = 1 + sum(kind.shared for kind in kinds)
   scratch = ShapedArray((slots, *states.shape[1:]), states.dtype)
   return native.call(
@@ -176,14 +183,14 @@ def _native(states, *args, operations, stride, inside):
     states,
     *args,
     aliases={0: 0},
-    **_attributes(kinds, stride),
+    **_attributes(**params),
   )[:2]
 
 
 def _native_jvp(
   x, at, active_DK, weights_DK, params_DP, states_dot, *dots, inside, **params
 ):
-  kinds = fused_forms(**params)
+  kinds = fused_forms(params['operations'], params['stride'])
   if inside:
     dots = (jnp.zeros(0, x.dtype), *dots)
   slots = 1 + sum(kind.shared for kind in kinds)
@@ -193,14 +200,14 @@ def _native_jvp(
     [ShapedArray(states_dot.shape, x.dtype), scratch],
     *(x, at, active_DK, weights_DK, params_DP, states_dot, *dots),
     aliases={5: 0},
-    **_attributes(kinds, params['stride']),
+    **_attributes(**params),
   )[:1]
 
 
-def _native_vjp(*args, operations, stride, inside, all_weights):
+def _native_vjp(*args, inside, all_weights, **params):
   """Of `_parts_vjp`, or with tangents after the arguments, of its tangents."""
   x, _, _, weights_DK, params_DP, g, *dots = args
-  kinds = fused_forms(operations, stride)
+  kinds = fused_forms(params['operations'], params['stride'])
   norms = max(kind.norms for kind in kinds)
   shapes = (
     g.shape,
@@ -215,7 +222,7 @@ def _native_vjp(*args, operations, stride, inside, all_weights):
     *args,
     # The states' cotangent, or its tangent.
     aliases={len(args) - 1: 0},
-    **_attributes(kinds, stride),
+    **_attributes(**params),
   )
   own = [dstates] if inside else [dstates, dx]
   return [*own, dweights, *([dparams] if all_weights else [])]

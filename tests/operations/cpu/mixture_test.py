@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from opp_darts_jax.operations.catalogue import named
-from opp_darts_jax.operations.cpu import mixture, native
+from opp_darts_jax.operations.cpu import mixture, native, side_by_side
 from opp_darts_jax.operations.gate import open_operation
 
 SEVERAL = named(
@@ -69,17 +69,20 @@ def arrays(channels, size, stride):
   return *jax.device_put((states, source, weights)), params
 
 
-def mixed(states, source, weights, params, stride):
+def mixed(states, source, weights, params, stride, images=1):
   several, active = operations(stride)
-  return mixture.add_edges(
+  source = side_by_side.put(source, images)
+  states, moments = mixture.add_edges(
     several,
-    states,
+    side_by_side.put(states, images),
     jnp.array(1) if stride == 1 else source,
     jax.device_put(active),
     weights,
     mixture.pack([p for p in params if p], (2,)),
     stride,
+    images,
   )
+  return side_by_side.take(states, images), moments
 
 
 def parts(states, source, weights, params, stride):
@@ -102,18 +105,19 @@ def loss(function, stride, *args):
 
 
 @pytest.mark.parametrize(
-  ('channels', 'size', 'stride'),
-  [(5, 7, 1), (8, 9, 2), (3, 1, 2), (9, 40, 1)],
+  ('channels', 'size', 'stride', 'images'),
+  [(5, 7, 1, 1), (8, 9, 2, 1), (3, 1, 2, 1), (9, 40, 1, 1), (3, 5, 2, 3)],
 )
-def test_states_statistics_and_gradients(channels, size, stride):
+def test_states_statistics_and_gradients(channels, size, stride, images):
   args = arrays(channels, size, stride)
+  own = functools.partial(mixed, images=images)
 
   @functools.partial(jax.jit, static_argnums=0)
   def run(function, *args):
     gradient = jax.grad(functools.partial(loss, function, stride), range(4))
     return *function(*args, stride), gradient(*args)
 
-  states, moments, gradients = run(mixed, *args)
+  states, moments, gradients = run(own, *args)
   want, statistics, slopes = run(parts, *args)
   chex.assert_trees_all_close(states, want, rtol=1e-10, atol=1e-10)
   several, active = operations(stride)
@@ -121,9 +125,9 @@ def test_states_statistics_and_gradients(channels, size, stride):
   for operation, batch, expected in zip(several, got, statistics):
     # Nothing is said of the moments of what is not active.
     shared = operation.fused(stride).shared
-    for row, own in expected.items():
+    for row, one in expected.items():
       found = batch if shared else jax.tree.map(lambda t, r=row: t[r], batch)
-      chex.assert_trees_all_close(found, own, rtol=1e-10, atol=1e-10)
+      chex.assert_trees_all_close(found, one, rtol=1e-10, atol=1e-10)
   # Those of sep_conv_3x3 on the edge that has none.
   assert not moments[1, 2 * channels : 6 * channels].any()
   chex.assert_trees_all_close(gradients, slopes, rtol=1e-9, atol=1e-9)
@@ -132,9 +136,10 @@ def test_states_statistics_and_gradients(channels, size, stride):
 
 
 @pytest.mark.parametrize(
-  ('channels', 'size', 'stride'), [(9, 4, 2), (12, 9, 1), (4, 40, 1)]
+  ('channels', 'size', 'stride', 'images'),
+  [(9, 4, 2, 1), (12, 9, 1, 1), (4, 40, 1, 1), (3, 5, 1, 3)],
 )
-def test_derivatives_of_gradients(channels, size, stride):
+def test_derivatives_of_gradients(channels, size, stride, images):
   args = arrays(channels, size, stride)
   along = jax.tree.map(np.cos, args)
 
@@ -143,7 +148,10 @@ def test_derivatives_of_gradients(channels, size, stride):
     return jax.jit(lambda: jax.jvp(gradient, args, along)[1])()
 
   chex.assert_trees_all_close(
-    product(mixed), product(parts), rtol=1e-9, atol=1e-9
+    product(functools.partial(mixed, images=images)),
+    product(parts),
+    rtol=1e-9,
+    atol=1e-9,
   )
 
 
@@ -296,7 +304,7 @@ def test_sources_one_after_another():
 
   def at_once(states, weights, packed):
     args = states, sources, active, weights, packed
-    return mixture.add_sources(several, *args)[0]
+    return mixture.add_sources(several, 1, *args)[0]
 
   def products(function):
     def loss(states, weights, packed):

@@ -73,8 +73,12 @@ struct Edges {
       auto pass = mixture.Run(operation(d, k), y, 0);
       if (moments) {
         T* to = moments + d * edge_moments + all.moments[k];
-        to = std::copy(pass.mean.begin(), pass.mean.end(), to);
-        std::copy(pass.var.begin(), pass.var.end(), to);
+        // Those of the first image are those of all.
+        for (const auto* of : {&pass.mean, &pass.var}) {
+          for (size_t i = 0; i < of->size(); i += mixture.channels) {
+            to = std::copy_n(of->data() + i, all.channels, to);
+          }
+        }
       }
       return pass;
     };

@@ -13,7 +13,8 @@ ffi::Error ForwardHandler(
     ffi::ThreadPool pool, Buffer states, ffi::AnyBuffer source,
     ffi::Buffer<ffi::PRED> active, Buffer weights, Buffer params,
     ResultBuffer to, ResultBuffer moments, ResultBuffer scratch, int64_t stride,
-    Numbers kinds, Numbers repeats, Numbers sizes, Numbers dilations) {
+    int64_t images, Numbers kinds, Numbers repeats, Numbers sizes,
+    Numbers dilations) {
   const auto shape = states.dimensions();
   const bool inside = source.element_type() == ffi::S32;
   const int64_t size = states.element_count() / shape[0];
@@ -22,7 +23,7 @@ ffi::Error ForwardHandler(
                 : static_cast<Number*>(source.untyped_data());
   Team team(pool);
   const auto edges = MakeEdges<Number>(
-      team, {stride, kinds, repeats, sizes, dilations},
+      team, {stride, images, kinds, repeats, sizes, dilations},
       inside ? shape : source.dimensions(), x, active, weights.typed_data(),
       params.typed_data(), params.dimensions()[1]);
   Clear(moments);
@@ -39,13 +40,13 @@ ffi::Error BackwardHandler(
     ffi::ThreadPool pool, Buffer x, ffi::Buffer<ffi::S32> at,
     ffi::Buffer<ffi::PRED> active, Buffer weights, Buffer params, Buffer g,
     ResultBuffer dstates, ResultBuffer dweights, ResultBuffer dparams,
-    ResultBuffer dx, ResultBuffer scratch, int64_t stride, Numbers kinds,
-    Numbers repeats, Numbers sizes, Numbers dilations) {
+    ResultBuffer dx, ResultBuffer scratch, int64_t stride, int64_t images,
+    Numbers kinds, Numbers repeats, Numbers sizes, Numbers dilations) {
   const auto shape = g.dimensions();
   const int64_t size = g.element_count() / shape[0];
   Team team(pool);
   const auto edges = MakeEdges<Number>(
-      team, {stride, kinds, repeats, sizes, dilations}, x.dimensions(),
+      team, {stride, images, kinds, repeats, sizes, dilations}, x.dimensions(),
       x.typed_data(), active, weights.typed_data(), params.typed_data(),
       params.dimensions()[1]);
   Clear(dx);

@@ -22,6 +22,7 @@ struct Mixture {
   Team& team;
   int64_t batch, height, width, channels, stride;
   Array<T> x;
+  SideBySide images;  // Whose channels these are.
 
   int64_t out_height() const { return (height + stride - 1) / stride; }
   int64_t out_width() const { return (width + stride - 1) / stride; }
@@ -44,6 +45,11 @@ struct Mixture {
     pass.var.resize(norms * c);
     pass.shift.assign((norms + 1) * c, T{});
     pass.scale.assign((norms + 1) * c, T{1});
+    const int64_t taps = o.size * o.size;
+    if (o.kind == kSeparable) {
+      pass.kernels = images.Repeat(o.depthwise, o.repeats * taps);
+      pass.matrices = images.Repeat2(o.pointwise, o.repeats);
+    }
     for (int64_t i = 0; i < norms; ++i) {
       const Array<T> y = to + i * step;
       T *mean = pass.mean.data() + i * c, *var = pass.var.data() + i * c;
@@ -56,14 +62,15 @@ struct Mixture {
         pass.units.push_back({team, w, batch, c, c, pass.y,
                               pass.shift.data() + i * c,
                               pass.scale.data() + i * c,
-                              o.depthwise + i * o.size * o.size * c,
-                              o.pointwise + i * c * c});
+                              pass.kernels.data() + i * taps * c,
+                              pass.matrices.data() + i * c * c});
         pass.units_y.push_back(y);
         pass.units[i].Forward(y, mean, var);
       } else {
         MakePool(o.kind).Forward(y, mean, var);
       }
       pass.y = y;
+      images.MergeMoments(mean, var);
       for (int64_t j = 0; j < c; ++j) {
         pass.shift[(i + 1) * c + j] = mean[j];
         pass.scale[(i + 1) * c + j] = InverseRoot(var[j], kEpsilon);
@@ -134,11 +141,19 @@ struct Mixture {
         dscale[j] += edge.weight * sums[c + j];
       }
     }
+    auto share = [&] {
+      images.Average(dshift.data());
+      images.Average(dscale.data());
+    };
+    share();
     if (o.kind != kSeparable) {
       SharedBackward(o, pass, edges, dshift, dscale, dx);
       return;
     }
+    const int64_t taps = o.size * o.size;
     std::vector<T> factor(c), gmean(c), gvar(c);
+    std::vector<T> kernels(ddepthwise ? o.repeats * taps * c : 0);
+    std::vector<T> matrices(dpointwise ? o.repeats * c * c : 0);
     for (int64_t j = 0; j < c; ++j) factor[j] = edges[0].weight * scale[j];
     Array<T> above = edges[0].g;
     for (int64_t i = o.repeats - 1; i >= 0; --i) {
@@ -152,8 +167,8 @@ struct Mixture {
             pass.mean.data() + i * c,
             {above, factor.data(), gmean.data(), gvar.data(), pass.units_y[i]},
             {to, dshift.data(), dscale.data(),
-             ddepthwise ? ddepthwise + i * o.size * o.size * c : nullptr,
-             dpointwise ? dpointwise + i * c * c : nullptr, i == 0});
+             ddepthwise ? kernels.data() + i * taps * c : nullptr,
+             dpointwise ? matrices.data() + i * c * c : nullptr, i == 0});
       };
       if (i == 0) {
         backward(dx);
@@ -161,9 +176,12 @@ struct Mixture {
         // What reaches a unit's input takes the place of its output.
         backward(pass.units_y[i]);
       }
+      share();
       std::fill(factor.begin(), factor.end(), T{1});
       above = pass.units_y[i];
     }
+    if (ddepthwise) images.Sum(kernels, o.repeats * taps, ddepthwise);
+    if (dpointwise) images.Sum2(matrices, o.repeats, dpointwise);
   }
 
   // That of scale, 1 / sqrt(variance + epsilon), as the variance's.

@@ -10,7 +10,7 @@ namespace opp_darts {
 
 // The operations, as attributes of a call.
 struct Attributes {
-  int64_t stride;
+  int64_t stride, images;
   Numbers kinds, repeats, sizes, dilations;
 
   Operations operations(int64_t channels) const {
@@ -22,6 +22,7 @@ template <typename Binding>
 auto WithAttributes(Binding&& binding) {
   return std::move(binding)
       .template Attr<int64_t>("stride")
+      .template Attr<int64_t>("images")
       .template Attr<Numbers>("kinds")
       .template Attr<Numbers>("repeats")
       .template Attr<Numbers>("sizes")
@@ -38,14 +39,17 @@ auto SourceBinding() {
                           .Arg<ffi::Buffer<ffi::PRED>>())));
 }
 
-// The edges of a call, x their source (B, H', W', C).
+// The edges of a call, x their source (B, H', W', C), the channels of several
+// images.
 template <typename T>
 Edges<T> MakeEdges(Team& team, const Attributes& attributes, Numbers x_shape,
                    Array<T> x, const ffi::Buffer<ffi::PRED>& active,
                    const T* weights, const T* params, int64_t edge_params) {
   const int64_t* shape = x_shape.end() - 4;
-  return {{team, shape[0], shape[1], shape[2], shape[3], attributes.stride, x},
-          attributes.operations(shape[3]),
+  const SideBySide images{attributes.images, shape[3] / attributes.images};
+  return {{team, shape[0], shape[1], shape[2], shape[3], attributes.stride, x,
+           images},
+          attributes.operations(images.channels),
           active.dimensions()[0],
           active.typed_data(),
           weights,

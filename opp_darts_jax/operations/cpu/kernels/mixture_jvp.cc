@@ -23,8 +23,8 @@ ffi::Error ForwardTangentHandler(
     ffi::ThreadPool pool, Buffer x, ffi::Buffer<ffi::S32> at,
     ffi::Buffer<ffi::PRED> active, Buffer weights, Buffer params,
     Buffer states_dot, Buffer x_dot, Buffer weights_dot, Buffer params_dot,
-    ResultBuffer to_dot, ResultBuffer scratch, int64_t stride, Numbers kinds,
-    Numbers repeats, Numbers sizes, Numbers dilations) {
+    ResultBuffer to_dot, ResultBuffer scratch, int64_t stride, int64_t images,
+    Numbers kinds, Numbers repeats, Numbers sizes, Numbers dilations) {
   const auto shape = states_dot.dimensions();
   const int64_t size = states_dot.element_count() / shape[0];
   Number* source_dot = x_dot.element_count() > 0
@@ -34,7 +34,7 @@ ffi::Error ForwardTangentHandler(
   const auto all_params = Pairs(params, params_dot);
   Team team(pool);
   const auto edges = MakeEdges<Dual<Number>>(
-      team, {stride, kinds, repeats, sizes, dilations}, x.dimensions(),
+      team, {stride, images, kinds, repeats, sizes, dilations}, x.dimensions(),
       {x.typed_data(), source_dot}, active, all_weights.data(),
       all_params.data(), params.dimensions()[1]);
   Number* own = scratch->typed_data();
@@ -51,15 +51,15 @@ ffi::Error BackwardTangentHandler(
     Buffer x_dot, Buffer weights_dot, Buffer params_dot, Buffer g_dot,
     ResultBuffer dstates_dot, ResultBuffer dweights_dot,
     ResultBuffer dparams_dot, ResultBuffer dx_dot, ResultBuffer scratch,
-    int64_t stride, Numbers kinds, Numbers repeats, Numbers sizes,
-    Numbers dilations) {
+    int64_t stride, int64_t images, Numbers kinds, Numbers repeats,
+    Numbers sizes, Numbers dilations) {
   const auto shape = g.dimensions();
   const int64_t size = g.element_count() / shape[0];
   const auto all_weights = Pairs(weights, weights_dot);
   const auto all_params = Pairs(params, params_dot);
   Team team(pool);
   const auto edges = MakeEdges<Dual<Number>>(
-      team, {stride, kinds, repeats, sizes, dilations}, x.dimensions(),
+      team, {stride, images, kinds, repeats, sizes, dilations}, x.dimensions(),
       {x.typed_data(), x_dot.typed_data()}, active, all_weights.data(),
       all_params.data(), params.dimensions()[1]);
   Clear(dx_dot);

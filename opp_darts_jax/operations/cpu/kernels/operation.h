@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "side_by_side.h"
 #include "unit.h"
 
 namespace opp_darts {
@@ -37,6 +38,7 @@ struct Edge {
 // its norms' shifts and scales. The first ones, 0 and 1, are of the input.
 template <typename T>
 struct Pass {
+  std::vector<T> kernels, matrices;  // Of the units.
   std::vector<Unit<T>> units;
   std::vector<Array<T>> units_y;
   Array<T> y;

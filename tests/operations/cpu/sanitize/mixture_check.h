@@ -16,12 +16,13 @@ enum { kOfStates, kOfX, kOfWeights, kOfParams, kOfG };
 struct Edges {
   Shape shape;
   bool inside;
+  int64_t images;  // Side by side in the channels.
   int64_t num_operations;  // The identity, the last, leaves no reduction.
   Flags active;
   Tensor<int32_t> at;
 
-  Edges(const Shape& shape, bool inside)
-      : shape(shape), inside(inside),
+  Edges(const Shape& shape, bool inside, int64_t images)
+      : shape(shape), inside(inside), images(images),
         num_operations(shape.stride == 1 ? 5 : 4),
         active({kEdges, num_operations}), at({}) {
     for (int64_t i = 0; i < active.size(); ++i) active[i] = i % 4 != 1;
@@ -29,7 +30,7 @@ struct Edges {
   }
 
   Point RandomPoint() const {
-    const int64_t c = shape.channels;
+    const int64_t c = shape.channels / images;
     int64_t params = 0;
     for (int64_t k = 0; k < num_operations; ++k) {
       params += kRepeats[k] * (kSizes[k] * kSizes[k] * c + c * c);
@@ -57,6 +58,7 @@ struct Edges {
       return all;
     };
     return call.Attr("stride", shape.stride)
+        .Attr("images", images)
         .Attr("kinds", first(kKinds))
         .Attr("repeats", first(kRepeats))
         .Attr("sizes", first(kSizes))
@@ -72,7 +74,7 @@ struct Edges {
   Numbers Forward(const Point& point) const {
     Numbers states = point[kOfStates], scratch = Scratch(1 + kShared);
     // Of 2 + 1 norms of separable operations and those of two pools.
-    Numbers moments({kEdges, 2 * 5 * shape.channels});
+    Numbers moments({kEdges, 2 * 5 * shape.channels / images});
     Call call;
     call.Arg(states);
     inside ? call.Arg(at) : call.Arg(point[kOfX]);
@@ -131,8 +133,8 @@ Point Parts(const Edges& edges, const Point& point) {
   return {point[kOfStates], x, point[kOfWeights], point[kOfParams]};
 }
 
-void CheckMixture(const Shape& shape, bool inside) {
-  const Edges edges(shape, inside);
+void CheckMixture(const Shape& shape, bool inside, int64_t images = 1) {
+  const Edges edges(shape, inside, images);
   const Point point = edges.RandomPoint(), other = RandomLike(point);
   Point direction = RandomLike(point);
   const Point second = edges.Backward(point, &direction);
