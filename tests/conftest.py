@@ -15,7 +15,12 @@ _FLAGS = os.environ.get('XLA_FLAGS', '')
 if metadata.version('jaxlib').startswith('0.10.') and _FLAG not in _FLAGS:
   os.environ['XLA_FLAGS'] = f'{_FLAGS} {_FLAG}'
 
+# Of XLA's threads for computing and compiling, which all read it. One is enough
+# for such small programs; more fight for the cores that the workers have.
+os.environ.setdefault('NPROC', '1')
+
 import jax  # noqa: E402
+import pytest  # noqa: E402
 
 from opp_darts_jax.launchers.launch import keep_programs  # noqa: E402
 
@@ -28,30 +33,41 @@ jax.config.update('jax_disable_most_optimizations', True)
 # Most of the tests' programs are small, and there are many of them.
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
-# Folders whose tests share programs, each part about half of all the work.
+# Folders whose tests share programs, each part about a third of all the work.
 _PARTS = (
-  ('supernet', 'golden_test.py', 'methods', 'networks', 'operations'),
-  ('docs_test.py', 'running', 'processes_test.py', 'launchers', 'reporting'),
+  ('supernet', 'golden_test.py', 'operations'),
+  ('processes_test.py', 'docs_test.py', 'launchers', 'running', 'api_test.py'),
+  ('methods', 'networks'),
 )
 
 
-def pytest_collection_modifyitems(items):
-  """Two workers begin with a half of the tests each, the first and the second.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+  """One more than there are cores: some tests wait for what they start."""
+  return (os.cpu_count() or 1) + 1
 
-  So each begins with a part, and what one takes from the other's end later is
-  of the rest, which shares no programs.
+
+def pytest_collection_modifyitems(items):
+  """Three workers begin with a third of the tests each, and with a part of it.
+
+  So what one takes from another's end later is of the rest, which shares no
+  programs and is quickly done.
   """
   folder = pathlib.Path(__file__).parent
-  by_part = [[], [], []]
+  by_part = [[] for _ in (*_PARTS, 'rest')]
   for item in items:
     name = item.path.relative_to(folder).parts[0]
     found = [i for i, names in enumerate(_PARTS) if name in names]
-    by_part[(found or [2])[0]].append(item)
-  first, second, rest = by_part
-  # In the order in which the names stand.
-  for part, names in zip((first, second), _PARTS):
+    by_part[(found or [-1])[0]].append(item)
+  *parts, rest = by_part
+  ordered = []
+  for number, (part, names) in enumerate(zip(parts, _PARTS), 1):
+    # In the order in which the names stand.
     part.sort(
       key=lambda i, n=names: n.index(i.path.relative_to(folder).parts[0])
     )
-  fill = max(0, len(items) // 2 - len(first))
-  items[:] = first + rest[:fill] + second + rest[fill:]
+    ordered += part
+    fill = max(0, len(items) * number // len(_PARTS) - len(ordered))
+    ordered += rest[:fill]
+    rest = rest[fill:]
+  items[:] = ordered + rest

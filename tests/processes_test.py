@@ -59,37 +59,23 @@ def test_several_seeds_stop_and_go_on(finished, tmp_path):
     assert own == (finished / name).read_bytes()
 
 
-def wait_for_epochs(workdir, count, run):
+def epochs(workdir):
   lines = workdir / 'metrics.jsonl'
+  return lines.exists() and lines.read_text().count('"kind": "epoch"')
+
+
+def wait_for_epochs(workdir, count, run):
   until = time.monotonic() + 600
   while time.monotonic() < until and run.poll() is None:
-    if lines.exists() and lines.read_text().count('"kind": "epoch"') >= count:
+    if epochs(workdir) >= count:
       break
     time.sleep(0.01)
 
 
-@pytest.mark.parametrize(
-  ('number', 'code'), [(signal.SIGTERM, 75), (signal.SIGKILL, -9)]
-)
-def test_a_run_that_is_killed_ends_the_same(finished, tmp_path, number, code):
+def test_a_run_goes_on_after_every_kind_of_end(finished, tmp_path):
+  """It has no room for a checkpoint, is asked to stop, and is killed."""
   workdir = tmp_path / 'run'
-  run = Forked('search', f'--workdir={workdir}', *SEARCH)
-  wait_for_epochs(workdir, 3, run)
-  run.send_signal(number)
-  _, wrong = run.communicate()
-  assert run.returncode == code, wrong
-  if code == 75:
-    assert 'stopped: not finished, ' in wrong
-    assert 'the same command goes on from there' in wrong
-  code, said, wrong = search(workdir)
-  assert code == 0, wrong
-  assert 'going on after step' in said
-  assert outcome(workdir) == outcome(finished)
-
-
-def test_checkpoints_that_cannot_be_written(finished, tmp_path):
   # Files may have 4 kB: enough for the config, too little for checkpoints.
-  workdir = tmp_path / 'run'
   code, _, wrong = search(workdir, limits={resource.RLIMIT_FSIZE: 4000})
   assert code == 8, wrong
   # Threads of the storage may tell of their own trouble, in the same line.
@@ -98,8 +84,18 @@ def test_checkpoints_that_cannot_be_written(finished, tmp_path):
     r'the same command again\.\n',
     wrong,
   ), wrong
-  code, _, wrong = search(workdir)
+  for number, code in ((signal.SIGTERM, 75), (signal.SIGKILL, -9)):
+    run = Forked('search', f'--workdir={workdir}', *SEARCH)
+    wait_for_epochs(workdir, epochs(workdir) + 2, run)
+    run.send_signal(number)
+    _, wrong = run.communicate()
+    assert run.returncode == code, wrong
+    if code == 75:
+      assert 'stopped: not finished, ' in wrong
+      assert 'the same command goes on from there' in wrong
+  code, said, wrong = search(workdir)
   assert code == 0, wrong
+  assert 'going on after step' in said
   assert outcome(workdir) == outcome(finished)
 
 

@@ -13,7 +13,7 @@ from opp_darts_jax.config import (
 DATA = DataConfig(max_train=96, max_test=40, crop_padding=1, flip=False)
 SEARCH = SearchConfig(
   space='s3',
-  layers=2,
+  layers=1,
   nodes=1,
   channels=2,
   epochs=3,
@@ -23,7 +23,7 @@ SEARCH = SearchConfig(
   schedule=ScheduleConfig(stage_epochs=1),
 )
 TRAIN = TrainConfig(
-  layers=2,
+  layers=1,
   channels=2,
   epochs=2,
   batch_size=16,

@@ -98,7 +98,10 @@ class SearchConfig(RunConfig):
       )
 
   def of_programs(self) -> Self:
-    """As for any run; nor do programs depend on other seeds or the monitor."""
+    """As for any run; nor on other seeds, the monitor, or cells to rank."""
     return dataclasses.replace(
-      super().of_programs(), search_seeds=(), monitor=MonitorConfig()
+      super().of_programs(),
+      search_seeds=(),
+      monitor=MonitorConfig(),
+      truth_cells=0,
     )

@@ -39,7 +39,9 @@ OWN = dataclasses.replace(DARTS, operations=(*DARTS.operations, DOUBLE))
 
 def initial(model, x):
   init = functools.partial(model.init, train=True)
-  return jax.jit(init)(KEYS, x)
+  # XLA's own generator compiles much faster than many threefry streams.
+  keys = dict.fromkeys(KEYS, jax.random.key(0, impl='rbg'))
+  return jax.jit(init)(keys, x)
 
 
 def cell_output(edges, output, part, space=OWN, inputs=2):

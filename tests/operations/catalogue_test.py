@@ -1,5 +1,7 @@
 """One contract for every operation, and what is special about some."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -94,6 +96,17 @@ def apply(operation, x, stride, norm=identity, key=0):
   return operation.apply(weights, x, norm, stride, key)
 
 
+@functools.cache
+def output(operation, stride, key=0):
+  """What it gives for `some_x`."""
+  return np.asarray(_compiled(operation, stride)(some_x(), jnp.uint32(key)))
+
+
+@functools.cache
+def _compiled(operation, stride):
+  return jax.jit(lambda x, key: apply(operation, x, stride, key=key))
+
+
 def test_the_contract_is_tested_of_all():
   kept = {operation.name for operation in DIFFERENT}
   assert kept == {
@@ -166,23 +179,20 @@ def test_an_identity_gives_x_itself(operation, stride):
   if operation.identity(stride):
     np.testing.assert_array_equal(apply(operation, x, stride), x)
   elif stride == 1:
-    y = jax.jit(lambda x: apply(operation, x, stride))(x)
-    assert np.abs(y - x).max() > 0.1
+    assert np.abs(output(operation, stride) - x).max() > 0.1
 
 
 @every_operation
 @both_strides
 def test_only_what_is_random_depends_on_the_key(operation, stride):
-  run = jax.jit(lambda x, key: apply(operation, x, stride, key=key))
-  y, z = (run(some_x(), jnp.uint32(key)) for key in (0, 1))
+  y, z = (output(operation, stride, key) for key in (0, 1))
   assert operation.random != np.array_equal(y, z)
 
 
 @every_operation
 @both_strides
 def test_what_does_not_carry_gives_zeros(operation, stride):
-  y = jax.jit(lambda x: apply(operation, x, stride))(some_x())
-  assert operation.carries == bool(np.any(y))
+  assert operation.carries == bool(np.any(output(operation, stride)))
 
 
 @every_operation
@@ -350,9 +360,9 @@ def test_weights_are_uniform_within_pytorchs_bound(name):
 
 @pytest.mark.parametrize('name', OPERATIONS)
 def test_what_has_weights_rectifies_its_input_and_nothing_else(name):
-  x = some_x()
-  run = jax.jit(lambda x: apply(name, x, 2))
-  y, z = run(x), run(np.maximum(x, 0))
+  operation = OPERATIONS[name]
+  y = output(operation, 2)
+  z = _compiled(operation, 2)(np.maximum(some_x(), 0), jnp.uint32(0))
   if name in WEIGHTS or name in ('none', 'noise'):
     np.testing.assert_array_equal(y, z)
   else:

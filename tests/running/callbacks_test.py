@@ -283,34 +283,44 @@ def test_true_ends_the_search_after_the_epoch(tmp_path, epoch):
   assert contents(tmp_path) == before
 
 
-def counting(events, found, stop_at=-1):
+class Counting:
   """DARTS that counts its epochs in what it keeps beside the parameters."""
 
-  def begin_epoch(search, state, epoch, stages):
-    events.append(epoch)
-    if epoch == stop_at:
+  def __init__(self):
+    self.begin_again()
+
+  def begin_again(self, stop_at=-1):
+    """Of the same functions, so that programs are shared; the method."""
+    self.events, self.found, self.stop_at = [], [], stop_at
+    return darts()._replace(
+      name='counting',
+      init_own=self.init_own,
+      begin_epoch=self.begin_epoch,
+      derive=self.derive,
+    )
+
+  def init_own(self, space, weights):
+    return {'epochs': jnp.int32(0), 'seed': jnp.int32(7)}
+
+  def begin_epoch(self, search, state, epoch, stages):
+    self.events.append(epoch)
+    if epoch == self.stop_at:
       return Change(state, stop=True)
     change = all_enter(search, state, epoch, stages)
     own = change.state.own | {'epochs': change.state.own['epochs'] + 1}
     return change._replace(state=change.state.replace(own=own))
 
-  def derive(method, search, state):
-    found.append({name: int(v) for name, v in state.own.items()})
+  def derive(self, method, search, state):
+    self.found.append({name: int(v) for name, v in state.own.items()})
     return darts().derive(method, search, state)
 
-  return darts()._replace(
-    name='counting',
-    init_own=lambda space, weights: {
-      'epochs': jnp.int32(0),
-      'seed': jnp.int32(7),
-    },
-    begin_epoch=begin_epoch,
-    derive=derive,
-  )
+
+COUNTING = Counting()
 
 
 def test_a_resumed_epoch_is_not_begun_twice(tmp_path, monkeypatch):
-  events, found = [], []
+  method = COUNTING.begin_again()
+  events, found = COUNTING.events, COUNTING.found
   save = checkpoint.Checkpoints.save
 
   def save_and_die(self, step, state, progress):
@@ -324,7 +334,7 @@ def test_a_resumed_epoch_is_not_begun_twice(tmp_path, monkeypatch):
     return run_search(
       SEARCH_SAVING,
       tmp_path,
-      method=counting(events, found),
+      method=method,
       signals=False,
       quiet=True,
     )
@@ -343,8 +353,8 @@ def test_a_resumed_epoch_is_not_begun_twice(tmp_path, monkeypatch):
 
 
 def test_a_method_ends_the_search(tmp_path):
-  events, found, watcher = [], [], Watcher()
-  method = counting(events, found, stop_at=2)
+  watcher, method = Watcher(), COUNTING.begin_again(stop_at=2)
+  events, found = COUNTING.events, COUNTING.found
   genotype = search(tmp_path, watcher, method=method)
   assert events == [0, 1, 2]
   assert watcher.epochs == [0, 1]
@@ -385,7 +395,7 @@ def test_a_loss_on_d_val_that_is_not_finite_ends_it(tmp_path, monkeypatch):
 
 
 def test_a_method_may_end_it_before_anything(tmp_path):
-  method = counting([], [], stop_at=0)
+  method = COUNTING.begin_again(stop_at=0)
   genotype = search(tmp_path, method=method)
   run = load_run(tmp_path)
   assert run.genotype == genotype

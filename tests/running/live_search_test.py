@@ -24,16 +24,16 @@ DEEPER = 1
 
 
 def deepening(seen):
-  """DARTS, which begins anew with three cells at an epoch."""
+  """DARTS, which begins anew with two cells at an epoch."""
   base = darts()
 
   def begin_epoch(search, state, epoch, stages):
     seen.append((epoch, len([n for n in state.weights if 'cell' in n])))
     if epoch != DEEPER:
       return base.begin_epoch(search, state, epoch, stages)
-    deep = search.resized(layers=3)
-    assert deep.resized(layers=3) is deep
-    fresh = deep.fresh(jax.random.fold_in(search.key, 3))
+    deep = search.resized(layers=2)
+    assert deep.resized(layers=2) is deep
+    fresh = deep.fresh(jax.random.fold_in(search.key, 2))
     names = search.space.names
     grown = growth.grow(fresh, fresh, deep, (), names)
     grown = grown.replace(step=state.step)
@@ -66,7 +66,7 @@ def test_a_supernet_that_deepens_and_goes_on(tmp_path):
   losses = []
   whole = run('whole', on_epoch=lambda r: losses.append(r.metrics['eval_loss']))
   assert np.isfinite(losses).all()
-  assert seen == [(0, 2), (1, 2), (2, 3)]
+  assert seen == [(0, 1), (1, 1), (2, 2)]
 
   def kill(record):
     if record.epoch == 2:
@@ -75,9 +75,9 @@ def test_a_supernet_that_deepens_and_goes_on(tmp_path):
   with pytest.raises(KillError):
     run('cut', on_epoch=kill)
   seen.clear()
-  # The last checkpoint is of the epoch that began with three cells.
+  # The last checkpoint is of the epoch that began with two cells.
   assert run('cut') == whole
-  assert seen == [(2, 3)]
+  assert seen == [(2, 2)]
   files = ('metrics.jsonl', 'alphas.jsonl')
   assert tiny_runs.contents(tmp_path / 'cut', files) == tiny_runs.contents(
     tmp_path / 'whole', files

@@ -14,7 +14,7 @@ from jax.sharding import use_abstract_mesh
 
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.data.augment import Augmentation
-from opp_darts_jax.genotypes.published import GENOTYPES
+from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.methods.state import Metrics
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.operations.target import Target
@@ -32,6 +32,11 @@ PLATFORMS = {'cpu': 'cpu', 'cuda': 'gpu', 'tpu': 'tpu'}
 SPACE = tiny_search.space_of(
   'test', 'max_pool_3x3', 'skip_connect', 'dil_conv_3x3', nodes=1
 )
+EDGES = (
+  *(('sep_conv_3x3', 0), ('avg_pool_3x3', 1)),
+  *(('skip_connect', 0), ('max_pool_3x3', 2)),
+)
+CELLS = darts_genotype(EDGES, (2, 3), EDGES, (2, 3))
 AUGMENTATION = Augmentation((0.5,), (0.3,), crop_padding=1, flip=False)
 PRODUCT = re.compile(r'stablehlo\.(?:dot_general|convolution)\b.*')
 
@@ -58,8 +63,8 @@ def search(platform, **fields):
 
 
 def training(platform, **fields):
-  config = TrainConfig(layers=2, channels=2, batch_size=4, **fields)
-  model = Network(GENOTYPES['OPP_DARTS'], 2, 2, 3, stack=config.stack)
+  config = TrainConfig(layers=1, channels=2, batch_size=4, **fields)
+  model = Network(CELLS, 1, 2, 3, stack=config.stack)  # It is a reduction cell.
   made = make_train_programs(
     config, model, (8, 8, 1), AUGMENTATION, devices_for(platform)
   )

@@ -68,6 +68,7 @@ def test_what_programs_do_not_depend_on(make):
 def test_a_search_shares_with_those_of_other_seeds_and_of_the_same_method():
   first = of_search()
   assert of_search(search_seeds=(4, 5)) is first
+  assert of_search(truth_cells=9) is first
   assert of_search(order='second') is not first
   plain = darts()
   assert of_search(pc_darts(1)) is of_search(pc_darts(1))

@@ -22,6 +22,7 @@ from opp_darts_jax.supernet.supernet import Supernet
 
 KEY = tiny_search.KEY
 THREE = ('max_pool_3x3', 'skip_connect', 'sep_conv_3x3')
+POOLS = ('max_pool_3x3', 'avg_pool_3x3')
 DILATED = 'dil_conv_3x3'
 SPACES_HERE = {
   'full': tiny_search.space_of('full', 'none', *THREE, 'noise', nodes=1),
@@ -30,12 +31,15 @@ SPACES_HERE = {
   'nasbench201': SPACES['nasbench201'],
   'toy': toys.TOY,
   'sparse': toys.SPARSE,
-  'darts': SPACES['darts'].with_nodes(2),
+  # With what ../operations has, every size and dilation.
+  'darts': tiny_search.space_of(
+    'darts', 'none', *POOLS, 'skip_connect', 'sep_conv_5x5', 'dil_conv_5x5'
+  ),
   'beside': tiny_search.space_of(
     'beside', 'noise', DILATED, 'conv_7x1_1x7', nodes=1
   ),
   'few': tiny_search.space_of('few', 'skip_connect', 'max_pool_3x3', DILATED),
-  'pair': tiny_search.space_of('pair', 'max_pool_3x3', 'sep_conv_3x3', nodes=1),
+  'pair': tiny_search.space_of('pair', 'max_pool_3x3', DILATED, nodes=1),
 }
 # The layout, and what it is traced for: the C++ kernels serve one CPU alone,
 # those for GPU are interpreted.
@@ -177,7 +181,7 @@ def test_scores_of_a_candidate_agree(way):
   _, variables, _, weights, mask = network('darts', 0)
   # An operation on one edge alone, and another on all but one.
   other = {
-    kind: m.at[:, 4].set(False).at[2, 4].set(True).at[0, 1].set(False)
+    kind: m.at[:, -1].set(False).at[2, -1].set(True).at[0, 1].set(False)
     for kind, m in mask.items()
   }
   got, want = (

@@ -50,9 +50,7 @@ def full():
   model = build(space, layers=2, channels=2, classes=3)
   images = jax.random.normal(KEY, (4, 8, 8, 1))
   _, weights, mask = inputs(space, images)
-  # XLA's own generator compiles much faster than many threefry streams.
-  init = jax.jit(functools.partial(model.init, train=True))
-  variables = init(jax.random.key(0, impl='rbg'), images, weights, mask)
+  variables = tiny_search.random_variables(model, images, weights, mask)
   apply = jax.jit(functools.partial(model.apply, train=False))
   return space, variables, images, weights, apply
 
@@ -104,9 +102,7 @@ def test_every_cell_of_a_kind_may_have_its_own_weights():
   space = tiny_search.space_of('s', 'skip_connect', 'sep_conv_3x3', nodes=1)
   model = build(space, layers=2, channels=2, classes=3)  # Both cells reduce.
   images, weights, mask = inputs(space, jax.random.normal(KEY, (4, 8, 8, 1)))
-  variables = jax.jit(functools.partial(model.init, train=True))(
-    jax.random.key(0, impl='rbg'), images, weights, mask
-  )
+  variables = tiny_search.random_variables(model, images, weights, mask)
   apply = jax.jit(functools.partial(model.apply, train=False))
   copies = jax.tree.map(lambda t: jnp.stack([t, t]), weights)
   want = apply(variables, images, weights, mask)
@@ -145,9 +141,7 @@ def test_bfloat16_computes_nearly_the_same():
   )
   exact_model = Supernet(space, 2, 4, 5, 'loop')
   images, weights, mask = inputs(space, images)
-  variables = jax.jit(functools.partial(exact_model.init, train=True))(
-    jax.random.key(0, impl='rbg'), images, weights, mask
-  )
+  variables = tiny_search.random_variables(exact_model, images, weights, mask)
 
   def run(model):
     def loss(params, weights):
