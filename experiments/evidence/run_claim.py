@@ -76,13 +76,16 @@ def run(
     results: the folder of all claims' results; what it has of other searches
       of the claim stays.
   """
+  train_flags: tuple[str, ...] = ()
+  if claim.train is not None:
+    train_flags = (*shlex.split(claim.train), *search_flags)
   searches = sweep.Sweep(
     claim.configs,
     claim.seeds,
     workdir,
     train=claim.train is not None,
     search_flags=(*shlex.split(claim.flags), *search_flags),
-    train_flags=(*shlex.split(claim.train or ''), *search_flags),
+    train_flags=train_flags,
     variants=tuple(
       sweep.Variant(name, tuple(shlex.split(flags)))
       for name, flags in claim.variants.items()
