@@ -111,7 +111,8 @@ def test_train_and_report(searched, tmp_path):
   # Both have written their page, and what was not recognised is in it.
   pages = [folder / 'report.html' for folder in (search, train)]
   before = [page.read_text() for page in pages]
-  assert 'opp-darts search --workdir=' in before[0]
+  words = '<span>opp-darts</span> <span>search</span> <span>--workdir='
+  assert words in before[0]
   mistakes = min(12, confusion.sum() - np.trace(confusion))
   assert before[1].count('alt="A test image of class') == mistakes
   assert len(results['mistakes']) == mistakes

@@ -2,6 +2,7 @@
 
 import types
 
+import jinja2
 import pytest
 from run_files import write_search
 
@@ -75,6 +76,18 @@ def test_a_page_that_cannot_be_written_ends_no_run(tmp_path, caplog):
     watch(types.SimpleNamespace(workdir=tmp_path))
   assert not (tmp_path / report.PAGE).exists()
   assert 'Expected an object in' in caplog.text
+
+
+def test_a_template_that_fails_ends_no_run(tmp_path, caplog, monkeypatch):
+  write_search(tmp_path)
+
+  def render(name, **values):
+    raise jinja2.UndefinedError('no such field')
+
+  monkeypatch.setattr(report.page, 'render', render)
+  with live.kept(tmp_path):
+    pass
+  assert 'no such field' in caplog.text
 
 
 def test_no_pages_where_another_process_writes_them(tmp_path):

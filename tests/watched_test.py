@@ -1,0 +1,35 @@
+"""Runs with their pages: several searches at a time."""
+
+import inspect
+import types
+
+from run_files import write_search
+
+from opp_darts_jax import watched
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.running import searches
+
+
+def test_several_searches_have_a_page_each(tmp_path, monkeypatch):
+  takes = inspect.signature(searches.run_searches)
+  folders = [tmp_path / 'seed0', tmp_path / 'seed4']
+  counted = []
+
+  def run_searches(*given, **options):
+    takes.bind(*given, **options)
+    for folder in folders:
+      folder.mkdir()
+      write_search(folder)
+      for watcher in options['on_epoch']:
+        watcher(types.SimpleNamespace(workdir=folder))
+
+  def count_network(folder, config, space):
+    counted.append((folder, config.search_seeds, space))
+
+  monkeypatch.setattr(searches, 'run_searches', run_searches)
+  monkeypatch.setattr(watched.search_results, 'count_network', count_network)
+  config = SearchConfig(search_seeds=(0, 4))
+  watched.run_searches(config, tmp_path, quiet=True)
+  assert all((folder / 'report.html').is_file() for folder in folders)
+  assert not (tmp_path / 'report.html').exists()
+  assert counted == [(folder, (0, 4), None) for folder in folders]
