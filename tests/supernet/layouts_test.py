@@ -153,7 +153,6 @@ def gradients(way, name, parts):
     ('darts', 0, 'copies'),
     ('nasbench201', 0, 'lanes'),
     ('toy', 0, 'lanes'),
-    ('sparse', 0, 'lanes'),
     ('fused', 2, 'lanes'),
     ('darts', 0, 'lanes'),
   ],
