@@ -15,8 +15,8 @@ _FLAGS = os.environ.get('XLA_FLAGS', '')
 if metadata.version('jaxlib').startswith('0.10.') and _FLAG not in _FLAGS:
   os.environ['XLA_FLAGS'] = f'{_FLAGS} {_FLAG}'
 
-# Of XLA's threads for computing and compiling, which all read it. One is enough
-# for such small programs; more fight for the cores that the workers have.
+# The size of XLA's pools of threads. One is enough to compute and compile such
+# small programs; more of them fight for the cores that the workers have.
 os.environ.setdefault('NPROC', '1')
 
 import jax  # noqa: E402
@@ -30,8 +30,9 @@ keep_programs()
 gc.set_threshold(100_000, 20, 20)
 jax.config.update('jax_traceback_in_locations_limit', 0)
 jax.config.update('jax_disable_most_optimizations', True)
-# Most of the tests' programs are small, and there are many of them.
-jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+# To write a program takes a fifth of its compiling, and small ones are hardly
+# ever asked for again.
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
 
 # Folders whose tests share programs, each part about a third of all the work.
 _PARTS = (
