@@ -30,8 +30,8 @@ same to the bit for the same seeds on the same kind of machine. This page is
 made from them by `python experiments/evidence/page.py`. Tests are Wilcoxon's
 signed-rank tests of pairs with one seed, one-sided, as predicted; Holm's
 correction is over the predictions of one kind. "Undecided" is no evidence for
-the opposite: it says that these seeds cannot tell. Seconds are of a machine that
-did other work too.
+the opposite: it says that these seeds cannot tell. Seconds are of a machine
+that did other work too.
 """
 
 _TAIL = """\
@@ -40,10 +40,10 @@ _TAIL = """\
     python experiments/evidence/paper.py --workdir=runs/paper
     python experiments/evidence/paper.py --hours --target=h100
 
-runs the paper's tables on one GPU, and goes on where it was cut off; the second
-says how long that takes. CIFAR-10 on an H100, modelled: five searches of 0.33
-hours, five short trainings of 1.1 to choose by, on training images held out, and
-ten trainings of 6.0: 67 hours. It has not been run.
+runs the paper's tables on one GPU, and goes on where it was cut off; the
+second says how long that takes. CIFAR-10 on an H100, modelled: five searches of
+0.33 hours, five short trainings of 1.1 to choose by, tested on training images
+held out, and ten trainings of 6.0: 67 hours. It has not been run.
 """
 
 
