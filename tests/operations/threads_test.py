@@ -22,8 +22,8 @@ depthwise_test.test_kernels_in_float64_and_on_several_threads()
 native_test.test_too_little_memory_is_an_error_of_the_call(64)
 separable_test.test_kernels_are_their_parts((30, 16, 16, 8), 8, 5, 1, 1)
 with jax.enable_x64(True):
-  mixture_test.test_states_statistics_and_gradients(9, 40, 1)
-  mixture_test.test_derivatives_of_gradients(4, 40, 1)
+  mixture_test.test_states_statistics_and_gradients(9, 40, 1, 1)
+  mixture_test.test_derivatives_of_gradients(4, 40, 1, 1)
 """
 
 
