@@ -35,7 +35,7 @@ struct Edges {
     for (int64_t k = 0; k < num_operations; ++k) {
       params += kRepeats[k] * (kSizes[k] * kSizes[k] * c + c * c);
     }
-    std::vector<int64_t> states = shape.result(c);
+    std::vector<int64_t> states = shape.result(shape.channels);
     states.insert(states.begin(), kStates);
     return {Random(states), Random(shape.in()),
             Random({kEdges, num_operations}), Random({kEdges, params}),
