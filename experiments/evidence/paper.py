@@ -29,8 +29,8 @@ from opp_darts_jax.files import write_json
 from opp_darts_jax.running import part_queue, sweep
 from opp_darts_jax.running.metrics import RESULTS
 
-_CHOICE = ('--config.data.held_out=0.1', '--config.epochs=100')
-_CHOICE_FIELDS = {'epochs': 100}
+_CHOICE_EPOCHS = 100  # Of the short trainings that choose.
+_CHOICE = ('--config.data.held_out=0.1', f'--config.epochs={_CHOICE_EPOCHS}')
 
 
 class Table(NamedTuple):
@@ -191,7 +191,7 @@ def say_hours(names: Sequence[str], target: str) -> None:
     training = table.config if table.cell_of else f'{table.config}:train'
     rows = [('trainings', table.trainings, hours_of_training(training, target))]
     if table.searches:
-      short = hours_of_training(training, target, **_CHOICE_FIELDS)
+      short = hours_of_training(training, target, epochs=_CHOICE_EPOCHS)
       search = hours_of_search(table.config, target)
       rows = [
         ('searches', table.searches, search),

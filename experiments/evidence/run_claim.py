@@ -14,6 +14,7 @@ import os
 import pathlib
 import shlex
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from claim import RESULTS, Claim, Row, read_csv
 from verdicts import text
@@ -96,12 +97,12 @@ def run(
   def sum_up(done: Sequence[sweep.Run]) -> tuple[Row, str]:
     folder = results / claim.name
     folder.mkdir(parents=True, exist_ok=True)
-    runs = [_of_run(claim, run) for run in done]
-    epochs = [epoch for run in done for epoch in _epochs_of(claim, run)]
-    seconds = [_seconds_of(claim, run) for run in done]
+    found = [_of_run(claim, run) for run in done]
+    epochs = [epoch for one in found for epoch in one.epochs]
     _write(claim, folder / 'epochs.csv', epochs)
-    _write(claim, folder / 'seconds.csv', seconds)
-    return {}, text(claim, _write(claim, folder / 'runs.csv', runs))
+    _write(claim, folder / 'seconds.csv', [one.seconds for one in found])
+    runs = _write(claim, folder / 'runs.csv', [one.run for one in found])
+    return {}, text(claim, runs)
 
   sweep.run_sweep(searches, jobs, sum_up)
 
@@ -124,15 +125,32 @@ def _name(claim: Claim, run: sweep.Run) -> str:
   return run.variant if len(claim.configs) == 1 else run.label
 
 
-def _of_run(claim: Claim, run: sweep.Run) -> Row:
+class _Found(NamedTuple):
+  """The lines of a search in each of the files."""
+
+  run: Row
+  epochs: list[Row]
+  seconds: Row
+
+
+def _of_run(claim: Claim, run: sweep.Run) -> _Found:
+  of = {'variant': _name(claim, run), 'seed': run.seed}
   found = compare.outcome(run)
-  last = read_epochs(run.folders[0])
+  epochs = read_epochs(run.folders[0])
   # A search without an epoch of its own ends with what it began with.
-  known = {**(last[-1] if last else {}), **found}
+  known = {**(epochs[-1] if epochs else {}), **found}
   if 'noise_normal' in claim.measures:
     known['noise_normal'] = _noise(run.folders[0], found['space'])
-  named = {name: known.get(name) for name in claim.measures}
-  return {'variant': _name(claim, run), 'seed': run.seed, **named}
+  numbers = [
+    {k: v for k, v in epoch.items() if isinstance(v, int | float)}
+    for epoch in epochs
+  ]
+  seconds = found['search_seconds'] + found.get('train_seconds', 0)
+  return _Found(
+    {**of, **{name: known.get(name) for name in claim.measures}},
+    [{**of, **epoch} for epoch in numbers],
+    {**of, 'seconds': seconds},
+  )
 
 
 def _noise(folder: pathlib.Path, space: str) -> int | None:
@@ -141,20 +159,3 @@ def _noise(folder: pathlib.Path, space: str) -> int | None:
     return None
   found = Genotype.from_json((folder / 'genotype.json').read_text())
   return found.count(_NOISE, 'normal')
-
-
-def _epochs_of(claim: Claim, run: sweep.Run) -> list[Row]:
-  return [
-    {
-      'variant': _name(claim, run),
-      'seed': run.seed,
-      **{k: v for k, v in epoch.items() if isinstance(v, int | float)},
-    }
-    for epoch in read_epochs(run.folders[0])
-  ]
-
-
-def _seconds_of(claim: Claim, run: sweep.Run) -> Row:
-  found = compare.outcome(run)
-  seconds = found['search_seconds'] + found.get('train_seconds', 0)
-  return {'variant': _name(claim, run), 'seed': run.seed, 'seconds': seconds}
