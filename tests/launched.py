@@ -23,6 +23,22 @@ from opp_darts_jax.launchers import main
 
 ROOT = pathlib.Path(__file__).parents[1]
 DATA = ('--config.data.max_train=96', '--config.data.max_test=40')
+# The programs of tiny_runs.py's, so that they are compiled once.
+SIZES = (
+  *DATA,
+  '--config.layers=1',
+  '--config.channels=2',
+  '--config.batch_size=16',
+)
+SEARCH = (
+  *SIZES,
+  '--config.space=s3',
+  '--config.nodes=1',
+  '--config.epochs=3',
+  '--config.log_steps=2',
+  '--config.schedule.stage_epochs=1',
+)
+TRAIN = (*SIZES, '--config.epochs=2')
 
 QUICK = {
   'JAX_PLATFORMS': 'cpu',

@@ -7,20 +7,16 @@ import signal
 import socket
 import time
 
+import launched
 import numpy as np
 import pytest
 from kill_runs import outcome
-from launched import DATA, Forked
+from launched import Forked
 
+# Of more epochs, so that there is time to stop it.
 SEARCH = (
-  *DATA,
-  '--config.space=s2',
-  '--config.layers=1',
-  '--config.nodes=1',
-  '--config.channels=2',
+  *launched.SEARCH,
   '--config.epochs=12',
-  '--config.batch_size=16',
-  '--config.log_steps=2',
   '--config.schedule.stage_epochs=2',
 )
 

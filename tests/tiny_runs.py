@@ -1,6 +1,7 @@
 """Searches and trainings of seconds, in this process, for the tests."""
 
 from opp_darts_jax.config import (
+  AlphaOptimizerConfig,
   DataConfig,
   ScheduleConfig,
   SearchConfig,
@@ -8,8 +9,8 @@ from opp_darts_jax.config import (
 )
 
 # All searches of the tests that have nothing else to say are this one, so that
-# its programs are compiled once: three operations, of which one enters at each
-# epoch of three steps.
+# its programs are compiled once, launched.py's too: three operations, of which
+# one enters at each epoch of three steps.
 DATA = DataConfig(max_train=96, max_test=40, crop_padding=1, flip=False)
 SEARCH = SearchConfig(
   space='s3',
@@ -20,6 +21,7 @@ SEARCH = SearchConfig(
   batch_size=16,
   log_steps=2,
   data=DATA,
+  alphas=AlphaOptimizerConfig(learning_rate=0.003),
   schedule=ScheduleConfig(stage_epochs=1),
 )
 TRAIN = TrainConfig(
@@ -28,6 +30,7 @@ TRAIN = TrainConfig(
   epochs=2,
   batch_size=16,
   auxiliary=False,
+  drop_path=0.1,
   data=DATA,
 )
 PER_EPOCH = 3

@@ -3,13 +3,17 @@
 Gradients are known, and a step compiles in no time.
 """
 
-from collections.abc import Callable
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 import tiny_search
 
 from opp_darts_jax.config import SearchConfig, WeightOptimizerConfig
@@ -17,6 +21,7 @@ from opp_darts_jax.methods.loss import Task
 from opp_darts_jax.methods.optimizers import alpha_optimizer, weight_optimizer
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.steps import search_step
+from opp_darts_jax.running import live_search
 
 KEY = tiny_search.KEY
 RATE = 0.1
@@ -129,3 +134,20 @@ def weight_gradient(before, after):
   return jax.tree.map(
     lambda v, w: v - WEIGHTS.weight_decay * w, velocity, before.weights
   )
+
+
+@contextlib.contextmanager
+def in_place_of_supernets() -> Iterator[None]:
+  """Searches that begin within have such networks."""
+  make = live_search.make_task
+
+  @functools.cache
+  def make_task(config, space, method, classes, per_epoch):
+    task = make(config, space, method, classes, per_epoch)
+    model = network(task.model.space, classes)
+    return dataclasses.replace(task, model=model)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(live_search, 'make_task', make_task)
+    patch.setattr(live_search, 'check_task', lambda task: None)
+    yield

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from launched import DATA, launch
+from launched import DATA, TRAIN, launch
 from PIL import Image
 
 from opp_darts_jax.config import DataConfig
@@ -24,15 +24,6 @@ SEARCH = (
   '--config.log_steps=2',
   '--config.schedule.stage_epochs=1',
 )
-TRAIN = (
-  *DATA,
-  '--config.layers=3',
-  '--config.channels=2',
-  '--config.epochs=2',
-  '--config.batch_size=32',
-)
-
-
 BENCH = (
   *DATA,
   '--config.space=nasbench201',
@@ -171,7 +162,7 @@ def test_seeds_average_and_smoothing(searched, tmp_path):
     (
       'train',
       (*TRAIN, '--config.genotype=DARTS_V2'),
-      ('mult-adds', '96 images to train, 40 to test', '2 epochs of 3 steps'),
+      ('mult-adds', '96 images to train, 40 to test', '2 epochs of 6 steps'),
     ),
   ],
 )

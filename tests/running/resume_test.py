@@ -5,7 +5,6 @@ step, and what it does between epochs, does not depend on more.
 """
 
 import dataclasses
-import functools
 
 import pytest
 import tiny_runs
@@ -15,7 +14,6 @@ from tiny_runs import KillError, contents
 from opp_darts_jax.config import CostConfig
 from opp_darts_jax.data import dataset
 from opp_darts_jax.methods.catalogue import METHODS
-from opp_darts_jax.running import live_search
 from opp_darts_jax.running.search import run_search
 
 # What so short a search has to be told.
@@ -51,18 +49,9 @@ def images():
 
 
 @pytest.fixture
-def toys(monkeypatch):
-  """Searches have toy networks in place of supernets."""
-  make = live_search.make_task
-
-  @functools.cache
-  def make_task(config, space, method, classes, per_epoch):
-    task = make(config, space, method, classes, per_epoch)
-    model = toy_network.network(task.model.space, classes)
-    return dataclasses.replace(task, model=model)
-
-  monkeypatch.setattr(live_search, 'make_task', make_task)
-  monkeypatch.setattr(live_search, 'check_task', lambda task: None)
+def toys():
+  with toy_network.in_place_of_supernets():
+    yield
 
 
 @pytest.mark.usefixtures('toys')

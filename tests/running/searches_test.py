@@ -1,4 +1,7 @@
-"""Tests of several seeds that are searched in one process."""
+"""Tests of several seeds that are searched in one process.
+
+The supernets are a few products of matrices.
+"""
 
 import contextlib
 import dataclasses
@@ -9,6 +12,7 @@ import types
 import numpy as np
 import pytest
 import tiny_runs
+import toy_network
 
 from opp_darts_jax.errors import NotFinished, UserError
 from opp_darts_jax.files import read_lines
@@ -24,6 +28,12 @@ MORE = ('inputs.json', 'results.json', 'space.json')
 
 class KillError(Exception):
   """Ends searches in an epoch."""
+
+
+@pytest.fixture(scope='module', autouse=True)
+def toys():
+  with toy_network.in_place_of_supernets():
+    yield
 
 
 @pytest.fixture(scope='module')
