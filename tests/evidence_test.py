@@ -106,7 +106,25 @@ def test_csv_comes_back_as_it_went(claims, tmp_path):
   assert lib.read_csv(tmp_path / 'x.csv') == rows
 
 
-@pytest.mark.parametrize('name', ['nasbench201', 'second_order', 'spaces'])
+def test_margin_is_of_stages_that_had_a_choice(claims):
+  lines = [
+    {
+      'kind': 'stage',
+      'losses': {'a': 4.0, 'b': 1.0, 'c': 3.0},
+      'entered': ['a'],
+    },
+    {'kind': 'epoch'},
+    {'kind': 'stage', 'losses': {'b': 2.0, 'c': 3.0}, 'entered': ['b']},
+    {'kind': 'stage', 'losses': {}, 'entered': ['c']},
+  ]
+  margin = claims['run_claim'].margin
+  assert margin(lines) == pytest.approx((1 / 4 + 1 / 2) / 2)
+  assert margin(lines[-1:]) is None
+
+
+@pytest.mark.parametrize(
+  'name', ['nasbench201', 'order', 'second_order', 'spaces']
+)
 def test_claims_name_their_variants_and_measures(claims, name):
   claim = importlib.import_module(name).CLAIM
   assert claim.name == name

@@ -13,6 +13,7 @@ import argparse
 import os
 import pathlib
 import shlex
+import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,10 +21,11 @@ from claim import RESULTS, Claim, Row, read_csv
 from verdicts import text
 
 from opp_darts_jax import errors
+from opp_darts_jax.files import read_lines
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.running import compare, sweep
 from opp_darts_jax.running.compare import write_csv
-from opp_darts_jax.running.metrics import read_epochs
+from opp_darts_jax.running.metrics import METRICS, read_epochs
 from opp_darts_jax.spaces.catalogue import get_space
 
 _NOISE = 'noise'  # An operation of S4.
@@ -141,6 +143,8 @@ def _of_run(claim: Claim, run: sweep.Run) -> _Found:
   known = {**(epochs[-1] if epochs else {}), **found}
   if 'noise_normal' in claim.measures:
     known['noise_normal'] = _noise(run.folders[0], found['space'])
+  if 'margin' in claim.measures:
+    known['margin'] = margin(read_lines(run.folders[0] / METRICS))
   numbers = [
     {k: v for k, v in epoch.items() if isinstance(v, int | float)}
     for epoch in epochs
@@ -159,3 +163,19 @@ def _noise(folder: pathlib.Path, space: str) -> int | None:
     return None
   found = Genotype.from_json((folder / 'genotype.json').read_text())
   return found.count(_NOISE, 'normal')
+
+
+def margin(lines: Sequence[Row]) -> float | None:
+  """How far chosen losses were from the next, by the chosen, in the mean.
+
+  Args:
+    lines: of a search's metrics; stages with one candidate say nothing.
+  """
+  found = []
+  for line in lines:
+    losses = dict(line.get('losses', {}))
+    if len(losses) > 1:
+      (name,) = line['entered']
+      own = losses.pop(name)
+      found.append(min(abs(own - other) for other in losses.values()) / own)
+  return statistics.mean(found) if found else None
