@@ -35,10 +35,14 @@ OWN = [
   for name, make in METHODS.items()
   if any(getattr(make(), f) is not getattr(PLAIN, f) for f in OUTSIDE)
 ]
+# And a target of weights, under what lets or takes operations in or out.
+OTHERS = {
+  'snas': ("early_stopping(rule='skips')+progressive", 0),
+  'p_darts': ('freezing(window=1)', 20_000),
+}
 CASES = [
-  *((name + ARGUMENTS.get(name, ''), 'plain', 0) for name in ('darts', *OWN)),
-  ('snas', "early_stopping(rule='skips')+progressive", 0),
-  ('p_darts' + ARGUMENTS['p_darts'], 'freezing(window=1)', 20_000),
+  (name + ARGUMENTS.get(name, ''), *OTHERS.get(name, ('plain', 0)))
+  for name in ('darts', *OWN)
 ]
 FILES = ('metrics.jsonl', 'alphas.jsonl', 'genotype.json', 'results.json')
 
