@@ -45,7 +45,8 @@ def by_config(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     By config: `runs`, their number; means of the D_val accuracy and of the skip
     connections of each kind of cell (`skip_KIND`); of the test accuracy mean,
     sample standard deviation (`test_std`) and the largest (`test_best`), and
-    its `best_run`. None stands for what there is not.
+    its `best_run`. None stands for what there is not: a search that trains
+    nothing has no accuracy on D_val.
   """
   groups: dict[str, list[dict[str, Any]]] = {}
   for result in results:
@@ -63,9 +64,14 @@ def _statistics(group: list[dict[str, Any]]) -> dict[str, Any]:
     'test_mean': statistics.mean(accuracies) if tested else None,
     'test_std': statistics.stdev(accuracies) if len(tested) > 1 else None,
     'test_best': best.get('test_accuracy'),
-    **{name: statistics.mean(run[name] for run in group) for name in means},
+    **{name: _mean([run[name] for run in group]) for name in means},
     'best_run': best.get('workdir'),
   }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+  known = [value for value in values if value is not None]
+  return statistics.mean(known) if known else None
 
 
 def _skips(fields: dict[str, Any]) -> list[str]:

@@ -128,6 +128,7 @@ def test_statistics_and_table():
       run('x', 'x/0', 0.5, 0.25, 1),
       run('y', 'y/0', None, 0.125, 0),
       run('x', 'x/1', 0.75, 0.75, 2),
+      run('z', 'z/0', 0.5, None, 0),  # Random cells: no supernet is trained.
     ]
   )
   assert found['x'] == {
@@ -140,11 +141,12 @@ def test_statistics_and_table():
     'skip_reduce': 8,
     'best_run': 'x/1',
   }
-  head, x, y = map(str.split, sweep_table.table(found).splitlines())
+  head, x, y, z = map(str.split, sweep_table.table(found).splitlines())
   assert head[:5] == ['config', 'runs', 'test', 'mean', 'std']
   numbers = ['0.6250', '0.1768', '0.7500', '0.5000', '1.5', '8.0']
   assert x == ['x', '2', *numbers, 'x/1']
   assert y == ['y', '1', '-', '-', '-', '0.1250', '0.0', '8.0', '-']
+  assert z == ['z', '1', '0.5000', '-', '0.5000', '-', '0.0', '8.0', 'z/0']
 
 
 def test_sweep_runs_everything_once(make, capfd):
