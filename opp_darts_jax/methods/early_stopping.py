@@ -76,7 +76,8 @@ def early_stopping(
     max_skips: for 'skips', how many skip connections a normal cell may have.
     factor: for 'eigenvalue', of the growth at which it stops.
     period: for 'eigenvalue', epochs from one measure to the next.
-    first_epoch: the earliest whose cells may be given.
+    first_epoch: the earliest whose cells may be given; for 'eigenvalue' the
+      third measure's at least.
     stable_epochs: for 'order', in how many nothing changes.
 
   Raises:
@@ -156,7 +157,9 @@ def by_eigenvalue(factor: float, period: int, first_epoch: int) -> Rule:
 
   def stops(measures: np.ndarray, done: int) -> bool:
     centre = done - period * BACK
-    return centre >= max(first_epoch, 0) and growth_of(measures) > factor
+    # Before, measures of the earlier average have not been taken.
+    first = max(first_epoch, period * (WINDOW // 2))
+    return centre >= first and growth_of(measures) > factor
 
   return Rule(
     WINDOW + APART,

@@ -13,6 +13,7 @@ import toy_network
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods.catalogue import METHODS, configured_method
+from opp_darts_jax.methods.early_stopping import by_eigenvalue
 from opp_darts_jax.methods.nested import Within, kept
 from opp_darts_jax.methods.stages import Stage
 
@@ -54,6 +55,21 @@ def test_skips_end_a_search_with_the_cells_of_the_epoch_before(schedule):
   chex.assert_trees_all_equal(change.state.alphas, alphas_with(0))
   found = method.derive(method, search, change.state)
   assert found.num_skips('normal') == 0
+
+
+@pytest.mark.parametrize('first_epoch', [0, 10])
+def test_an_eigenvalue_that_stays_ends_nothing(first_epoch):
+  rule = by_eigenvalue(1.3, 2, first_epoch)
+  assert (rule.measures, rule.found) == (9, 7)
+  same = grown = np.zeros(rule.measures)  # As a search begins.
+  stopped = []
+  for epoch in range(0, 40, rule.period):
+    same = np.append(same[1:], 1.0)
+    grown = np.append(grown[1:], 1.2**epoch)
+    assert not rule.stops(same, epoch)
+    stopped += [epoch] if rule.stops(grown, epoch) else []
+  # Its cells are those of twelve epochs before: the middle of five measures.
+  assert stopped[0] == max(first_epoch, 4) + 12
 
 
 def test_an_order_that_stays_ends_a_search_with_its_cells():
