@@ -37,6 +37,8 @@ def costs_of(config: SearchConfig, space: Space, images: ImageData) -> Costs:
     space, own.layers, own.channels, shape, images.num_classes, own.imagenet
   )
   if own.quantity == 'latency':
-    table = latency.read(own.table)
+    table = latency.read(
+      own.table, own.layers, own.channels, shape, own.imagenet
+    )
     return latency.costs_of(table, space, sites)
   return costs_lib.counted(space, sites, own.quantity)

@@ -182,11 +182,24 @@ def costs_of(table: Mapping[str, Any], space: Space, sites: Sites) -> Costs:
   return costs_lib.table_of(space, sites, 'latency', one, table['rest'])
 
 
-def read(path: str) -> dict[str, Any]:
-  """A table that was written.
+def read(
+  path: str,
+  layers: int,
+  channels: int,
+  image_shape: tuple[int, ...],
+  imagenet: bool = False,
+) -> dict[str, Any]:
+  """A table that was written of a network.
+
+  Args:
+    path: of its file.
+    layers: of the network, of which `rest` is.
+    channels: of its first cell.
+    image_shape: (H, W, C).
+    imagenet: whether it is the one for large images.
 
   Raises:
-    UserError: if there is none, or it is no such table.
+    UserError: if there is none, it is no such table, or of another network.
   """
   try:
     table = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
@@ -201,7 +214,23 @@ def read(path: str) -> dict[str, Any]:
       f'Expected a table of `opp-darts latency` in cost.table, {path!r}; got: '
       f'{error}.'
     ) from error
+  own = (layers, channels, [*image_shape], imagenet)
+  found = *(table[name] for name in fields[1:4]), table.get('imagenet', False)
+  if found != own:
+    raise UserError(
+      f'Expected the table of latency {path!r} to be of the network that is to '
+      f'be trained, {_network(*own)}; it is of {_network(*found)}: make one of '
+      'it, or set cost.layers, cost.channels, cost.image_size and '
+      'cost.imagenet.'
+    )
   return table
+
+
+def _network(layers: int, channels: int, shape: list[int], large: bool) -> str:
+  return (
+    f'{layers} cells, {channels} channels, images of {shape} and '
+    f'imagenet={large}'
+  )
 
 
 def _program(

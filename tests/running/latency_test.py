@@ -55,11 +55,20 @@ def test_costs_are_sums_and_what_they_leave_out(table):
 def test_tables_are_files(table, tmp_path):
   path = tmp_path / 'latency.json'
   path.write_text(json.dumps(table))
-  assert latency.read(str(path)) == table
+  assert latency.read(str(path), *SIZE) == table
+  # All sizes of a deeper network are in it, and its `rest` is of another.
+  of_others = {
+    'trained, 4 cells, .*; it is of 3 cells': (4, 4, (8, 8, 1)),
+    r'images of \[8, 8, 3\] and': (3, 4, (8, 8, 3)),
+    'imagenet=True; it is .* imagenet=False': (*SIZE, True),
+  }
+  for sentence, size in of_others.items():
+    with pytest.raises(UserError, match=sentence):
+      latency.read(str(path), *size)
   path.write_text(json.dumps({**table, 'unit': 'ms'}))
   for wrong in (str(path), str(tmp_path / 'none.json')):
     with pytest.raises(UserError, match='Expected a table of `opp-darts late'):
-      latency.read(wrong)
+      latency.read(wrong, *SIZE)
   with pytest.raises(UserError, match=r'goes with cost.quantity=.latency'):
     CostConfig(target=1.0, quantity='latency')
 
