@@ -12,7 +12,7 @@ import pathlib
 from absl import flags
 
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.launchers import config_files, launch, sweep_flags
+from opp_darts_jax.launchers import launch, sweep_flags
 from opp_darts_jax.running.compare import Compared, run_compare
 from opp_darts_jax.running.comparison import MEASURES
 
@@ -66,8 +66,7 @@ def main() -> None:
     sweep_flags.split('train_flags', _TRAIN_FLAGS.value),
     own,
   )
-  for config in compared.configs:
-    config_files.load(config)  # One that is wrong says so before any runs.
+  sweep_flags.check_configs(compared.configs, compared.train)
   launch_part = sweep_flags.launch_on(
     _CLUSTER.value, _OPTIONS.value, _WORKDIR.value
   )

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import importlib.util
+import inspect
 import os
 import pkgutil
 import types
@@ -61,7 +62,16 @@ def load(config: str) -> ml_collections.ConfigDict:
     raise UserError(
       f'Expected a function get_config in {name}; got a file without.'
     )
-  return module.get_config(*([variant] if colon else []))
+  given = [variant] if colon else []
+  try:
+    inspect.signature(module.get_config).bind(*given)
+  except TypeError as error:
+    takes = 'a variant' if given else 'no variant'
+    raise UserError(
+      f'Expected get_config of {name} to take {takes}, as {config!r} names; '
+      f'got: {error}.'
+    ) from error
+  return module.get_config(*given)
 
 
 def _module(name: str) -> types.ModuleType:

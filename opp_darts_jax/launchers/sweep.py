@@ -10,7 +10,7 @@ import pathlib
 
 from absl import flags
 
-from opp_darts_jax.launchers import config_files, launch, sweep_flags
+from opp_darts_jax.launchers import launch, sweep_flags
 from opp_darts_jax.running.sweep import Sweep, run_sweep
 
 _CONFIGS = sweep_flags.define_configs()
@@ -32,8 +32,7 @@ def main() -> None:
     sweep_flags.split('search_flags', _SEARCH_FLAGS.value),
     sweep_flags.split('train_flags', _TRAIN_FLAGS.value),
   )
-  for config in sweep.configs:
-    config_files.load(config)  # One that is wrong says so before any runs.
+  sweep_flags.check_configs(sweep.configs, sweep.train)
   launch_part = sweep_flags.launch_on(
     _CLUSTER.value, _OPTIONS.value, _WORKDIR.value
   )

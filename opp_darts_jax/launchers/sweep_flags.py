@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from absl import flags
 
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.launchers import config_files
 from opp_darts_jax.running import submitted
 from opp_darts_jax.running.part_queue import Launch
+from opp_darts_jax.running.sweep import training_config
 
 # They are listed as those of the launcher that defines them.
 flags.disclaim_key_flags()
@@ -22,6 +24,20 @@ def define_configs() -> flags.FlagHolder[list[str]]:
     'Configs, each NAME[:VARIANT] or FILE.py[:VARIANT].',
     required=True,
   )
+
+
+def check_configs(configs: Sequence[str], train: bool) -> None:
+  """Loads the configs of searches, and those that train what these find.
+
+  One that is wrong says so before anything runs, not after its search.
+
+  Raises:
+    UserError: if there is no such one.
+  """
+  for config in configs:
+    config_files.load(config)
+    if train:
+      config_files.load(training_config(config))
 
 
 def define_seeds() -> flags.FlagHolder[list[str]]:

@@ -183,7 +183,6 @@ def _plan_run(sweep: Sweep, config: str, seed: int, variant: Variant) -> Run:
   name = config_name(config)
   folder = sweep.workdir / name / variant.folder / f'seed{seed}'
   label = ' '.join(filter(None, (name, variant.name)))
-  base, _, part_name = config.partition(':')
 
   def part(kind: str, config: str, *flags: str) -> Part:
     command = (
@@ -200,9 +199,9 @@ def _plan_run(sweep: Sweep, config: str, seed: int, variant: Variant) -> Run:
 
   parts = [part('search', config, *sweep.search_flags, *variant.search_flags)]
   if sweep.train:
-    training = f'{base}:{part_name}_train' if part_name else f'{base}:train'
     found = f'--config.genotype={folder / "search" / "genotype.json"}'
-    parts.append(part('train', training, *sweep.train_flags, found))
+    flags = (*sweep.train_flags, found)
+    parts.append(part('train', training_config(config), *flags))
   return Run(name, seed, tuple(parts), variant.name)
 
 
@@ -210,6 +209,12 @@ def config_name(config: str) -> str:
   """What the runs of a config are called."""
   base, _, variant = config.partition(':')
   return '_'.join(filter(None, (pathlib.Path(base).stem, variant)))
+
+
+def training_config(config: str) -> str:
+  """The config by which is trained what another's search finds."""
+  base, _, variant = config.partition(':')
+  return f'{base}:{variant}_train' if variant else f'{base}:train'
 
 
 def _open(

@@ -6,7 +6,7 @@ import pytest
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.launchers import config_files
+from opp_darts_jax.launchers import config_files, sweep_flags
 
 OWN = """
   from opp_darts_jax.launchers.configs import digits
@@ -65,3 +65,14 @@ def test_file_without_get_config(own):
   own.write_text('')
   with pytest.raises(UserError, match=f'a function get_config in {own}; got'):
     config_files.load(str(own))
+
+
+def test_a_sweep_looks_for_the_configs_of_trainings_before_it_searches(own):
+  sweep_flags.check_configs(['digits', f'{own}', 's2:small'], train=True)
+  sweep_flags.check_configs(['s2:search'], train=False)
+  with pytest.raises(UserError, match="part of the config 'search_train'"):
+    sweep_flags.check_configs(['s2:search'], train=True)
+  own.write_text('def get_config():\n  return 1\n')
+  sweep_flags.check_configs([str(own)], train=False)
+  with pytest.raises(UserError, match="to take a variant, as '.*:train' names"):
+    sweep_flags.check_configs([str(own)], train=True)
