@@ -11,10 +11,10 @@ import pathlib
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from opp_darts_jax.errors import NotFinished
+from opp_darts_jax.errors import NotFinished, UserError, first_line
 from opp_darts_jax.running.interruption import SIGNALS
 from opp_darts_jax.running.results import RESULTS
 
@@ -80,7 +80,7 @@ def run_all(
   running: dict[Process, list[Part]] = {}
   launch = launch or (lambda part: _Local(part, jobs))
   stopped, failed = False, []
-  with _signals() as received:
+  with _signals() as received, _left_to_none(running):
     while running or (queue and not stopped):
       while received:
         received.pop()
@@ -89,7 +89,11 @@ def run_all(
           process.stop()
       while queue and len(running) < jobs and not stopped:
         parts = queue.popleft()
-        running[_begin(parts[0], launch)] = parts
+        try:
+          running[_begin(parts[0], launch)] = parts
+        except UserError as error:  # The queue of a cluster is full, say.
+          print(f'{parts[0].label}: {error}', flush=True)
+          failed.append(first_line(error))
       time.sleep(_PAUSE)
       for process in list(running):
         if (code := process.poll()) is None:
@@ -105,6 +109,16 @@ def run_all(
           failed.append(f'{part.label} with code {code}, see {part.log}')
         print(f'{part.label}: {said}', flush=True)
   return stopped, failed
+
+
+@contextlib.contextmanager
+def _left_to_none(running: Collection[Process]) -> Iterator[None]:
+  """Asks what still runs to save and to end, if an error ends the queue."""
+  try:
+    yield
+  finally:
+    for process in running:
+      process.stop()
 
 
 def _begin(part: Part, launch: Launch) -> Process:
