@@ -5,15 +5,14 @@ that fails stops no other.
 """
 
 import dataclasses
-import json
 import pathlib
 import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from opp_darts_jax.errors import NotFinished, UserError
-from opp_darts_jax.files import write_json
+from opp_darts_jax.errors import NotFinished, UserError, WorkdirError
+from opp_darts_jax.files import read_json, write_json
 from opp_darts_jax.running import part_queue, sweep_table
 from opp_darts_jax.running.part_queue import Launch, Part
 
@@ -139,7 +138,8 @@ def run_sweep(
   Raises:
     NotFinished: if a part was stopped; the same sweep goes on.
     SweepError: if parts failed.
-    UserError: if the workdir holds a sweep with other flags.
+    UserError: if the workdir holds a sweep with other flags, or one that
+      cannot be read.
   """
   runs = plan(sweep)
   flags: dict[str, Any] = {
@@ -230,7 +230,7 @@ def _open(
   workdir.mkdir(parents=True, exist_ok=True)
   known: dict[str, Any] = dict(flags)
   if path.exists():
-    known = json.loads(path.read_text())
+    known = _read(path)
   before = known.setdefault('variants', {})
   named = {
     f'flags of {name}': (before[name], given)
@@ -249,3 +249,14 @@ def _open(
   if not path.exists() or variants != before:
     write_json(path, {**known, 'variants': variants} if variants else flags)
   return path
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+  """What a sweep has written down."""
+  found = read_json(path)
+  if not isinstance(found, dict):
+    raise WorkdirError(
+      f'Expected the object of a sweep in {path}, which is damaged: remove it, '
+      'and the same command goes on with what is not finished.'
+    )
+  return found

@@ -11,7 +11,7 @@ import pytest
 from launched import SEARCH, TRAIN, launch
 from stand_ins import stand_in
 
-from opp_darts_jax.errors import NotFinished, UserError
+from opp_darts_jax.errors import NotFinished, UserError, WorkdirError
 from opp_darts_jax.running import sweep as sweep_lib
 from opp_darts_jax.running import sweep_table
 from opp_darts_jax.running.part_queue import Part, run_all
@@ -174,6 +174,9 @@ def test_sweep_runs_everything_once(make, capfd):
   assert set(logs(sweep).values()) == {'called, own session True\n'}
   with pytest.raises(UserError, match=r'other train_flags, \[\]'):
     sweep_lib.run_sweep(make(train_flags=('--meet=0',)))
+  (sweep.workdir / 'sweep.json').write_text('{"runs"')
+  with pytest.raises(WorkdirError, match=r'sweep\.json, which is damaged'):
+    sweep_lib.run_sweep(sweep)
 
 
 @pytest.mark.parametrize(('jobs', 'threads'), [(1, 'as they are'), (3, '2')])
