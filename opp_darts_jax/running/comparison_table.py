@@ -22,7 +22,11 @@ def text(found: Mapping[str, Any]) -> str:
   """
   rows = found['methods']
   if not rows:
-    return 'No run has finished yet.'
+    return (
+      f'None of {len(found["runs"])} finished runs has the measure.'
+      if found['runs']
+      else 'No run has finished yet.'
+    )
   configs = dict.fromkeys(row['config'] for row in rows)
   return '\n\n'.join(
     _of_config([row for row in rows if row['config'] == config])

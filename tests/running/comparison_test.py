@@ -135,6 +135,9 @@ def test_text():
   assert notes[-1].endswith('published size, images and epochs.')
   nothing = comparison_table.text(summary([], ['darts']))
   assert nothing == 'No run has finished yet.'
+  others = summary(RUNS, tuple(VALUES), 'truth_test_cifar100')
+  said = comparison_table.text(others)
+  assert said == 'None of 12 finished runs has the measure.'
 
 
 def test_many_seeds_can_be_significant():
