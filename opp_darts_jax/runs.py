@@ -109,8 +109,9 @@ class SearchRun(_Drawn):
   @property
   def judgement(self) -> Judgement:
     """Whether it has collapsed into skip connections, and by which rule."""
-    space = {'name': self.config.space}
-    return judge(self.epochs, space)
+    # Runs of earlier releases have no such file.
+    space = files.read_json(self.workdir / 'space.json')
+    return judge(self.epochs, space or {'name': self.config.space})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import dataclasses
 import json
 import pathlib
 import re
@@ -100,6 +101,17 @@ def test_figures(run, tmp_path):
 def test_its_judgement(run):
   skips = run.genotype.num_skips('normal')
   assert (run.judgement.level == 'collapsed') == (skips >= 1)
+
+
+def test_its_judgement_knows_the_operations_of_its_space(run, tmp_path):
+  text = re.sub('skip_connect|sep_conv_3x3|none', 'own', run.genotype.to_json())
+  line = {'kind': 'epoch', 'epoch': 0, 'genotype': json.loads(text)}
+  own = dataclasses.replace(run, workdir=tmp_path, epochs=(line,))
+  assert own.judgement.rule == 'no parameters'  # As by its name alone.
+  operations = [{'name': 'own', 'drawn': 'own', 'parametric': True}]
+  space = {'name': 'mine', 'operations': operations}
+  (tmp_path / 'space.json').write_text(json.dumps(space))
+  assert own.judgement.level == 'healthy'
 
 
 def test_the_notebook_runs(tmp_path, monkeypatch, capsys):
