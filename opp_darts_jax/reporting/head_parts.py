@@ -139,7 +139,9 @@ def _of_training(run: Run) -> str:
   """What a training came to, and at what cost."""
   results = run.results
   count = sum(map(sum, results.get('confusion') or ()))
-  images = f'{count:,} test images' if count else 'test images'
+  # Or training images that were held out.
+  images = shown(str(results.get('tested_on') or 'test images'))
+  images = f'{count:,} {images}' if count else images
   said = (
     f'The network classifies {amounts.percent(results["test_accuracy"])} of '
     f'{images} correctly'

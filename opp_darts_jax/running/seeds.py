@@ -12,7 +12,7 @@ from opp_darts_jax.running.results import RESULTS
 from opp_darts_jax.running.workdirs import open_workdir
 
 _AVERAGED = ('test_accuracy', 'test_top5_accuracy', 'test_loss')
-_SHARED = ('epochs', 'num_weights', 'genotype')
+_SHARED = ('epochs', 'num_weights', 'tested_on', 'genotype')
 
 
 def run_seeds(
@@ -52,4 +52,5 @@ def _summarise(found: dict[int, dict[str, Any]]) -> dict[str, Any]:
       f'{name}_by_seed': dict(zip(found, values)),
     }
   first = next(iter(found.values()))
-  return results | {name: first[name] for name in _SHARED}
+  # Runs that earlier releases finished do not tell what they were tested on.
+  return results | {name: first[name] for name in _SHARED if name in first}

@@ -280,13 +280,15 @@ def test_page_of_a_training(training_dir):
   ]  # fmt: skip
   results['network'] = {'layers': 5, 'channels': 8, 'weights': 1234,
                         'multiply_adds': 5_600_000}  # fmt: skip
+  results['tested_on'] = 'training images held out'
   (training_dir / 'results.json').write_text(json.dumps(results))
   images = np.arange(48, dtype=np.uint8).reshape(1, 4, 4, 3)
   np.savez(training_dir / 'mistakes.npz', images=images)
   page = page_of(training_dir)
   assert page.sections == ['cells', 'curves', 'test', 'cost']
-  assert 'classifies 97.2 % of 21 test images correctly; it has 3,349,342' in (
-    page.text
+  assert (
+    'classifies 97.2 % of 21 training images held out correctly; it has '
+    '3,349,342' in page.text
   )
   for text in ('1,234', '5.60 M an image', '87.5 %', 'no images', '75.0 %'):
     assert text in page.text, text
