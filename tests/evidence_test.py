@@ -11,6 +11,7 @@ import pytest
 from stand_ins import stand_in
 
 from opp_darts_jax.config import ScheduleConfig
+from opp_darts_jax.errors import NotFinished
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.method import Progress
 from opp_darts_jax.running import compare
@@ -197,6 +198,21 @@ def test_a_claim_runs_its_searches_and_goes_on(claims, tmp_path, monkeypatch):
   assert {row['variant'] for row in found} == set(claim.names)
   seconds = claims['claim'].read_csv(tmp_path / 'results/toy/seconds.csv')
   assert {row['seconds'] for row in seconds} == {3.5}
+
+
+def test_a_claim_that_is_stopped_ends_with_a_sentence(
+  claims, monkeypatch, capsys
+):
+  def stop(*_):
+    raise NotFinished('1 of 9 runs are finished.')
+
+  monkeypatch.setattr(claims['run_claim'], 'run', stop)
+  monkeypatch.setattr(sys, 'argv', ['toy.py'])
+  monkeypatch.setenv('NPROC', '2')
+  with pytest.raises(SystemExit) as ended:
+    claims['run_claim'].main(_claim(claims['claim']))
+  assert ended.value.code == 75
+  assert capsys.readouterr().err == 'stopped: 1 of 9 runs are finished.\n'
 
 
 def test_skips_enter_when_the_progressive_schedule_would_let_them(

@@ -14,6 +14,7 @@ import os
 import pathlib
 import shlex
 import statistics
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -58,6 +59,9 @@ def main(claim: Claim) -> None:
     )
   except errors.UserError as error:
     raise SystemExit(f'error: {error}') from error
+  except errors.NotFinished as error:
+    print(f'stopped: {error}', file=sys.stderr)
+    raise SystemExit(error.exit_code) from error
 
 
 def run(
