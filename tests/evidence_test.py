@@ -271,6 +271,8 @@ def test_the_papers_tables_choose_without_test_images_and_go_on(
   assert both['s2'] == found['s2']
   assert both['imagenet']['cell'] == found['s2']['cell']
   assert both['imagenet']['spread'] is None
+  assert paper.run(['imagenet'], work) == {'imagenet': both['imagenet']}
+  assert json.loads((work / 'paper.json').read_text()) == both
   # A part that runs a second time would add a line.
   assert all(
     log.read_text().count('called') == 1 for log in work.rglob('*.log')

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from opp_darts_jax import errors
-from opp_darts_jax.files import write_json
+from opp_darts_jax.files import read_json, write_json
 from opp_darts_jax.running import part_queue, sweep
 from opp_darts_jax.running.metrics import RESULTS
 
@@ -100,7 +100,7 @@ def run(
 
   Args:
     names: of `TABLES`.
-    workdir: of all of it; gets `paper.json`.
+    workdir: of all of it; gets `paper.json`, where other tables stay.
     jobs: runs at a time.
     flags: of all runs.
 
@@ -121,7 +121,8 @@ def run(
       'spread': statistics.stdev(wrong) if len(wrong) > 1 else None,
       'published': table.error,
     }
-    write_json(workdir / 'paper.json', found)
+    path = workdir / 'paper.json'
+    write_json(path, {**(read_json(path) or {}), **found})
     print(
       f'{name}: {statistics.mean(wrong):.2f} % of the test images wrong in the '
       f'mean of {len(wrong)}, published {table.error}'
