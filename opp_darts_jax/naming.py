@@ -16,11 +16,15 @@ import os
 import pathlib
 import re
 import sys
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from opp_darts_jax.errors import UserError, first_line
 
+# Types of arguments that are checked, where a function says them.
+_KINDS: tuple[Any, ...] = (bool, int, float, str)
+_KINDS += (tuple[int, ...], tuple[float, ...], tuple[str, ...])
 _OWN = re.compile(r'(?P<place>[^:]+(\.py)?):(?P<name>[A-Za-z_]\w*)$')
 
 
@@ -64,7 +68,8 @@ def make(
     *given: further arguments of the function, before those of the text.
 
   Raises:
-    UserError: if there is no such function, or it does not take these.
+    UserError: if there is no such function, or it does not take these, or not
+      of such types as its annotations say.
   """
   name, arguments = split_call(what, text)
   function = find(what, name, known)
@@ -84,7 +89,37 @@ def make(
       f'Unfit arguments in the {what} {text!r}: {first_line(error)}; '
       f'{name} takes: {", ".join(free) or "none"}.'
     ) from error
+  for field, value in arguments.items():
+    kind = getattr(signature.parameters.get(field), 'annotation', None)
+    if kind in _KINDS:
+      of_type(kind, value, f'{field} of the {what} {text!r}')
   return function(*given, **arguments)
+
+
+def of_type(kind: Any, value: Any, name: str) -> Any:
+  """A value as a type, without guessing: 1 is a float, '1' and True are not.
+
+  Args:
+    kind: bool, int, float, str, or tuples of such, `tuple[int, ...]`.
+    value: from a file, or a text.
+    name: for the message.
+
+  Raises:
+    UserError: if it is of another type.
+  """
+  if typing.get_origin(kind) is tuple:
+    item = typing.get_args(kind)[0]
+    if isinstance(value, str) or not hasattr(value, '__iter__'):
+      raise UserError(f'{name} must be a tuple; got {value!r}.')
+    return tuple(of_type(item, v, name) for v in value)
+  if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    return float(value)
+  if type(value) is not kind:
+    raise UserError(
+      f'{name} must be of type {kind.__name__}; got {value!r}, of type '
+      f'{type(value).__name__}.'
+    )
+  return value
 
 
 def split_call(what: str, text: str) -> tuple[str, dict[str, Any]]:

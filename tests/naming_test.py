@@ -188,6 +188,28 @@ def test_unfit_arguments(text, message):
     naming.make('pair', text, MAKERS)
 
 
+@pytest.mark.parametrize(
+  ('text', 'sentence'),
+  [
+    ('gdas(temperature="x")', "temperature of the method 'gdas.*of type float"),
+    ('drnas(partial=1.5)', 'must be of type int; got 1.5, of type float'),
+    ('darts_pt(holds_alphas=None)', 'must be of type bool; got None'),
+    ('oles(window=True)', 'must be of type int; got True'),
+    ('p_darts(keep=3)', 'must be a tuple; got 3'),
+    ('p_darts(dropout=(0, "x", 0.5))', "of type float; got 'x'"),
+  ],
+)
+def test_arguments_are_of_the_types_that_are_said(text, sentence):
+  with pytest.raises(UserError, match=sentence):
+    get_method(text)
+
+
+def test_a_whole_number_stays_one_where_any_number_is_taken():
+  # A run is found again by the name of its method.
+  name = get_method('beta_darts(strength=1)').name
+  assert name == 'beta_darts(strength=1)'
+
+
 def test_a_method_itself_takes_no_arguments(folder):
   with pytest.raises(UserError, match='to be a function, .* got Method'):
     get_method('own_file.py:METHOD(rate=2)')

@@ -6,6 +6,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+from opp_darts_jax import naming
 from opp_darts_jax.errors import UserError
 
 
@@ -32,21 +33,8 @@ def from_dict(cls: Any, fields: Mapping[str, Any], prefix: str = '') -> Any:
 
 
 def _coerce(kind: Any, value: Any, name: str) -> Any:
-  """`value` as `kind`, without guessing: 1 is a float, '1' and True are not."""
   if dataclasses.is_dataclass(kind):
     if not isinstance(value, Mapping):
       raise UserError(f'{name} must be a group of fields; got {value!r}.')
     return from_dict(kind, value, f'{name}.')
-  if typing.get_origin(kind) is tuple:
-    item = typing.get_args(kind)[0]
-    if isinstance(value, str) or not hasattr(value, '__iter__'):
-      raise UserError(f'{name} must be a tuple; got {value!r}.')
-    return tuple(_coerce(item, v, name) for v in value)
-  if kind is float and isinstance(value, int) and not isinstance(value, bool):
-    return float(value)
-  if type(value) is not kind:
-    raise UserError(
-      f'{name} must be of type {kind.__name__}; got {value!r}, of type '
-      f'{type(value).__name__}.'
-    )
-  return value
+  return naming.of_type(kind, value, name)
