@@ -15,6 +15,7 @@ from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from opp_darts_jax.config import ScheduleConfig
 from opp_darts_jax.reporting import judgement
 from opp_darts_jax.reporting.derived import genotype_of
 from opp_darts_jax.running.metrics import METRICS
@@ -174,7 +175,8 @@ def _stage_bars(
   schedule = facts.config.get('schedule', {})
   left = len(operations) - len(stage.get('active', []))
   end = epochs
-  if left > 0 and schedule.get('name') == 'progressive':
+  names = ScheduleConfig(schedule.get('name') or 'plain').names
+  if left > 0 and 'progressive' in names:
     end = min(epochs, stage['epoch'] + schedule['stage_epochs'])
   per_epoch = standing.total / epochs
   first, total = stage['epoch'] * per_epoch, (end - stage['epoch']) * per_epoch

@@ -89,6 +89,13 @@ def test_a_search(workdir, width):
   assert 'Collapsed by the rule of DARTS+: at epoch 1, 1 of 2 edges' in text
 
 
+def test_a_stage_ends_within_another_schedule_too(workdir):
+  config = json.loads((workdir / 'config.json').read_text())
+  config['schedule']['name'] = 'early_stopping(rule="skips")+progressive'
+  (workdir / 'config.json').write_text(json.dumps(config))
+  assert drawn(live_view.of_search(workdir))[1].endswith('5/20  25%')
+
+
 def test_the_last_stage_lasts_to_the_end(workdir):
   write(workdir, [stage(2, 4, {'none': 1.0})], mode='a')
   lines = drawn(live_view.of_search(workdir), done=60)
