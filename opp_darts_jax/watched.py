@@ -57,24 +57,34 @@ def run_search(
     _count([folder], config, space)
 
 
-def run_searches(config: SearchConfig, workdir: Path, **options: Any) -> None:
+def run_searches(
+  config: SearchConfig,
+  workdir: Path,
+  *,
+  space: Space | None = None,
+  on_epoch: OnEpoch | Iterable[OnEpoch] = (),
+  **options: Any,
+) -> None:
   """Searches with each of `config.search_seeds`, with a page each.
 
   Args:
     config: what to do.
     workdir: a folder; made if it is missing.
+    space: None takes the one that the config names.
+    on_epoch: as for `run_search`.
     **options: further ones of `running.searches.run_searches`.
   """
   folder, seeds = pathlib.Path(workdir), config.search_seeds
-  with _watchers(folder) as watchers:
+  with _watchers(folder, on_epoch) as watchers:
     searches.run_searches(
       config,
       folder,
+      space=space,
       on_epoch=watchers,
       view=live_view.of_searches(folder, seeds),
       **options,
     )
-    _count([folder / f'seed{seed}' for seed in seeds], config)
+    _count([folder / f'seed{seed}' for seed in seeds], config, space)
 
 
 def run_training(
@@ -104,7 +114,7 @@ def run_training(
 
 
 @contextlib.contextmanager
-def _watchers(workdir: Path, on_epoch: Any = ()) -> Iterator[list[Any]]:
+def _watchers(workdir: Path, on_epoch: Any) -> Iterator[list[Any]]:
   """The caller's watchers, and after them the page."""
   with live.kept(workdir, _writes()) as pages:
     yield [*callbacks.watchers_of(on_epoch), *pages]
@@ -113,7 +123,7 @@ def _watchers(workdir: Path, on_epoch: Any = ()) -> Iterator[list[Any]]:
 def _count(
   folders: Sequence[pathlib.Path],
   config: SearchConfig,
-  space: Space | None = None,
+  space: Space | None,
 ) -> None:
   """Adds to the results of searches what a network of their cells takes."""
   for folder in folders if _writes() else ():

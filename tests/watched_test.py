@@ -8,12 +8,14 @@ from run_files import write_search
 from opp_darts_jax import watched
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.running import searches
+from opp_darts_jax.spaces.catalogue import get_space
 
 
 def test_several_searches_have_a_page_each(tmp_path, monkeypatch):
   takes = inspect.signature(searches.run_searches)
   folders = [tmp_path / 'seed0', tmp_path / 'seed4']
-  counted = []
+  counted, seen = [], []
+  space = get_space('s2')
 
   def run_searches(*given, **options):
     takes.bind(*given, **options)
@@ -29,7 +31,10 @@ def test_several_searches_have_a_page_each(tmp_path, monkeypatch):
   monkeypatch.setattr(searches, 'run_searches', run_searches)
   monkeypatch.setattr(watched.search_results, 'count_network', count_network)
   config = SearchConfig(search_seeds=(0, 4))
-  watched.run_searches(config, tmp_path, quiet=True)
+  watched.run_searches(
+    config, tmp_path, space=space, on_epoch=seen.append, quiet=True
+  )
+  assert [record.workdir for record in seen] == folders
   assert all((folder / 'report.html').is_file() for folder in folders)
   assert not (tmp_path / 'report.html').exists()
-  assert counted == [(folder, (0, 4), None) for folder in folders]
+  assert counted == [(folder, (0, 4), space) for folder in folders]
