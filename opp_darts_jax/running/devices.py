@@ -101,11 +101,11 @@ def distribute() -> None:
   Raises:
     UserError: if nothing says it.
   """
-  number, own = (
-    int(value) if value else None
-    for value in map(os.environ.get, ('JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'))
-  )
+  names = 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID'
   try:
+    number, own = (
+      int(value) if value else None for value in map(os.environ.get, names)
+    )
     jax.distributed.initialize(num_processes=number, process_id=own)
   except (ValueError, RuntimeError) as error:
     raise UserError(

@@ -138,4 +138,7 @@ def test_without_a_cluster_a_sentence_says_what_is_missing(monkeypatch):
   monkeypatch.delenv('JAX_COORDINATOR_ADDRESS', raising=False)
   with pytest.raises(UserError, match='--distributed needs Slurm.*; got: '):
     distribute()
+  monkeypatch.setenv('JAX_NUM_PROCESSES', 'two')
+  with pytest.raises(UserError, match="--distributed needs .*; got: .*'two'"):
+    distribute()
   assert jax.process_count() == 1
