@@ -1,8 +1,12 @@
 """Times the operations of a space, for a cost term in seconds.
 
   opp-darts latency --space=darts --image_size=32 --out=latency.json
-  opp-darts search --config.cost.quantity=latency --config.cost.target=0.01 \
-    --config.cost.table=latency.json --workdir=runs/fast/search
+  opp-darts search --config=cifar10 --config.cost.quantity=latency \
+    --config.cost.table=latency.json --config.cost.target=0.02 \
+    --workdir=runs/fast/search
+
+The table is of one network: that which the search's cost.layers, cost.channels
+and cost.image_size say.
 
 On the device of this machine; with --target=h100, say, as modelled for one that
 need not be here.
