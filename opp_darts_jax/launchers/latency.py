@@ -12,6 +12,7 @@ On the device of this machine; with --target=h100, say, as modelled for one that
 need not be here.
 """
 
+import os
 import pathlib
 
 from absl import flags
@@ -45,6 +46,10 @@ def main() -> None:
   for flag in (_LAYERS, _CHANNELS, _SIZE, _COLOURS, _CLASSES, _BATCH):
     if flag.value < 1:
       raise UserError(f'--{flag.name} must be at least 1; got {flag.value}.')
+  out = pathlib.Path(_OUT.value)
+  out.parent.mkdir(parents=True, exist_ok=True)
+  if out.is_dir() or not os.access(out.parent, os.W_OK):  # Before minutes pass.
+    raise UserError(f'--out must be a file that can be written; got {out}.')
   space = get_space(_SPACE.value, _NODES.value)
   launch.prepare_target(_TARGET.value)
   if _TARGET.value:
@@ -62,8 +67,6 @@ def main() -> None:
     batch=_BATCH.value,
     say=print,
   )
-  out = pathlib.Path(_OUT.value)
-  out.parent.mkdir(parents=True, exist_ok=True)
   files.write_json(out, table)
 
 

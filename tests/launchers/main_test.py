@@ -56,3 +56,10 @@ def test_launchers_of_the_repository(name):
   whole = name == 'report'
   done = run([sys.executable, *words]) if whole else launch(*words)
   assert f'  opp-darts {name} --' in done.stdout, done.stderr
+
+
+def test_where_a_table_goes_is_looked_at_before_anything_is_timed(tmp_path):
+  done = launch('latency', f'--out={tmp_path}')
+  assert done.returncode == 2
+  assert done.stderr.endswith(f'can be written; got {tmp_path}.\n')
+  assert not done.stdout
