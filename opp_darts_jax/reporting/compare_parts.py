@@ -83,7 +83,10 @@ def row(one: Compared) -> Row:
 
 
 def summary(found: Sequence[Compared], groups: Sequence[str]) -> list[Set]:
-  """By data set: a row a group, with tests against the first; notes."""
+  """Tests against the first group, and notes: a row a group.
+
+  By data set, and searches apart from trainings, which other numbers judge.
+  """
   runs = []
   for one in found:
     config, results = one.run.config, one.run.results
@@ -103,6 +106,7 @@ def summary(found: Sequence[Compared], groups: Sequence[str]) -> list[Set]:
         'space': str(config.get('space')),
         'data': data,
         'search_seconds': one.run.seconds,
+        'searches': one.run.is_search,
       }
     )
   measured = [
@@ -111,8 +115,9 @@ def summary(found: Sequence[Compared], groups: Sequence[str]) -> list[Set]:
     if any(run.get(name) is not None for name in comparison.MEASURES)
   ]
   sets = []
-  for name in dict.fromkeys(str(run['config']) for run in measured):
-    own = [run for run in measured if run['config'] == name]
+  kinds = [(str(run['config']), run['searches']) for run in measured]
+  for name, searches in dict.fromkeys(kinds):
+    own = [r for r, kind in zip(measured, kinds) if kind == (name, searches)]
     names = [g for g in groups if any(run['method'] == g for run in own)]
     rows = comparison.summary(own, names)['methods']
     # A measure that not all have compares nothing.

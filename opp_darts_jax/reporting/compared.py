@@ -1,6 +1,7 @@
 """The runs that a page compares: what tells them apart, and their settings."""
 
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -89,6 +90,7 @@ def compared(
   }
   telling = _telling(differing)
   groups = [_group(own, telling) for own in fields]
+  groups = _by_search(runs, groups)
   found = [
     Compared(
       run,
@@ -131,6 +133,39 @@ def _group(fields: Mapping[str, str], telling: Sequence[str]) -> str:
     if name not in named and name in fields
   ]
   return styles.shown(' '.join(parts))
+
+
+def _by_search(runs: Sequence[Run], groups: Sequence[str]) -> list[str]:
+  """The groups, of trainings by what searched their cells, if that differs."""
+  places = {
+    run.workdir.resolve(): group
+    for run, group in zip(runs, groups)
+    if run.is_search
+  }
+  by = [_search_of(run, places) for run in runs]
+  trained = [not run.is_search for run in runs]
+  if len({own for own, is_one in zip(by, trained) if is_one}) < 2:
+    return list(groups)
+  return [
+    f'{group} of {own}' if own else group for group, own in zip(groups, by)
+  ]
+
+
+def _search_of(run: Run, places: Mapping[pathlib.Path, str]) -> str:
+  """The group of the search whose cell a training has; else its folder.
+
+  Without the seed in its name; '' of a cell that is of no folder, and of a
+  search.
+  """
+  given = run.config.get('genotype')
+  if not isinstance(given, str) or not given.endswith('/genotype.json'):
+    return ''
+  folder = pathlib.Path(given).parent
+  # A sweep may have been run, or moved, elsewhere: its parts lie side by side.
+  for place in (folder, run.workdir.resolve().parent / folder.name):
+    if place.resolve() in places:
+      return places[place.resolve()]
+  return styles.shown(re.sub(r'seed\d+', 'seed', str(folder)))
 
 
 def _short_names(runs: Sequence[Run]) -> list[str]:

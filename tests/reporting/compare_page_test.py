@@ -5,7 +5,12 @@ import json
 import pytest
 from launched import launch
 from pages import Page
-from run_files import search_records, write_lines, write_search
+from run_files import (
+  search_records,
+  write_lines,
+  write_search,
+  write_training,
+)
 
 from opp_darts_jax import errors
 from opp_darts_jax.reporting import (
@@ -138,6 +143,50 @@ def test_what_follows_from_another_field_names_no_group(tmp_path):
   ]  # fmt: skip
   found, _ = compared.compared(runs)
   assert [one.group for one in found] == ['stage_epochs=2', 'stage_epochs=3']
+
+
+def write_trained(folder, number, search, accuracy):
+  folder.mkdir(parents=True)
+  write_training(folder)
+  config = {
+    'genotype': f'{search}/genotype.json',
+    'seed': number,
+    'data': {'source': 'digits'},
+  }
+  (folder / 'config.json').write_text(json.dumps(config))
+  results = json.loads((folder / 'results.json').read_text())
+  results['test_accuracy'] = accuracy
+  (folder / 'results.json').write_text(json.dumps(results))
+
+
+def test_trainings_are_told_apart_by_what_searched_their_cells(tmp_path):
+  tested = {'darts': (0.25, 0.5), 'gdas': (0.75, 1.0)}
+  for method, accuracies in tested.items():
+    for seed, accuracy in enumerate(accuracies):
+      folder = tmp_path / 'sweep' / method / f'seed{seed}'
+      write_run(folder / 'search', method, seed, 0.5)
+      # The paths are those of where the sweep ran.
+      search = f'elsewhere/{method}/seed{seed}/search'
+      write_trained(folder / 'train', seed, search, accuracy)
+  runs = compared.read([tmp_path / 'sweep'])
+  found, _ = compared.compared(runs)
+  groups = list(dict.fromkeys(one.group for one in found))
+  assert groups == ['darts', 'training of darts', 'gdas', 'training of gdas']
+  searched, trained = compare_parts.summary(found, groups)
+  assert [row['method'] for row in searched.rows] == ['darts', 'gdas']
+  assert 'networks trained here' in trained.measure
+  means = {row['method']: (row['seeds'], row['mean']) for row in trained.rows}
+  assert means == {
+    'training of darts': (2, 0.375),
+    'training of gdas': (2, 0.875),
+  }
+  alone, _ = compared.compared([run for run in runs if not run.is_search])
+  assert {one.group for one in alone} == {
+    'training of elsewhere/darts/seed/search',
+    'training of elsewhere/gdas/seed/search',
+  }
+  of_one, _ = compared.compared(compared.read([tmp_path / 'sweep' / 'gdas']))
+  assert [one.group for one in of_one] == ['gdas', 'training'] * 2
 
 
 def test_launcher_takes_folders_of_runs(tmp_path):
