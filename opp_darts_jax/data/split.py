@@ -28,18 +28,28 @@ def divide(
     train: of the source.
     test: of the source; None takes `config.test_fraction` of the others.
     config: how many of each; with `held_out`, the second are training images.
+
+  Raises:
+    UserError: naming the field of the config, if one of them would be none.
   """
   if test is None:
-    train, test = _apart(train, config.test_fraction, config.split_seed)
+    train, test = _apart(train, 'test_fraction', config)
   if config.held_out:
-    train, test = _apart(train, config.held_out, config.split_seed)
+    train, test = _apart(train, 'held_out', config)
   train = subset(train, 'max_train', config.max_train, config.split_seed)
   test = subset(test, 'max_test', config.max_test, config.split_seed)
   return train, test
 
 
-def _apart(split: Split, share: float, seed: int) -> tuple[Split, Split]:
-  kept, held = halves(split.labels, 1 - share, seed)
+def _apart(split: Split, field: str, config: DataConfig) -> tuple[Split, Split]:
+  share = getattr(config, field)
+  try:
+    kept, held = halves(split.labels, 1 - share, config.split_seed)
+  except UserError as error:
+    raise UserError(
+      f'data.{field} must leave images to train on and images to test on; got '
+      f'{share:g} of {len(split.labels)} images.'
+    ) from error
   return split.take(kept), split.take(held)
 
 

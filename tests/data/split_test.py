@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import split
 from opp_darts_jax.errors import UserError
 
@@ -38,6 +39,17 @@ def test_halves_depend_on_the_seed_alone_and_are_shuffled():
     assert not np.array_equal(part, np.sort(part))
     # Not class after class in turn, either.
     assert len(set(map(tuple, labels[part][:48].reshape(12, 4)))) > 6
+
+
+@pytest.mark.parametrize('field', ['test_fraction', 'held_out'])
+def test_a_share_that_leaves_nothing_is_named(field):
+  images = split.Split(np.zeros((20, 4, 4, 1), np.uint8), np.arange(20) % 2)
+  with pytest.raises(UserError, match=f'data.{field} must .* 0.01 of 20 im'):
+    split.divide(
+      images,
+      None if field == 'test_fraction' else images,
+      DataConfig(**{field: 0.01}),
+    )
 
 
 @pytest.mark.parametrize('fraction', [0.0, 1.0, -0.5, 1.5, 0.01])
