@@ -315,6 +315,18 @@ def test_tpu_run(place, codes, code, verbs):
   assert "--config.space='s3'" in shlex.split(command)
 
 
+def test_tpu_run_trains_by_the_variant_of_its_config(place):
+  settings = place.folder / 'experiments' / 'jobs' / 'tpu_common.sh'
+  text = settings.read_text()
+  settings.write_text(text.replace("config='cifar10'", "config='s2:small'"))
+  place.codes('0', '0')
+  (place.folder / 'state').write_text('READY\n')
+  assert place.run('tpu_run')[0] == 0
+  search, train = (c for c in place.calls('gcloud') if 'tpu_worker' in c)
+  assert "'--config=s2:small' " in search
+  assert "'--config=s2:small_train' " in train
+
+
 def test_tpu_worker_asks_the_launcher_before_to_save(place):
   place.codes('75 wait', '0')
   first = place.start('tpu_worker', 'search', '--config.seed=1')

@@ -44,8 +44,12 @@ run() {
   done
 }
 
+training=$config:train
+if [[ $config == *:* ]]; then
+  training=${config}_train
+fi
 run search --config="$config" --config.seed="$seed" \
   --workdir="$workdir/search" "$@"
-run train --config="$config:train" --config.seed="$seed" \
+run train --config="$training" --config.seed="$seed" \
   --config.genotype="$workdir/search/genotype.json" \
   --workdir="$workdir/train" "$@"
