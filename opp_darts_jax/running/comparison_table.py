@@ -71,16 +71,17 @@ def notes(rows: Sequence[Row]) -> list[str]:
   said = []
   tested = [row for row in rows if row['pairs']]
   if tested:
-    few = min(row['pairs'] for row in tested)
-    least = max(row['least_p'] for row in tested)
+    pairs = {row['pairs'] for row in tested}
+    at_most = 'at most ' if len(pairs) > 1 else ''
+    least = min(row['least_p'] for row in tested)
     most = min(1.0, least * len(tested))
     said.append(
       f'Against {tested[0]["baseline"]}: Wilcoxon signed-rank over seeds, '
       'two-sided; effect is the rank-biserial correlation, -1 to 1.'
     )
     said.append(
-      f'With n = {few} seeds in common p cannot be below {least:.3g}, nor '
-      f'below {most:.3g} after Holm for {len(tested)} '
+      f'With {at_most}n = {max(pairs)} seeds in common p cannot be below '
+      f'{least:.3g}, nor below {most:.3g} after Holm for {len(tested)} '
       f'{"methods" if len(tested) > 1 else "method"}'
       + (
         f': no difference can be significant at {_SIGNIFICANT:g}.'

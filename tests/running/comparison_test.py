@@ -148,6 +148,13 @@ def test_many_seeds_can_be_significant():
   ]
   said = comparison_table.text(summary(runs, ('darts', 'drnas')))
   assert '0.00781 after Holm for 1 method.\n' in said
+  # Nor do they cease to be where another method has few.
+  runs += [run_of('gdas', seed, 0.5 + seed) for seed in range(2)]
+  said = comparison_table.text(summary(runs, ('darts', 'drnas', 'gdas')))
+  assert (
+    'With at most n = 8 seeds in common p cannot be below 0.00781, nor below '
+    '0.0156 after Holm for 2 methods.\n' in said
+  )
 
 
 def test_latex():
