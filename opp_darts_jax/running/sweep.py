@@ -15,6 +15,7 @@ from opp_darts_jax.errors import NotFinished, UserError, WorkdirError
 from opp_darts_jax.files import read_json, write_json
 from opp_darts_jax.running import part_queue, sweep_table
 from opp_darts_jax.running.part_queue import Launch, Part
+from opp_darts_jax.running.results import RESULTS
 
 
 class SweepError(UserError):
@@ -137,7 +138,7 @@ def run_sweep(
 
   Raises:
     NotFinished: if a part was stopped; the same sweep goes on.
-    SweepError: if parts failed.
+    SweepError: if parts failed, or left no results.
     UserError: if the workdir holds a sweep with other flags, or one that
       cannot be read.
   """
@@ -165,6 +166,11 @@ def run_sweep(
   if failed:
     raise SweepError(
       f'{len(failed)} of {len(runs)} runs failed: {"; ".join(failed)}.'
+    )
+  if len(done) < len(runs):
+    raise SweepError(
+      f'{len(runs) - len(done)} of {len(runs)} runs have ended and left no '
+      f'{RESULTS}, as with the flags --dry_run and --config.search_seeds.'
     )
   return {**flags, **found}
 
