@@ -79,6 +79,8 @@ def is_alive(session: Mapping[str, Any]) -> bool:
     return True
   try:
     os.kill(int(session['pid']), 0)
+  except PermissionError:  # It is another user's.
+    return True
   except (OSError, LookupError, ValueError, OverflowError):
     return False
   return True
