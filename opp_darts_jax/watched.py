@@ -76,15 +76,17 @@ def run_searches(
   """
   folder, seeds = pathlib.Path(workdir), config.search_seeds
   with _watchers(folder, on_epoch) as watchers:
-    searches.run_searches(
-      config,
-      folder,
-      space=space,
-      on_epoch=watchers,
-      view=live_view.of_searches(folder, seeds),
-      **options,
-    )
-    _count([folder / f'seed{seed}' for seed in seeds], config, space)
+    try:
+      searches.run_searches(
+        config,
+        folder,
+        space=space,
+        on_epoch=watchers,
+        view=live_view.of_searches(folder, seeds),
+        **options,
+      )
+    finally:  # Those that have finished, whatever became of the others.
+      _count([folder / f'seed{seed}' for seed in seeds], config, space)
 
 
 def run_training(

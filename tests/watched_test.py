@@ -3,6 +3,7 @@
 import inspect
 import types
 
+import pytest
 from run_files import write_search
 
 from opp_darts_jax import watched
@@ -24,6 +25,7 @@ def test_several_searches_have_a_page_each(tmp_path, monkeypatch):
       write_search(folder)
       for watcher in options['on_epoch']:
         watcher(types.SimpleNamespace(workdir=folder))
+    raise searches.SearchesError('1 of 3 searches failed.')
 
   def count_network(folder, config, space):
     counted.append((folder, config.search_seeds, space))
@@ -31,9 +33,10 @@ def test_several_searches_have_a_page_each(tmp_path, monkeypatch):
   monkeypatch.setattr(searches, 'run_searches', run_searches)
   monkeypatch.setattr(watched.search_results, 'count_network', count_network)
   config = SearchConfig(search_seeds=(0, 4))
-  watched.run_searches(
-    config, tmp_path, space=space, on_epoch=seen.append, quiet=True
-  )
+  with pytest.raises(searches.SearchesError):  # The others are counted.
+    watched.run_searches(
+      config, tmp_path, space=space, on_epoch=seen.append, quiet=True
+    )
   assert [record.workdir for record in seen] == folders
   assert all((folder / 'report.html').is_file() for folder in folders)
   assert not (tmp_path / 'report.html').exists()
