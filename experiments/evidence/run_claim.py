@@ -24,6 +24,7 @@ from verdicts import text
 from opp_darts_jax import errors
 from opp_darts_jax.files import read_lines
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.launchers import sweep_flags
 from opp_darts_jax.running import compare, sweep
 from opp_darts_jax.running.compare import write_csv
 from opp_darts_jax.running.metrics import METRICS, read_epochs
@@ -45,9 +46,9 @@ def main(claim: Claim) -> None:
   given = parser.parse_args()
   # One thread a search: numbers are the same however many cores there are.
   os.environ['NPROC'] = '1'
-  seeds = tuple(map(int, filter(None, given.seeds.split(','))))
   names = tuple(filter(None, given.variants.split(',')))
   try:
+    seeds = sweep_flags.numbers([*filter(None, given.seeds.split(','))])
     for name in names:
       errors.check_choice('variant', name, tuple(claim.variants))
     run(

@@ -176,7 +176,10 @@ def _signals() -> Iterator[list[int]]:
   def note(number: int, frame: Any) -> None:
     received.append(number)
 
-  before = {number: signal.signal(number, note) for number in SIGNALS}
+  # A terminal that closes tells parts nothing: each has a session of its own.
+  hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # As by nohup.
+  numbers = (*SIGNALS, *([signal.SIGHUP] if hangs_up else []))
+  before = {number: signal.signal(number, note) for number in numbers}
   try:
     yield received
   finally:

@@ -124,7 +124,7 @@ def run_sweep(
 ) -> dict[str, Any]:
   """Runs what is not finished of a sweep, and sums it up.
 
-  A SIGTERM or SIGINT makes the parts save and stop.
+  A SIGTERM, SIGINT or SIGHUP makes the parts save and stop.
 
   Args:
     sweep: what to run.

@@ -105,7 +105,7 @@ def test_train_and_report(searched, tmp_path):
   words = '<span>opp-darts</span> <span>search</span> <span>--workdir='
   assert words in before[0]
   mistakes = min(12, confusion.sum() - np.trace(confusion))
-  assert before[1].count('alt="A test image of class') == mistakes
+  assert before[1].count('alt="An image of class') == mistakes
   assert len(results['mistakes']) == mistakes
   for mistake in results['mistakes']:
     own = images.test.labels[mistake['image']]

@@ -294,7 +294,7 @@ def test_page_of_a_training(training_dir):
     assert text in page.text, text
   assert 'cat 3 1 dog 17 emu Accuracy by class' in page.text
   (alt,) = page.attributes('img', 'alt')
-  assert alt == 'A test image of class cat, taken for dog'
+  assert alt == 'An image of class cat, taken for dog'
   (source,) = page.attributes('img', 'src')
   shot = Image.open(io.BytesIO(base64.b64decode(source.partition(',')[2])))
   np.testing.assert_array_equal(np.asarray(shot), images[0])

@@ -208,7 +208,18 @@ def test_failed_part_stops_no_other(make, capfd):
   assert [run['seed'] for run in found['runs']] == [2, 2]
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.fixture
+def terminal():
+  """One that may be closed; nohup would have that ignored."""
+  before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+  yield
+  signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures('terminal')
+@pytest.mark.parametrize(
+  'number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+)
 def test_signal_reaches_the_parts_and_is_waited_for(make, number):
   sweep = make(search_flags=('--wait=yes',))
   started = [sweep.workdir / c / 'seed1/search/started' for c in 'ab']
