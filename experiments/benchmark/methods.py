@@ -3,7 +3,8 @@
   python experiments/benchmark/methods.py --size=small --out=methods.json
 
 A first-order step of both halves, all operations active, in the middle of a
-search, when alphas move. Rounds alternate between the method and DARTS. It
+search, when alphas move. Rounds alternate between the method and DARTS, and are
+in the processor's seconds, which others on the machine hardly lengthen. It
 prints a line of JSON a method, and goes on with a file that has some: the
 median of the rounds' ratios, milliseconds of both, seconds to trace and compile
 (from an empty cache), and megabytes of temporary memory, by XLA's own count.
@@ -51,9 +52,9 @@ def prepare(method: str) -> tuple[Round, dict[str, Any]]:
   """Rounds of a method's steps, and what compiling them told."""
   task, state, train, val = start(_SIZE.value, len(ENTRY), method=method)
   state = state.replace(step=jnp.full_like(state.step, _EPOCH * PER_EPOCH))
-  begin = time.perf_counter()
+  begin = time.process_time()
   program = build_steps('first', task, state, train, val)
-  seconds = time.perf_counter() - begin
+  seconds = time.process_time() - begin
   memory = program.memory_analysis().temp_size_in_bytes / 1e6
 
   def run(state: Any, count: int) -> Any:
@@ -76,7 +77,12 @@ def main(argv: list[str]) -> None:
     if (name, _SIZE.value) in known:
       continue
     own, about = prepare(name)
-    times = alternate({'own': own, 'darts': darts}, _ROUNDS.value, _STEPS.value)
+    times = alternate(
+      {'own': own, 'darts': darts},
+      _ROUNDS.value,
+      _STEPS.value,
+      time.process_time,
+    )
     ratios = [a / b for a, b in zip(times['own'], times['darts'])]
     rows.append(
       {

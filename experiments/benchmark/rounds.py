@@ -41,13 +41,16 @@ def repeated(step: Callable[[], None], steps: int) -> Round:
 
 
 def alternate(
-  runs: dict[str, Round], rounds: int, steps: int
+  runs: dict[str, Round],
+  rounds: int,
+  steps: int,
+  clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
   """Milliseconds a step, each run once a round after a round to warm up."""
   times: dict[str, list[float]] = {name: [] for name in runs}
   for _ in range(rounds + 1):
     for name, run in runs.items():
-      start = time.perf_counter()
+      start = clock()
       run()
-      times[name].append(1e3 * (time.perf_counter() - start) / steps)
+      times[name].append(1e3 * (clock() - start) / steps)
   return {name: values[1:] for name, values in times.items()}

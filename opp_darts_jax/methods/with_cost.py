@@ -17,7 +17,9 @@ A target above what would be derived without it makes dearer cells, too.
 Alphas that are nearly equal let a cell's cost jump from epoch to epoch, so what
 is left of the violation is taken away as cells are derived: from scores, each
 times exp(-factor * cost / target), with the smallest factor that finds a cell
-close to the target. It is 0 where the alphas alone have one.
+close to the target. It is 0 where the alphas alone have one. One operation may
+be a tenth of a network's cost: where a change on one edge leads past the
+target, this edge keeps its factor, and those of the others go on.
 """
 
 import math
@@ -113,17 +115,18 @@ def with_cost(
       jax.device_get(own.scores(space, state.alphas, state.mask)),
     )
 
-    def at(factor: float) -> Genotype:
-      if not factor:
+    def at(factors: np.ndarray) -> Genotype:
+      if not factors.any():
         return inner.derive(own, search, state)
       cheap = {
-        kind: table * np.exp(-factor * costs.table(kind) / target)
-        for kind, table in scores.items()
+        kind: table * np.exp(-factor_E[:, None] * costs.table(kind) / target)
+        for (kind, table), factor_E in zip(scores.items(), factors)
       }
       asked = own._replace(scores=lambda space, params, mask: cheap)
       return inner.derive(asked, search, state)
 
-    return closest(at, lambda found: costs.of(found) / target - 1)
+    shape = len(scores), space.graph.num_edges
+    return closest(at, lambda found: costs.of(found) / target - 1, shape)
 
   def numbers(
     search: Search, state: SearchState, found: Genotype
@@ -203,37 +206,59 @@ def chances(space: Space, strength_E: jax.Array) -> jax.Array:
 
 
 def closest(
-  at: Callable[[float], Genotype], violation: Callable[[Genotype], float]
+  at: Callable[[np.ndarray], Genotype],
+  violation: Callable[[Genotype], float],
+  shape: tuple[int, ...],
 ) -> Genotype:
-  """What is found with the smallest factor that is close to the target.
+  """What is found with the smallest factors that is close to the target.
 
-  By bisection: the larger the factor, the cheaper is what is found. Where
-  nothing is close, what is closest.
+  By bisection of one factor for all rows: the larger, the cheaper is what is
+  found. Where that jumps past the target by one row, this row stays as it was
+  before, and all is done again with the others. Where nothing is close, what is
+  closest.
 
   Args:
-    at: a factor -> what is found with it.
+    at: factors, one a row -> what is found with them.
     violation: of what is found, (cost - target) / target.
+    shape: of the factors.
   """
-  found = at(0.0)
+  found = at(np.zeros(shape))
   off = violation(found)
-  if abs(off) <= _CLOSE:
-    return found
   best = abs(off), found
-  inside, outside = 0.0, math.copysign(_FARTHEST, off)
-  end = at(outside)
-  if violation(end) * off > 0:  # Nothing that there is meets the target.
-    return min(best, (abs(violation(end)), end), key=lambda pair: pair[0])[1]
-  for _ in range(_HALVINGS):
-    middle = (inside + outside) / 2
-    found = at(middle)
+
+  def before(factors: np.ndarray) -> bool:
+    """Whether the target is still ahead of what is found; that may be best."""
+    nonlocal best
+    found = at(factors)
     left = violation(found)
     best = min(best, (abs(left), found), key=lambda pair: pair[0])
-    if left * off > 0:
-      inside = middle
-    else:
-      outside = middle
-    if abs(left) <= _CLOSE:
+    return left * off > 0
+
+  factors, free = np.zeros(shape), np.ones(shape, bool)
+  inside = 0.0
+  while best[0] > _CLOSE and free.any():
+    outside = math.copysign(_FARTHEST, off)
+    if before(np.where(free, outside, factors)):
+      break  # Nothing that there is meets the target.
+    for _ in range(_HALVINGS):
+      middle = (inside + outside) / 2
+      if before(np.where(free, middle, factors)):
+        inside = middle
+      else:
+        outside = middle
+      if best[0] <= _CLOSE:
+        return best[1]
+    factors = np.where(free, inside, factors)
+    jumped = np.zeros(shape, bool)
+    for row in zip(*np.nonzero(free)):
+      stays = np.where(free, outside, factors)
+      stays[row] = inside
+      if before(stays):
+        jumped[row] = True
+        break
+    if not jumped.any():
       break
+    free &= ~jumped
   return best[1]
 
 

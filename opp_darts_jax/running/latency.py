@@ -2,8 +2,8 @@
 
 Measured on the device of this process, or modelled for one that is not here, by
 what is compiled for it (absent.py). A sum over operations is not the time of a
-network: what it leaves out or counts twice, in one network that is timed as a
-whole, is the table's `rest`.
+network: the table's `scale` and `rest` make it that of two which are timed as a
+whole, the cheapest and the dearest, and others lie between them.
 """
 
 import json
@@ -19,6 +19,7 @@ import numpy as np
 
 from opp_darts_jax.config import RunConfig
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.networks import costs as costs_lib
 from opp_darts_jax.networks.cell import NO_DRAWS, Draws, EdgeOperation
 from opp_darts_jax.networks.costs import Costs, Site, Sites
@@ -135,23 +136,52 @@ def make(
     'channels': channels,
     'image_shape': list(image_shape),
     'imagenet': imagenet,
+    'scale': 1.0,
     'rest': 0.0,
     'operations': rows,
   }
-  # Of parametric operations, of which most networks are made.
-  scores = {
-    kind: np.where([o.parametric for o in space.operations], mask * 1.0, 0.5)
-    * mask
-    for kind, mask in space.mask().items()
-  }
-  genotype = space.derive(space, scores)
-  network = Network(
-    genotype, layers, channels, classes, imagenet=imagenet, space=space
-  )
-  whole = timing.seconds(*_network_program(network, image_shape, batch))
-  table['rest'] = whole - costs_of(table, space, sites).of(genotype)
-  say(f'{"a whole network":<50}{whole * 1e6:>12.1f} us')
+  alone = costs_of(table, space, sites)
+  sums, wholes = [], []
+  for genotype in ends(space, alone):
+    network = Network(
+      genotype, layers, channels, classes, imagenet=imagenet, space=space
+    )
+    whole = timing.seconds(*_network_program(network, image_shape, batch))
+    sums.append(alone.of(genotype))
+    wholes.append(whole)
+    say(f'{"a whole network":<50}{whole * 1e6:>12.1f} us')
+  table['scale'], table['rest'] = anchored(sums, wholes)
   return table
+
+
+def ends(space: Space, costs: Costs) -> tuple[Genotype, Genotype]:
+  """The networks of a space that cost least and most, by a table."""
+  carries_K = np.array([o.carries for o in space.operations])
+
+  def derived(value: Callable[[np.ndarray], np.ndarray]) -> Genotype:
+    return space.derive(
+      space,
+      {
+        kind: value(costs.table(kind)) * carries_K * mask
+        for kind, mask in space.mask().items()
+      },
+    )
+
+  return derived(lambda c: 1 / (1 + c)), derived(lambda c: 1 + c)
+
+
+def anchored(
+  sums: Sequence[float], wholes: Sequence[float]
+) -> tuple[float, float]:
+  """The scale and the rest by which sums are the seconds of two networks.
+
+  Where the dearer of the two takes no longer, the scale is 1, and the rest is
+  that of the dearer.
+  """
+  scale = 1.0
+  if sums[1] > sums[0] and wholes[1] > wholes[0]:
+    scale = (wholes[1] - wholes[0]) / (sums[1] - sums[0])
+  return scale, wholes[1] - scale * sums[1]
 
 
 def costs_of(table: Mapping[str, Any], space: Space, sites: Sites) -> Costs:
@@ -177,7 +207,7 @@ def costs_of(table: Mapping[str, Any], space: Space, sites: Sites) -> Costs:
         f'{table["image_shape"]}: make one of the network that '
         'cost.layers, cost.channels and cost.image_size say.'
       )
-    return known[operation.name, site]
+    return table['scale'] * known[operation.name, site]
 
   return costs_lib.table_of(space, sites, 'latency', one, table['rest'])
 
@@ -223,7 +253,7 @@ def read(
       'it, or set cost.layers, cost.channels, cost.image_size and '
       'cost.imagenet.'
     )
-  return table
+  return {'scale': 1.0, **table}  # Those of earlier releases have none.
 
 
 def _network(layers: int, channels: int, shape: list[int], large: bool) -> str:

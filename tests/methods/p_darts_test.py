@@ -40,6 +40,11 @@ def test_dropout_keeps_the_mean_and_is_of_stride_1_alone():
   np.testing.assert_allclose(y.mean(), 1, atol=0.03)
   none = operation.apply({'rate': jnp.float32(0.0)}, x, None, 1, KEY)
   np.testing.assert_array_equal(none, x)
+  # A draw gives two channels, which are of no influence on each other.
+  kept = np.asarray(p_darts_lib.chosen(KEY, jnp.float32(0.25), (4, 50, 50, 5)))
+  np.testing.assert_allclose(kept.mean((0, 1, 2)), 0.25, atol=0.02)
+  both = (kept[..., ::2][..., :2] & kept[..., 1::2]).mean()
+  np.testing.assert_allclose(both, 0.25**2, atol=0.01)
   shapes = jax.eval_shape(lambda: operation.init(KEY, (5,), 4, 2))
   assert shapes['rate'].shape == (5,)
   assert shapes['pointwise'].shape == (5, 2, 4, 2)

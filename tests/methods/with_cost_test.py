@@ -98,6 +98,32 @@ def test_what_is_derived_meets_the_target(share):
   assert close.derive(close, search, state) == alone
 
 
+@pytest.mark.parametrize('sign', [1, -1])
+def test_an_edge_that_leads_past_the_target_stays_as_it_is(sign):
+  # On each edge a dear operation is given up at some factor, or taken from the
+  # negative of it on; on one edge it is most of the cost, and goes first.
+  costs = np.array([[0.6, 0.1, 0.1], [0.1, 0.05, 0.05]])
+  given_up_at = sign * np.array([[0.5, 3.0, 2.0], [1.0, 4.0, 5.0]])
+  seen = []
+
+  def at(factors):
+    seen.append(given_up_at > factors)
+    return seen[-1]
+
+  def violation(dear):
+    return (costs * dear).sum() / target - 1
+
+  target = 0.8 if sign > 0 else 0.2
+  found = lib.closest(at, violation, costs.shape)
+  want = [[True, True, False], [False, True, True]]
+  np.testing.assert_array_equal(found, want if sign > 0 else np.invert(want))
+  assert len(seen) < 100
+  # What none of them comes close to is missed by as little as there is.
+  target = 0.01
+  none = lib.closest(at, violation, costs.shape)
+  assert not none.any()
+
+
 def test_the_price_follows_the_violation():
   method = with_cost(darts(), COSTS, (LEAST + MOST) / 2, 2.0)
   dear = {kind: jnp.eye(4)[np.full(5, 3)] for kind in SPACE.kinds}

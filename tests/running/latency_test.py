@@ -2,6 +2,8 @@
 
 import json
 
+import jax
+import numpy as np
 import pytest
 import tiny_search
 
@@ -9,6 +11,7 @@ from opp_darts_jax.config import CostConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.networks import costs as costs_lib
 from opp_darts_jax.networks.costs import Site
+from opp_darts_jax.networks.network import Network
 from opp_darts_jax.running import absent, latency
 from opp_darts_jax.running.accelerators import get_accelerator
 from opp_darts_jax.running.counts import Counts
@@ -36,7 +39,7 @@ def table():
   # Skips of stride 1 are nothing, `none` is nothing anywhere.
   distinct = SITES.distinct()
   strided = [site for site in distinct if site.stride == 2]
-  assert len(calls) == len(distinct) + len(strided) + 1
+  assert len(calls) == len(distinct) + len(strided) + 2
   assert all(x.shape[0] == 2 for _, x in calls)
   return json.loads(json.dumps(table))
 
@@ -52,10 +55,39 @@ def test_costs_are_sums_and_what_they_leave_out(table):
   assert costs.fixed == table['rest']
 
 
+def test_networks_are_as_long_as_between_the_two_timed():
+  # A device that has more to do for a network, and less for each operation.
+  def seconds(function, shapes):
+    variables, x = shapes
+    leaves = len(jax.tree.leaves(variables['params']))
+    return leaves * SECONDS if x.shape[-1] > 1 else 5e-2 + 0.4e-3 * leaves
+
+  timing = latency.Timing('measured', 'a device', seconds)
+  costs = latency.costs_of(latency.make(SPACE, *SIZE, 3, timing), SPACE, SITES)
+  mixed = SPACE.derive(
+    SPACE,
+    {
+      kind: np.random.default_rng(i).random(mask.shape)
+      for i, (kind, mask) in enumerate(SPACE.mask().items())
+    },
+  )
+  for genotype in (*latency.ends(SPACE, costs), mixed):
+    network = Network(genotype, *SIZE[:2], 3, space=SPACE)
+    whole = seconds(*latency._network_program(network, SIZE[2], 1))
+    assert costs.of(genotype) == pytest.approx(whole)
+  cheapest, dearest = map(costs.of, latency.ends(SPACE, costs))
+  assert 5e-2 < cheapest < costs.of(mixed) < dearest
+  # Nothing to go by: sums as they are.
+  assert latency.anchored([1.0, 2.0], [4.0, 4.0]) == (1.0, 2.0)
+
+
 def test_tables_are_files(table, tmp_path):
   path = tmp_path / 'latency.json'
   path.write_text(json.dumps(table))
   assert latency.read(str(path), *SIZE) == table
+  # One of an earlier release, which had no scale.
+  path.write_text(json.dumps({k: v for k, v in table.items() if k != 'scale'}))
+  assert latency.read(str(path), *SIZE) == table | {'scale': 1.0}
   # All sizes of a deeper network are in it, and its `rest` is of another.
   of_others = {
     'trained, 4 cells, .*; it is of 3 cells': (4, 4, (8, 8, 1)),
