@@ -24,6 +24,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from endings import in_a_sentence
+
 from opp_darts_jax import errors
 from opp_darts_jax.files import read_json, write_json
 from opp_darts_jax.running import part_queue, sweep
@@ -79,18 +81,13 @@ def main() -> None:
   )
   given = parser.parse_args()
   names = given.tables.split(',')
-  try:
+  with in_a_sentence():
     for name in names:
       errors.check_choice('table', name, tuple(TABLES))
     if given.hours:
       say_hours(names, given.target)
     else:
       run(names, pathlib.Path(given.workdir), given.jobs, given.flags)
-  except errors.UserError as error:
-    raise SystemExit(f'error: {error}') from error
-  except errors.NotFinished as error:
-    print(f'stopped: {error}', file=sys.stderr)
-    raise SystemExit(error.exit_code) from error
 
 
 def run(

@@ -14,11 +14,11 @@ import os
 import pathlib
 import shlex
 import statistics
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from claim import RESULTS, Claim, Row, read_csv
+from endings import in_a_sentence
 from verdicts import text
 
 from opp_darts_jax import errors
@@ -47,7 +47,7 @@ def main(claim: Claim) -> None:
   # One thread a search: numbers are the same however many cores there are.
   os.environ['NPROC'] = '1'
   names = tuple(filter(None, given.variants.split(',')))
-  try:
+  with in_a_sentence():
     seeds = sweep_flags.numbers([*filter(None, given.seeds.split(','))])
     for name in names:
       errors.check_choice('variant', name, tuple(claim.variants))
@@ -58,11 +58,6 @@ def main(claim: Claim) -> None:
       names,
       shlex.split(given.search_flags),
     )
-  except errors.UserError as error:
-    raise SystemExit(f'error: {error}') from error
-  except errors.NotFinished as error:
-    print(f'stopped: {error}', file=sys.stderr)
-    raise SystemExit(error.exit_code) from error
 
 
 def run(

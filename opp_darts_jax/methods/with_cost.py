@@ -249,16 +249,14 @@ def closest(
       if best[0] <= _CLOSE:
         return best[1]
     factors = np.where(free, inside, factors)
-    jumped = np.zeros(shape, bool)
     for row in zip(*np.nonzero(free)):
       stays = np.where(free, outside, factors)
       stays[row] = inside
       if before(stays):
-        jumped[row] = True
+        free[row] = False
         break
-    if not jumped.any():
+    else:
       break
-    free &= ~jumped
   return best[1]
 
 
