@@ -178,13 +178,14 @@ def test_a_claim_runs_its_searches_and_goes_on(claims, tmp_path, monkeypatch):
     train='--config.epochs=1',
   )
 
-  def run(*seeds, variants=()):
+  def run(*seeds, configs=(), variants=()):
     folder = tmp_path / 'results'
     work = tmp_path / 'work'
     own = claim._replace(seeds=seeds)
-    claims['run_claim'].run(own, work, 1, variants, results=folder)
+    claims['run_claim'].run(own, work, 1, configs, variants, results=folder)
     return claims['claim'].read_csv(folder / 'toy/runs.csv')
 
+  assert len(run(1, configs=['s2'], variants=['OPP'])) == 1
   assert len(run(1, variants=['OPP'])) == 2
   assert len(run(0)) == 6  # The others' lines stay.
   found = run(0, 1)

@@ -39,6 +39,7 @@ def main(claim: Claim) -> None:
   parser.add_argument('--jobs', type=int, default=1, help='searches at a time')
   parser.add_argument('--workdir', default=f'runs/evidence/{claim.name}')
   parser.add_argument('--seeds', default='', help='of the claim, only these')
+  parser.add_argument('--configs', default='', help='likewise')
   parser.add_argument('--variants', default='', help='likewise')
   parser.add_argument(
     '--search_flags', default='', help='of where things are, not of what is run'
@@ -46,15 +47,19 @@ def main(claim: Claim) -> None:
   given = parser.parse_args()
   # One thread a search: numbers are the same however many cores there are.
   os.environ['NPROC'] = '1'
+  configs = tuple(filter(None, given.configs.split(',')))
   names = tuple(filter(None, given.variants.split(',')))
   with in_a_sentence():
     seeds = sweep_flags.numbers([*filter(None, given.seeds.split(','))])
+    for config in configs:
+      errors.check_choice('config', config, claim.configs)
     for name in names:
       errors.check_choice('variant', name, tuple(claim.variants))
     run(
       claim._replace(seeds=seeds or claim.seeds),
       pathlib.Path(given.workdir),
       given.jobs,
+      configs,
       names,
       shlex.split(given.search_flags),
     )
@@ -64,6 +69,7 @@ def run(
   claim: Claim,
   workdir: pathlib.Path,
   jobs: int = 1,
+  configs: Sequence[str] = (),
   variants: Sequence[str] = (),
   search_flags: Sequence[str] = (),
   results: pathlib.Path = RESULTS,
@@ -74,7 +80,8 @@ def run(
     claim: to run.
     workdir: of its searches.
     jobs: searches at a time.
-    variants: of the claim's, those to run; none is all.
+    configs: of the claim's, those to run; none is all.
+    variants: likewise.
     search_flags: that change no number, such as `--config.data.data_dir`.
     results: the folder of all claims' results; what it has of other searches
       of the claim stays.
@@ -83,7 +90,7 @@ def run(
   if claim.train is not None:
     train_flags = (*shlex.split(claim.train), *search_flags)
   searches = sweep.Sweep(
-    claim.configs,
+    tuple(c for c in claim.configs if c in configs or not configs),
     claim.seeds,
     workdir,
     train=claim.train is not None,
