@@ -20,7 +20,7 @@ from steps import build_kernels, environment
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.genotypes.published import load_genotype
-from opp_darts_jax.running import training
+from opp_darts_jax.running import train_task
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.train_programs import (
   TrainMetrics,
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> None:
     remat=_REMAT.value,
   )
   genotype = load_genotype(_GENOTYPE.value)
-  model = training.make_network(config, genotype, DARTS, classes=10)
+  model = train_task.make_network(config, genotype, DARTS, classes=10)
   augmentation = Augmentation((0.5,) * 3, (0.25,) * 3, cutout=16)
   devices = Devices()
   programs = make_train_programs(

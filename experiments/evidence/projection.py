@@ -14,7 +14,7 @@ from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import config_files
 from opp_darts_jax.launchers.launch import prepare_target
-from opp_darts_jax.running import absent, forecast, search, training
+from opp_darts_jax.running import absent, forecast, search, train_task
 from opp_darts_jax.running.forecast import Forecast
 from opp_darts_jax.spaces.catalogue import get_space
 
@@ -50,8 +50,8 @@ def hours_of_training(config: str, target: str, **changes: Any) -> float:
   made = dataclasses.replace(TrainConfig.from_dict(fields), **changes)
   images = _images(made.data)
   space = get_space('darts')
-  genotype = training.named_genotype(made, space)
-  model = training.make_network(made, genotype, space, images.num_classes)
+  genotype = train_task.named_genotype(made, space)
+  model = train_task.make_network(made, genotype, space, images.num_classes)
   aimed = absent.find(target)
   return _hours(forecast.of_training(made, images, model, aimed), config)
 

@@ -22,6 +22,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import launch
 from opp_darts_jax.running import absent, latency
 from opp_darts_jax.running.accelerators import ACCELERATORS
+from opp_darts_jax.running.timing import measured, modelled_for
 from opp_darts_jax.spaces.catalogue import get_space
 
 _SPACE = flags.DEFINE_string('space', 'darts', 'Of the operations.')
@@ -53,9 +54,9 @@ def main() -> None:
   space = get_space(_SPACE.value, _NODES.value)
   launch.prepare_target(_TARGET.value)
   if _TARGET.value:
-    timing = latency.modelled_for(absent.find(_TARGET.value))
+    timing = modelled_for(absent.find(_TARGET.value))
   else:
-    timing = latency.measured()
+    timing = measured()
   table = latency.make(
     space,
     _LAYERS.value,

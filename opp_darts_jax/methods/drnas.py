@@ -32,6 +32,7 @@ from opp_darts_jax.methods.tables import (
   masked_softmax,
   softmax_weights,
 )
+from opp_darts_jax.operations import target
 from opp_darts_jax.spaces.space import Space
 
 _LEAST = 1e-6
@@ -127,7 +128,39 @@ def sample(key: jax.Array, c_EK: jax.Array, mask_EK: jax.Array) -> jax.Array:
 
   By logarithms of gamma variables: those of small concentrations underflow.
   """
-  return masked_softmax(jax.random.loggamma(key, c_EK), mask_EK)
+  return masked_softmax(log_gamma(key, c_EK), mask_EK)
+
+
+@jax.custom_jvp
+def log_gamma(key: jax.Array, c_EK: jax.Array) -> jax.Array:
+  """`jax.random.loggamma`, whose gradient is of the platform traced for.
+
+  JAX's own gradient is of the host's: compiled for an absent GPU or TPU, it
+  would go through the entries one by one.
+  """
+  return jax.random.loggamma(key, c_EK)
+
+
+@log_gamma.defjvp
+def _log_gamma_jvp(
+  primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+  key, c_EK = primals
+  log_EK = log_gamma(key, c_EK)
+  # An underflowed variable is as good as the least that there is.
+  x_EK = jnp.maximum(jnp.exp(log_EK), jnp.finfo(log_EK.dtype).tiny)
+  c, x = c_EK.ravel(), x_EK.ravel()
+  # By implicit reparameterisation. All at once turn until the slowest is done.
+  if target.current().platform == 'cpu':
+    slopes = jax.lax.map(lambda each: _log_slope(*each), (c, x))
+  else:
+    slopes = _log_slope(c, x)
+  return log_EK, tangents[1] * slopes.reshape(c_EK.shape)
+
+
+def _log_slope(c: jax.Array, x: jax.Array) -> jax.Array:
+  """The derivative of log x by c, for gamma variables x."""
+  return jax.lax.random_gamma_grad(c, x) / x
 
 
 def divergence(c_EK: jax.Array, mask_EK: jax.Array) -> jax.Array:

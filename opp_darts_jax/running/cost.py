@@ -6,7 +6,7 @@ from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.with_cost import with_cost
 from opp_darts_jax.networks import costs as costs_lib
 from opp_darts_jax.networks.costs import Costs
-from opp_darts_jax.running import latency
+from opp_darts_jax.running import latency_table
 from opp_darts_jax.spaces.space import Space
 
 
@@ -37,8 +37,8 @@ def costs_of(config: SearchConfig, space: Space, images: ImageData) -> Costs:
     space, own.layers, own.channels, shape, images.num_classes, own.imagenet
   )
   if own.quantity == 'latency':
-    table = latency.read(
+    table = latency_table.read(
       own.table, own.layers, own.channels, shape, own.imagenet
     )
-    return latency.costs_of(table, space, sites)
+    return latency_table.costs_of(table, space, sites)
   return costs_lib.counted(space, sites, own.quantity)

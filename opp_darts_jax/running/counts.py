@@ -128,7 +128,8 @@ def count(text: str, turns: int = 1) -> Counts:
     text: `compiled.as_text()`.
     turns: of a loop that does not tell how many it has. One such loop, over the
       steps, is usual: then the counts are of one step, and of what a call does
-      once.
+      once. Such a loop within another, as of a sampler that draws again what
+      it rejects, counts as one turn.
   """
   module = hlo.parse(text)
   return _of_computation(module, module.entry, turns)
@@ -139,7 +140,7 @@ def _of_computation(module: Module, name: str, turns: int) -> Counts:
   own = module.computations[name]
   for one in own.instructions.values():
     if one.kind == 'while':
-      body = _of_computation(module, one.attribute('body'), turns)
+      body = _of_computation(module, one.attribute('body'), turns=1)
       total = total.plus(body, _trips(module, one, turns))
     elif one.kind == 'conditional':
       branches = [_of_computation(module, b, turns) for b in _branches(one)]
@@ -196,18 +197,18 @@ def _trips(module: Module, loop: Instruction, turns: int) -> int:
   if known:
     return int(known[1])
   condition = module.computations[loop.attribute('condition')]
-  inside = list(condition.instructions.values())
-  for one in condition.instructions.values():
-    if one.kind == 'fusion':
-      called = module.computations[one.attribute('calls')]
-      inside += called.instructions.values()
+  inside = [*condition.instructions.values()]
+  last = condition.instructions[condition.root]
+  if last.kind == 'fusion':
+    called = module.computations[last.attribute('calls')]
+    inside += called.instructions.values()
+    last = called.instructions[called.root]
   limits = [
     int(i.given) for i in inside if i.kind == 'constant' and i.given.isdigit()
   ]
-  below = [
-    i.attribute('direction') == 'LT' for i in inside if i.kind == 'compare'
-  ]
-  return limits[0] if len(limits) == 1 and below == [True] else turns
+  # The comparison alone: of several, the others may end the loop before.
+  below = last.kind == 'compare' and last.attribute('direction') == 'LT'
+  return limits[0] if below and len(limits) == 1 else turns
 
 
 def _of_kernel(module: Module, own: Computation, one: Instruction) -> Counts:

@@ -4,23 +4,18 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
 from opp_darts_jax import files
 from opp_darts_jax.config import TrainConfig
-from opp_darts_jax.data import dataset, stream
-from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.split import count_batches
-from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.errors import check_finite
 from opp_darts_jax.genotypes.genotype import Genotype
-from opp_darts_jax.genotypes.published import load_genotype
 from opp_darts_jax.methods.rates import training_rate
 from opp_darts_jax.networks import summary, trained
-from opp_darts_jax.networks.network import Network, count_weights
 from opp_darts_jax.running import (
   absent,
   callbacks,
@@ -32,6 +27,7 @@ from opp_darts_jax.running import (
   runs,
   seeds,
   train_records,
+  train_task,
   workdirs,
 )
 from opp_darts_jax.running.devices import Devices
@@ -39,15 +35,10 @@ from opp_darts_jax.running.feeds import InMemory, Step, Streaming
 from opp_darts_jax.running.profiler import Steps
 from opp_darts_jax.running.runs import Run
 from opp_darts_jax.running.standing import View
-from opp_darts_jax.running.train_programs import (
-  TrainMetrics,
-  TrainPrograms,
-  TrainState,
-  make_train_programs,
-)
+from opp_darts_jax.running.train_programs import TrainMetrics, TrainState
 from opp_darts_jax.running.train_records import OnEpoch, TrainRecord
+from opp_darts_jax.running.train_task import TrainTask
 from opp_darts_jax.spaces.catalogue import get_space
-from opp_darts_jax.spaces.members import check_genotype
 from opp_darts_jax.spaces.space import Space
 
 
@@ -116,18 +107,18 @@ def run_training(
     )
     return seeds.run_seeds(run_one, config, workdir)
   space = space or get_space(config.space)
-  genotype = named_genotype(config, space)
+  genotype = train_task.named_genotype(config, space)
   devices = Devices()
   devices.check(config.batch_size, config.accumulate, config.eval_batch_size)
   workdirs.check(workdir, config)
-  images = load_images(config) if data is None else data
+  images = train_task.load_images(config) if data is None else data
   made_of = inputs.of_training(images, genotype)
   workdirs.check(workdir, config, made_of)
   found = results.finished(workdir, 'network.npz')
   if found:
     plans.say_finished(workdir, found, quiet)
     return found
-  training = _prepare(config, images, genotype, space, devices)
+  training = train_task.prepare(config, images, genotype, space, devices)
   with runs.open_run(
     workdir,
     config,
@@ -167,51 +158,8 @@ def run_training(
   return found
 
 
-class _Training(NamedTuple):
-  """What stays the same throughout a training, and its first state."""
-
-  config: TrainConfig
-  images: ImageData | Streamed
-  model: Network
-  programs: TrainPrograms
-  devices: Devices
-  key: jax.Array
-  first: TrainState
-  per_epoch: int
-
-  @property
-  def num_weights(self) -> int:
-    """Of the network, the auxiliary head's too."""
-    return count_weights({'params': self.first.weights})
-
-
-def _prepare(
-  config: TrainConfig,
-  images: ImageData | Streamed,
-  genotype: Genotype,
-  space: Space,
-  devices: Devices,
-) -> _Training:
-  per_epoch = count_batches(
-    config.batch_size, images.num_train, f'training images of {images.name}'
-  )
-  model = make_network(config, genotype, space, images.num_classes)
-  programs = make_train_programs(
-    config.of_programs(),
-    model,
-    images.image_shape,
-    Augmentation.of(images, config.data),
-    devices,
-  )
-  key = devices.copy(jax.random.key(config.seed))
-  state = programs.init(jax.random.fold_in(key, 0))
-  return _Training(
-    config, images, model, programs, devices, key, state, per_epoch
-  )
-
-
 def _run_epochs(
-  training: _Training, run: Run, watchers: Sequence[OnEpoch]
+  training: TrainTask, run: Run, watchers: Sequence[OnEpoch]
 ) -> tuple[TrainState, dict[str, Any]]:
   """All epochs that are left; returns the state, and what the test gave."""
   config, images = training.config, training.images
@@ -263,13 +211,6 @@ def _run_epochs(
   return state, found
 
 
-def load_images(config: TrainConfig) -> ImageData | Streamed:
-  """The data set, in memory or as a stream."""
-  if config.data.stream:
-    return stream.open_stream(config.data, config.seed)
-  return dataset.load(config.data)
-
-
 def dry_run(
   config: TrainConfig, folder: str | pathlib.Path, *, target: str = ''
 ) -> str:
@@ -287,9 +228,9 @@ def dry_run(
   """
   aimed = absent.find(target) if target else None
   space = get_space(config.space)
-  genotype = named_genotype(config, space)
-  images = load_images(config)
-  model = make_network(config, genotype, space, images.num_classes)
+  genotype = train_task.named_genotype(config, space)
+  images = train_task.load_images(config)
+  model = train_task.make_network(config, genotype, space, images.num_classes)
   per_epoch = count_batches(
     config.batch_size, images.num_train, f'training images of {images.name}'
   )
@@ -303,28 +244,3 @@ def dry_run(
   if aimed is not None:
     lines.append(forecast.of_training(config, images, model, aimed).text)
   return '\n'.join(lines)
-
-
-def named_genotype(config: TrainConfig, space: Space) -> Genotype:
-  """The genotype that a config names, in any form that its space has."""
-  parsers = () if space.from_text is None else (space.from_text,)
-  return load_genotype(config.genotype, parsers)
-
-
-def make_network(
-  config: TrainConfig, genotype: Genotype, space: Space, classes: int
-) -> Network:
-  """The network that the config describes."""
-  check_genotype(space, genotype)
-  return Network(
-    genotype,
-    config.layers,
-    config.channels,
-    classes,
-    auxiliary=config.auxiliary,
-    imagenet=config.imagenet,
-    compute=config.compute,
-    stack=config.stack,
-    remat=config.remat,
-    space=space,
-  )

@@ -12,6 +12,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods import drnas as drnas_lib
 from opp_darts_jax.methods.drnas import drnas
 from opp_darts_jax.methods.stages import Stage
+from opp_darts_jax.operations.target import Target, traced_for
 
 KEY = tiny_search.KEY
 SPACE = tiny_search.space_of('s3', 'none', 'skip_connect', 'sep_conv_3x3')
@@ -56,6 +57,25 @@ def test_gradients_of_samples_are_finite_and_of_the_mean_on_average():
   # d E p_0 / d alpha_0 = (total - c_0) / total^2 at c = alpha + 1.
   np.testing.assert_allclose(found[:, 0, 0].mean(), 2 / 9, atol=0.01)
   assert np.isfinite(gradient(jnp.full((2, 3), -10.0))).all()
+
+
+@pytest.mark.parametrize('platform', ['cpu', 'gpu', 'tpu'])
+def test_gradients_are_taken_as_the_platform_traced_for_does(platform):
+  def value(alphas):
+    return drnas_lib.sample(KEY, jnp.exp(alphas), MASK)[:, 0].sum()
+
+  with traced_for(Target(platform)):
+    text = str(jax.make_jaxpr(jax.grad(value))(ALPHAS))
+  # A loop over the entries scans them.
+  assert ('scan[' in text) == (platform == 'cpu')
+
+
+def test_gradients_are_jaxs_own():
+  both = [
+    jax.grad(lambda c, draw=draw: draw(KEY, c)[:, 0].sum())(jnp.exp(ALPHAS))
+    for draw in (drnas_lib.log_gamma, jax.random.loggamma)
+  ]
+  np.testing.assert_array_equal(*both)
 
 
 def test_divergence_is_zero_at_uniform_and_known_else():

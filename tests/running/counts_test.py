@@ -73,6 +73,25 @@ ENTRY %main (x: f32[8,4], w: f32[4,6], big: f32[100,10], go: pred[]) -> f32[4,8]
   ROOT %turned = f32[4,8]{1,0} fusion(%own), kind=kInput, calls=%fused_transpose
 }
 """  # noqa: E501
+# As of a series, that has converged before it has as many terms.
+INNER = GPU.replace(
+  'ENTRY %main',
+  """%until (s.4: (s32[], f32[100,10])) -> pred[] {
+  %s.4 = (s32[], f32[100,10]{1,0}) parameter(0)
+  %i.4 = s32[] get-tuple-element(%s.4), index=0
+  %many = s32[] constant(2000)
+  %few = pred[] compare(%i.4, %many), direction=LT
+  %far = pred[] compare(%i.4, %i.4), direction=NE
+  ROOT %more = pred[] and(%few, %far)
+}
+
+%outer (s.5: (s32[], f32[100,10])) -> (s32[], f32[100,10]) {
+  %s.5 = (s32[], f32[100,10]{1,0}) parameter(0)
+  ROOT %s.6 = (s32[], f32[100,10]) while(%s.5), condition=%until, body=%body
+}
+
+ENTRY %main""",
+).replace('condition=%condition, body=%body', 'condition=%until, body=%outer')
 KNOWN = GPU.replace(
   'LOOP', 'backend_config={"known_trip_count":{"n":"7"},"known_init_step":{}}'
 )
@@ -154,6 +173,7 @@ def test_a_kernels_own_bytes_are_data():
     (GPU, 3, 10),  # The condition says it: five.
     (GPU.replace('LT', 'NE'), 3, 6),
     (GPU.replace('LT', 'NE'), 1, 2),
+    (INNER, 3, 6),  # The inner one turns once.
   ],
 )
 def test_turns_of_loops(text, turns, fusions):

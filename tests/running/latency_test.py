@@ -12,9 +12,10 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.networks import costs as costs_lib
 from opp_darts_jax.networks.costs import Site
 from opp_darts_jax.networks.network import Network
-from opp_darts_jax.running import absent, latency
+from opp_darts_jax.running import absent, latency, latency_table
 from opp_darts_jax.running.accelerators import get_accelerator
 from opp_darts_jax.running.counts import Counts
+from opp_darts_jax.running.timing import Timing, measured, modelled_for
 
 SPACE = tiny_search.space_of('l', 'none', 'skip_connect', 'sep_conv_3x3')
 SIZE = 3, 4, (8, 8, 1)
@@ -29,7 +30,7 @@ def fixed_timing(calls):
     calls.append(shapes)
     return SECONDS
 
-  return latency.Timing('measured', 'a watch', seconds)
+  return Timing('measured', 'a watch', seconds)
 
 
 @pytest.fixture(scope='module')
@@ -45,7 +46,7 @@ def table():
 
 
 def test_costs_are_sums_and_what_they_leave_out(table):
-  costs = latency.costs_of(table, SPACE, SITES)
+  costs = latency_table.costs_of(table, SPACE, SITES)
   normal, reduce = costs.table('normal'), costs.table('reduce')
   assert (normal[:, :2] == 0).all()
   assert (normal[:, 2] == SECONDS).all()  # One normal cell of three.
@@ -62,8 +63,10 @@ def test_networks_are_as_long_as_between_the_two_timed():
     leaves = len(jax.tree.leaves(variables['params']))
     return leaves * SECONDS if x.shape[-1] > 1 else 5e-2 + 0.4e-3 * leaves
 
-  timing = latency.Timing('measured', 'a device', seconds)
-  costs = latency.costs_of(latency.make(SPACE, *SIZE, 3, timing), SPACE, SITES)
+  timing = Timing('measured', 'a device', seconds)
+  costs = latency_table.costs_of(
+    latency.make(SPACE, *SIZE, 3, timing), SPACE, SITES
+  )
   mixed = SPACE.derive(
     SPACE,
     {
@@ -84,10 +87,10 @@ def test_networks_are_as_long_as_between_the_two_timed():
 def test_tables_are_files(table, tmp_path):
   path = tmp_path / 'latency.json'
   path.write_text(json.dumps(table))
-  assert latency.read(str(path), *SIZE) == table
+  assert latency_table.read(str(path), *SIZE) == table
   # One of an earlier release, which had no scale.
   path.write_text(json.dumps({k: v for k, v in table.items() if k != 'scale'}))
-  assert latency.read(str(path), *SIZE) == table | {'scale': 1.0}
+  assert latency_table.read(str(path), *SIZE) == table | {'scale': 1.0}
   # All sizes of a deeper network are in it, and its `rest` is of another.
   of_others = {
     'trained, 4 cells, .*; it is of 3 cells': (4, 4, (8, 8, 1)),
@@ -96,11 +99,11 @@ def test_tables_are_files(table, tmp_path):
   }
   for sentence, size in of_others.items():
     with pytest.raises(UserError, match=sentence):
-      latency.read(str(path), *size)
+      latency_table.read(str(path), *size)
   path.write_text(json.dumps({**table, 'unit': 'ms'}))
   for wrong in (str(path), str(tmp_path / 'none.json')):
     with pytest.raises(UserError, match='Expected a table of `opp-darts late'):
-      latency.read(wrong, *SIZE)
+      latency_table.read(wrong, *SIZE)
   with pytest.raises(UserError, match=r'goes with cost.quantity=.latency'):
     CostConfig(target=1.0, quantity='latency')
 
@@ -108,11 +111,11 @@ def test_tables_are_files(table, tmp_path):
 def test_a_size_that_is_not_in_the_table(table):
   others = costs_lib.sites_of(SPACE, 3, 8, (8, 8, 1), 3)
   with pytest.raises(UserError, match='none of 8 channels, stride 1, 8 x 8'):
-    latency.costs_of(table, SPACE, others)
+    latency_table.costs_of(table, SPACE, others)
 
 
 def test_measured_seconds_grow_with_the_work():
-  timing = latency.measured()
+  timing = measured()
   assert timing.source == 'measured'
   conv = SPACE.operation('sep_conv_3x3').in_network
   one, other = (
@@ -132,7 +135,7 @@ def test_modelled_seconds_are_those_of_the_counts(monkeypatch):
     return absent.Built(None, Counts(fusions=4), None, None, None, 0.0, 0.0)
 
   monkeypatch.setattr(absent, 'build', build)
-  timing = latency.modelled_for(absent.Absent(accelerator, devices))
+  timing = modelled_for(absent.Absent(accelerator, devices))
   conv = SPACE.operation('sep_conv_3x3').in_network
   found = timing.seconds(*latency._program(conv, Site(4, 2, (8, 8)), 3))
   assert found == pytest.approx(4 * accelerator.launch)

@@ -14,7 +14,7 @@ from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.pc_darts import pc_darts
 from opp_darts_jax.running import live_search, train_programs
 from opp_darts_jax.running.devices import Devices
-from opp_darts_jax.running.training import make_network
+from opp_darts_jax.running.train_task import make_network
 from opp_darts_jax.spaces.catalogue import get_space
 
 IMAGES = types.SimpleNamespace(
