@@ -21,6 +21,7 @@ os.environ.setdefault('NPROC', '1')
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
+import toy_supernet  # noqa: E402
 
 from opp_darts_jax.launchers.launch import keep_programs  # noqa: E402
 
@@ -72,3 +73,10 @@ def pytest_collection_modifyitems(items):
     ordered += rest[:fill]
     rest = rest[fill:]
   items[:] = ordered + rest
+
+
+@pytest.fixture(scope='module')
+def toys():
+  """Searches of the module have small networks in place of supernets."""
+  with toy_supernet.in_place_of_supernets():
+    yield

@@ -1,27 +1,17 @@
-"""Searches on a network of a few products of matrices, in place of a supernet.
-
-Gradients are known, and a step compiles in no time.
-"""
-
-import contextlib
-import dataclasses
-import functools
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+"""Searches on what stands for a supernet, and what a step of them did."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import pytest
 import tiny_search
+import toy_supernet
 
 from opp_darts_jax.config import SearchConfig, WeightOptimizerConfig
 from opp_darts_jax.methods.loss import Task
 from opp_darts_jax.methods.optimizers import alpha_optimizer, weight_optimizer
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.steps import search_step
-from opp_darts_jax.running import live_search
 
 KEY = tiny_search.KEY
 RATE = 0.1
@@ -30,59 +20,10 @@ TRAIN, VAL = tiny_search.batches()
 WEIGHTS = WeightOptimizerConfig(clip_norm=1e6)
 
 
-class Network(NamedTuple):
-  """What searches ask of a supernet; programs are kept by it."""
-
-  init: Callable[..., Any]
-  apply: Callable[..., Any]
-  space: Any
-  classes: int
-
-
-def network(space, classes=3):
-  """What stands for a supernet of the space."""
-
-  def init(key, images, tables, mask, train):
-    """Variables for images of any size; `key` may be of any kind."""
-    del tables, mask, train
-    copies, pixels = space.graph.num_edges, images[0].size
-    keys = jax.random.split(key, len(space.names) + 1)
-    kernels = {
-      name: {'kernel': jax.random.normal(own, (copies, pixels, 5)) / pixels}
-      for own, name in zip(keys[1:], space.names)
-    }
-    head = jax.random.normal(keys[0], (5, classes))
-    params = {'cell0': kernels, 'head': head}
-    return {'params': params, 'batch_stats': {'mean': jnp.zeros(5)}}
-
-  def apply(variables, images, tables, mask, train, key, mutable):
-    """Logits and running averages; a passage by averages moves none."""
-    del key
-    weights, names = variables['params'], space.names
-    x = images.reshape(len(images), -1)
-    shares = jnp.zeros(len(names))
-    for kind, table in tables.items():
-      table = table * mask[kind]
-      # Copies and edges count for different amounts.
-      counts = jnp.arange(1.0, 1 + table[..., 0].size).reshape(table.shape[:-1])
-      shares += (table * counts[..., None]).sum(range(table.ndim - 1))
-    hidden = sum(
-      share * jnp.tanh(x @ weights['cell0'][name]['kernel'].sum(0))
-      for share, name in zip(shares, names)
-    )
-    old = variables['batch_stats']['mean']
-    if not train:
-      return (hidden - old) @ weights['head'], {}
-    moved = {'mean': 0.9 * old + 0.1 * hidden.mean(0)}
-    return hidden @ weights['head'], {'batch_stats': moved}
-
-  return Network(init, apply, space, classes)
-
-
 def search_of(method, order='first', space=SPACE, epochs=4, mask=None):
   """A search by a method on the toy network, and its first state."""
   config = SearchConfig(epochs=epochs, order=order, weights=WEIGHTS)
-  model = network(method.prepare(space))
+  model = toy_supernet.network(method.prepare(space))
   cells = dict.fromkeys(space.kinds, 2)
   task = Task(config, space, method, model, tiny_search.PER_EPOCH, cells)
   params = method.init(KEY, space)
@@ -134,20 +75,3 @@ def weight_gradient(before, after):
   return jax.tree.map(
     lambda v, w: v - WEIGHTS.weight_decay * w, velocity, before.weights
   )
-
-
-@contextlib.contextmanager
-def in_place_of_supernets() -> Iterator[None]:
-  """Searches that begin within have such networks."""
-  make = live_search.make_task
-
-  @functools.cache
-  def make_task(config, space, method, classes, per_epoch):
-    task = make(config, space, method, classes, per_epoch)
-    model = network(task.model.space, classes)
-    return dataclasses.replace(task, model=model)
-
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(live_search, 'make_task', make_task)
-    patch.setattr(live_search, 'check_task', lambda task: None)
-    yield

@@ -32,6 +32,8 @@ from opp_darts_jax.running.search import run_search
 from opp_darts_jax.runs import load_run
 from opp_darts_jax.spaces.robust import S3
 
+# No watcher asks what a supernet is made of.
+pytestmark = pytest.mark.usefixtures('toys')
 SEARCH_SAVING = dataclasses.replace(SEARCH, save_steps=1)
 SPACE = S3.with_nodes(1)
 MEANS = {

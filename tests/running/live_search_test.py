@@ -54,6 +54,7 @@ class KillError(Exception):
   """Ends a run in an epoch."""
 
 
+@pytest.mark.usefixtures('toys')
 def test_a_supernet_that_deepens_and_goes_on(tmp_path):
   seen = []
   method = deepening(seen)

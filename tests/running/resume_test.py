@@ -8,7 +8,6 @@ import dataclasses
 
 import pytest
 import tiny_runs
-import toy_network
 from tiny_runs import KillError, contents
 
 from opp_darts_jax.config import CostConfig
@@ -50,12 +49,6 @@ FILES = ('metrics.jsonl', 'alphas.jsonl', 'genotype.json', 'results.json')
 @pytest.fixture(scope='module')
 def images():
   return dataset.load(tiny_runs.DATA)
-
-
-@pytest.fixture
-def toys():
-  with toy_network.in_place_of_supernets():
-    yield
 
 
 @pytest.mark.usefixtures('toys')

@@ -12,7 +12,6 @@ import types
 import numpy as np
 import pytest
 import tiny_runs
-import toy_network
 
 from opp_darts_jax.errors import NotFinished, UserError
 from opp_darts_jax.files import read_lines
@@ -20,6 +19,7 @@ from opp_darts_jax.running import searches
 from opp_darts_jax.running.search import dry_run, run_search
 from opp_darts_jax.running.searches import SearchesError, run_searches
 
+pytestmark = pytest.mark.usefixtures('toys')
 SEEDS = (4, 0, 2)
 CONFIG = dataclasses.replace(tiny_runs.SEARCH, search_seeds=SEEDS)
 FILES = ('genotype.json', 'metrics.jsonl', 'alphas.jsonl', 'config.json')
@@ -28,12 +28,6 @@ MORE = ('inputs.json', 'results.json', 'space.json')
 
 class KillError(Exception):
   """Ends searches in an epoch."""
-
-
-@pytest.fixture(scope='module', autouse=True)
-def toys():
-  with toy_network.in_place_of_supernets():
-    yield
 
 
 @pytest.fixture(scope='module')
