@@ -55,8 +55,9 @@ def main() -> None:
         f'once; got {given!r}.'
       )
     own[method] = sweep_flags.split('method_flags', text)
+  configs = tuple(_CONFIGS.value)
   compared = Compared(
-    tuple(_CONFIGS.value),
+    configs,
     split_methods(_METHODS.value),
     sweep_flags.numbers(_SEEDS.value),
     pathlib.Path(_WORKDIR.value),
@@ -65,8 +66,8 @@ def main() -> None:
     sweep_flags.split('search_flags', _SEARCH_FLAGS.value),
     sweep_flags.split('train_flags', _TRAIN_FLAGS.value),
     own,
+    sweep_flags.fields_of(configs, _TRAIN.value),
   )
-  sweep_flags.check_configs(compared.configs, compared.train)
   launch_part = sweep_flags.launch_on(
     _CLUSTER.value, _OPTIONS.value, _WORKDIR.value
   )

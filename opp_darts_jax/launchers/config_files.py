@@ -54,7 +54,8 @@ def load(config: str) -> ml_collections.ConfigDict:
     What the config's `get_config` returns.
 
   Raises:
-    UserError: if there is no such config, or no such variant of it.
+    UserError: if there is no such config or no such variant of it, or it is no
+      `ConfigDict`.
   """
   name, colon, variant = config.partition(':')
   module = _module(name)
@@ -71,7 +72,13 @@ def load(config: str) -> ml_collections.ConfigDict:
       f'Expected get_config of {name} to take {takes}, as {config!r} names; '
       f'got: {error}.'
     ) from error
-  return module.get_config(*given)
+  found = module.get_config(*given)
+  if not isinstance(found, ml_collections.ConfigDict):
+    raise UserError(
+      f'Expected get_config of {name} to return an ml_collections.ConfigDict; '
+      f'got {found!r}.'
+    )
+  return found
 
 
 def _module(name: str) -> types.ModuleType:

@@ -24,15 +24,16 @@ _SEARCH_FLAGS, _TRAIN_FLAGS = sweep_flags.define_further_flags()
 
 def main() -> None:
   """Runs the sweep that the flags describe."""
+  configs = tuple(_CONFIGS.value)
   sweep = Sweep(
-    tuple(_CONFIGS.value),
+    configs,
     sweep_flags.numbers(_SEEDS.value),
     pathlib.Path(_WORKDIR.value),
     _TRAIN.value,
     sweep_flags.split('search_flags', _SEARCH_FLAGS.value),
     sweep_flags.split('train_flags', _TRAIN_FLAGS.value),
+    fields=sweep_flags.fields_of(configs, _TRAIN.value),
   )
-  sweep_flags.check_configs(sweep.configs, sweep.train)
   launch_part = sweep_flags.launch_on(
     _CLUSTER.value, _OPTIONS.value, _WORKDIR.value
   )

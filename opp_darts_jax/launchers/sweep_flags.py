@@ -1,8 +1,10 @@
 """The flags that sweeps and comparisons have in common."""
 
+import json
 import pathlib
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -10,7 +12,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import config_files
 from opp_darts_jax.running import submitted
 from opp_darts_jax.running.part_queue import Launch
-from opp_darts_jax.running.sweep import training_config
+from opp_darts_jax.running.sweep import config_name, training_config
 
 # They are listed as those of the launcher that defines them.
 flags.disclaim_key_flags()
@@ -26,18 +28,26 @@ def define_configs() -> flags.FlagHolder[list[str]]:
   )
 
 
-def check_configs(configs: Sequence[str], train: bool) -> None:
-  """Loads the configs of searches, and those that train what these find.
+def fields_of(configs: Sequence[str], train: bool) -> dict[str, Any]:
+  """What configs say, by the names of their runs, for `Sweep.fields`.
 
-  One that is wrong says so before anything runs, not after its search.
+  Those of searches, and those that train what these find. One that is wrong
+  says so before anything runs, not after its search.
 
   Raises:
     UserError: if there is no such one.
   """
-  for config in configs:
-    config_files.load(config)
-    if train:
-      config_files.load(training_config(config))
+
+  def load(config: str) -> Any:
+    return json.loads(config_files.load(config).to_json_best_effort())
+
+  return {
+    config_name(config): {
+      'search': load(config),
+      **({'train': load(training_config(config))} if train else {}),
+    }
+    for config in configs
+  }
 
 
 def define_seeds() -> flags.FlagHolder[list[str]]:

@@ -42,6 +42,7 @@ class Compared:
     search_flags: further flags of all searches.
     train_flags: further flags of all trainings.
     method_flags: further flags of the searches of a method, by its name.
+    fields: what the configs say, as for a sweep.
   """
 
   configs: tuple[str, ...]
@@ -55,6 +56,7 @@ class Compared:
   method_flags: Mapping[str, tuple[str, ...]] = dataclasses.field(
     default_factory=dict
   )
+  fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self) -> None:
     check_choice('measure', self.measure, ('auto', *MEASURES))
@@ -85,6 +87,7 @@ class Compared:
         Variant(method, (*flags_of(method), *self.method_flags.get(method, ())))
         for method in self.methods
       ),
+      self.fields,
     )
 
 

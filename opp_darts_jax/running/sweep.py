@@ -8,7 +8,7 @@ import dataclasses
 import pathlib
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from opp_darts_jax.errors import NotFinished, UserError, WorkdirError
@@ -16,6 +16,7 @@ from opp_darts_jax.files import read_json, write_json
 from opp_darts_jax.running import part_queue, sweep_table
 from opp_darts_jax.running.part_queue import Launch, Part
 from opp_darts_jax.running.results import RESULTS
+from opp_darts_jax.running.workdirs import changed
 
 
 class SweepError(UserError):
@@ -56,6 +57,8 @@ class Sweep:
     search_flags: further flags of the searches, such as '--config.epochs=9'.
     train_flags: further flags of training.
     variants: of each config; none are the configs as they are.
+    fields: what the configs say, by their names in the workdir, as far as it is
+      known: a workdir of others is refused.
   """
 
   configs: tuple[str, ...]
@@ -65,6 +68,7 @@ class Sweep:
   search_flags: tuple[str, ...] = ()
   train_flags: tuple[str, ...] = ()
   variants: tuple[Variant, ...] = ()
+  fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self) -> None:
     names = [config_name(config) for config in self.configs]
@@ -139,8 +143,8 @@ def run_sweep(
   Raises:
     NotFinished: if a part was stopped; the same sweep goes on.
     SweepError: if parts failed, or left no results.
-    UserError: if the workdir holds a sweep with other flags, or one that
-      cannot be read.
+    UserError: if the workdir holds a sweep with other flags or configs, or one
+      that cannot be read.
   """
   runs = plan(sweep)
   flags: dict[str, Any] = {
@@ -148,14 +152,15 @@ def run_sweep(
     'train_flags': list(sweep.train_flags),
   }
   variants = {v.name: list(v.search_flags) for v in sweep.variants}
-  path = _open(sweep.workdir, flags, variants)
+  fields = dict(sweep.fields)
+  path = _open(sweep.workdir, flags, variants, fields)
   print(f'Sweep in {sweep.workdir}: {len(runs)} runs, {jobs} at a time')
   stopped, failed = part_queue.run_all(
     [run.parts for run in runs], jobs, launch
   )
   done = [run for run in runs if all(part.finished for part in run.parts)]
   found, table = sum_up(done)
-  flags |= {'variants': variants} if variants else {}
+  flags |= _given(variants, fields)
   write_json(path, {**flags, **found})
   print(table, flush=True)
   if stopped:
@@ -227,17 +232,19 @@ def _open(
   workdir: pathlib.Path,
   flags: dict[str, list[str]],
   variants: dict[str, list[str]],
+  fields: dict[str, Any],
 ) -> pathlib.Path:
   """The path of `sweep.json`, once its sweep is known to be this one.
 
-  It may get further variants, or be given fewer; `variants` then has all.
+  It may get further variants and configs, or be given fewer; `variants` and
+  `fields` then have all.
   """
   path = workdir / 'sweep.json'
   workdir.mkdir(parents=True, exist_ok=True)
   known: dict[str, Any] = dict(flags)
   if path.exists():
     known = _read(path)
-  before = known.setdefault('variants', {})
+  before, fields_before = known.get('variants', {}), known.get('fields', {})
   named = {
     f'flags of {name}': (before[name], given)
     for name, given in variants.items()
@@ -251,10 +258,28 @@ def _open(
         f'The workdir {workdir} holds a sweep with other {name}, {other}; '
         f'expected {given}: give the same, or choose another --workdir.'
       )
+  for name, own in fields.items():
+    differing = changed(fields_before.get(name, {}), own)
+    if differing:
+      raise UserError(
+        f'The workdir {workdir} holds a sweep with another config {name}, '
+        f'which differs in {", ".join(differing)}: give the same, or choose '
+        'another --workdir.'
+      )
   variants |= {**before, **variants}
-  if not path.exists() or variants != before:
-    write_json(path, {**known, 'variants': variants} if variants else flags)
+  fields |= {**fields_before, **fields}
+  now = {**known, **_given(variants, fields)}
+  if not path.exists() or now != known:
+    write_json(path, now)
   return path
+
+
+def _given(
+  variants: Mapping[str, Any], fields: Mapping[str, Any]
+) -> dict[str, Any]:
+  """What `sweep.json` says of them, where there are some."""
+  both = {'variants': variants, 'fields': fields}
+  return {name: dict(given) for name, given in both.items() if given}
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:

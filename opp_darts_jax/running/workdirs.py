@@ -123,14 +123,22 @@ def _compare_configs(
     )
   found = first_house.as_of_now(found, as_json(type(config)()))
   before, now = _leaves(found), _leaves(fields)
-  changed = [
+  differing = [
     name for name in sorted(before | now) if _differ(name, before, now)
   ]
-  if changed:
+  if differing:
     raise OtherRunError(
       f'The workdir {workdir} holds a run of another config, which differs in '
-      f'{", ".join(changed)}; choose another --workdir or give the same config.'
+      f'{", ".join(differing)}; choose another --workdir or give the same '
+      'config.'
     )
+
+
+def changed(found: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+  """The names of fields that both have, with other values."""
+  before, now = _leaves(found), _leaves(given)
+  both = [name for name in before if name in now]
+  return [name for name in both if _differ(name, before, now)]
 
 
 def _compare_inputs(
@@ -138,10 +146,9 @@ def _compare_inputs(
 ) -> None:
   """Of what both releases, that which wrote and this one, write down."""
   before, now = _leaves(found), _leaves(given)
-  both = [name for name in before if name in now]
-  changed = [name for name in both if _differ(name, before, now)]
-  if changed:
-    first, *more = changed
+  differing = changed(found, given)
+  if differing:
+    first, *more = differing
     also = f' (also {", ".join(more)})' if more else ''
     raise OtherRunError(
       f'The workdir {workdir} holds a run of other inputs: its {first} was '

@@ -67,12 +67,24 @@ def test_file_without_get_config(own):
     config_files.load(str(own))
 
 
-def test_a_sweep_looks_for_the_configs_of_trainings_before_it_searches(own):
-  sweep_flags.check_configs(['digits', f'{own}', 's2:small'], train=True)
-  sweep_flags.check_configs(['s2:search'], train=False)
-  with pytest.raises(UserError, match="part of the config 'search_train'"):
-    sweep_flags.check_configs(['s2:search'], train=True)
+def test_a_file_that_gives_something_else(own):
   own.write_text('def get_config():\n  return 1\n')
-  sweep_flags.check_configs([str(own)], train=False)
+  with pytest.raises(UserError, match='return an ml_collections.*; got 1'):
+    config_files.load(str(own))
+
+
+def test_a_sweep_looks_for_the_configs_of_trainings_before_it_searches(own):
+  sweep_flags.fields_of(['digits', f'{own}', 's2:small'], train=True)
+  sweep_flags.fields_of(['s2:search'], train=False)
+  with pytest.raises(UserError, match="part of the config 'search_train'"):
+    sweep_flags.fields_of(['s2:search'], train=True)
+  own.write_text(
+    'import ml_collections\n\n'
+    'def get_config():\n'
+    '  return ml_collections.ConfigDict({"a": 1})\n'
+  )
+  assert sweep_flags.fields_of([str(own)], train=False) == {
+    own.stem: {'search': {'a': 1}}
+  }
   with pytest.raises(UserError, match="to take a variant, as '.*:train' names"):
-    sweep_flags.check_configs([str(own)], train=True)
+    sweep_flags.fields_of([str(own)], train=True)

@@ -178,6 +178,22 @@ def test_sweep_runs_everything_once(make, capfd):
     sweep_lib.run_sweep(sweep)
 
 
+def test_a_workdir_knows_its_configs_by_what_they_say(make):
+  own = {'search': {'epochs': 2, 'data': {'flip': True}}}
+  found = sweep_lib.run_sweep(make(train=False, seeds=(1,), fields={'a': own}))
+  assert found['fields'] == {'a': own}
+  # One more config, and a field that a later release has besides.
+  more = {'search': {**own['search'], 'new': 0}}
+  both = {'a': more, 'b': {'search': {}}}
+  found = sweep_lib.run_sweep(make(train=False, seeds=(1,), fields=both))
+  assert found['fields'] == both
+  other = {'search': {'epochs': 2, 'data': {'flip': False}}}
+  with pytest.raises(
+    UserError, match=r'another config a, which differs in search\.data\.flip: '
+  ):
+    sweep_lib.run_sweep(make(train=False, seeds=(1,), fields={'a': other}))
+
+
 @pytest.mark.parametrize(('jobs', 'threads'), [(1, 'as they are'), (3, '2')])
 def test_as_many_at_a_time_as_asked(make, jobs, threads, monkeypatch):
   monkeypatch.delenv('NPROC', raising=False)
