@@ -124,7 +124,7 @@ def test_margin_is_of_stages_that_had_a_choice(claims):
 
 
 @pytest.mark.parametrize(
-  'name', ['nasbench201', 'order', 'second_order', 'spaces']
+  'name', ['nasbench201', 'order', 'second_order', 'spaces', 'stages']
 )
 def test_claims_name_their_variants_and_measures(claims, name):
   claim = importlib.import_module(name).CLAIM
