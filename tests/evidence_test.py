@@ -124,7 +124,8 @@ def test_margin_is_of_stages_that_had_a_choice(claims):
 
 
 @pytest.mark.parametrize(
-  'name', ['nasbench201', 'order', 'second_order', 'spaces', 'stages']
+  'name',
+  ['nasbench201', 'order', 'second_order', 'spaces', 'stages', 'collapse'],
 )
 def test_claims_name_their_variants_and_measures(claims, name):
   claim = importlib.import_module(name).CLAIM

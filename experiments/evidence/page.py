@@ -18,7 +18,14 @@ from opp_darts_jax import files
 from opp_darts_jax.reporting import curves, page, sheets
 
 DOCS = pathlib.Path(__file__).parents[2] / 'docs'
-NAMES = ('nasbench201', 'order', 'spaces', 'stages', 'second_order')
+NAMES = (
+  'nasbench201',
+  'order',
+  'spaces',
+  'stages',
+  'collapse',
+  'second_order',
+)
 
 _HEAD = """\
 # Evidence
