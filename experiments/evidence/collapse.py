@@ -4,7 +4,7 @@ import spaces
 from claim import Correlation, Prediction
 from run_claim import main
 
-_DARTS, _OPP, _LONG = 'DARTS', 'OPP-DARTS', 'OPP-DARTS, stages of 60 epochs'
+_DARTS, _OPP, _LONG = 'DARTS', 'OPP-DARTS', 'OPP-DARTS in long stages'
 
 _FEWER = tuple(
   Prediction(
