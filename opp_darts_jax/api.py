@@ -247,4 +247,4 @@ def _check(what: str, value: Any, *kinds: type) -> None:
 def _folder(workdir: Path | None) -> pathlib.Path:
   if workdir is None:
     return pathlib.Path(tempfile.mkdtemp(prefix='opp_darts_'))
-  return pathlib.Path(workdir)
+  return pathlib.Path(workdir).expanduser()

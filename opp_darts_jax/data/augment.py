@@ -16,6 +16,7 @@ from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import decode
 from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.stream import Streamed
+from opp_darts_jax.errors import UserError
 
 _GREY = (0.299, 0.587, 0.114)  # what red, green and blue weigh in brightness
 
@@ -45,7 +46,17 @@ class Augmentation:
 
   @classmethod
   def of(cls, images: ImageData | Streamed, config: DataConfig) -> Self:
-    """The augmentation that the config asks for, on these images."""
+    """The augmentation that the config asks for, on these images.
+
+    Raises:
+      UserError: if its cutout may blank whole images.
+    """
+    side = min(images.image_shape[:2])
+    if config.cutout >= side:
+      raise UserError(
+        f'data.cutout must be less than the {side} pixels of the images, which '
+        f'it would blank, or 0; got {config.cutout}.'
+      )
     resized = config.crop == 'resized'  # A stream has done it while decoding.
     return cls(
       images.mean,

@@ -1,6 +1,7 @@
 """What a training writes down, and shows to whoever watches it."""
 
 import pathlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -37,9 +38,15 @@ def describe(found: Evaluation, class_names: tuple[str, ...]) -> dict[str, Any]:
   """An evaluation on the test images as entries of `results.json`.
 
   Of the worst `mistakes` those that there are: the number of the test image,
-  its class, the one predicted, and the probabilities of both.
+  its class, the one predicted, and the probabilities of both. Classes of one
+  name, as ImageNet's two cranes, have their labels behind it.
   """
   found = jax.device_get(found)
+  times = Counter(class_names)
+  class_names = tuple(
+    f'{name} ({label})' if times[name] > 1 else name
+    for label, name in enumerate(class_names)
+  )
   confusion = np.asarray(found.confusion)
   # A class without test images has no accuracy.
   counts = confusion.sum(1)

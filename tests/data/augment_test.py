@@ -8,6 +8,7 @@ import pytest
 
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import augment, dataset
+from opp_darts_jax.errors import UserError
 
 PLAIN = augment.Augmentation(
   mean=(0.5,), std=(0.25,), crop_padding=0, flip=False
@@ -246,3 +247,12 @@ def test_batches_of_an_epoch_are_disjoint_inside_a_scan():
   order, batches = epoch(7)
   np.testing.assert_array_equal(np.ravel(batches), order[:9])
   assert len(np.unique(batches)) == 9
+
+
+@pytest.mark.parametrize('side', [8, 16])
+def test_a_cutout_that_may_blank_an_image_is_refused(side):
+  images = dataset.load(DataConfig(max_train=20))
+  message = f'less than the 8 pixels of the images, .* or 0; got {side}'
+  with pytest.raises(UserError, match=message):
+    augment.Augmentation.of(images, DataConfig(cutout=side))
+  assert augment.Augmentation.of(images, DataConfig(cutout=7)).cutout == 7

@@ -7,7 +7,9 @@ import jax
 import pytest
 from launched import with_devices
 
+from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.running import training
 from opp_darts_jax.running.devices import Devices, distribute
 
 # Both on the eight devices and on the first of them, by the same kernels.
@@ -132,6 +134,12 @@ def test_batches_that_cannot_be_divided_are_refused():
     match='eval_batch_size must be a multiple of 3, for 3 devices, or 0; got 8',
   ):
     three.check(12, eval_batch_size=8)
+
+
+def test_a_dry_run_of_a_training_refuses_them_too(tmp_path):
+  config = TrainConfig(batch_size=9, accumulate=2)
+  with pytest.raises(UserError, match='must be a multiple of 2, .*; got 9'):
+    training.dry_run(config, tmp_path)
 
 
 def test_without_a_cluster_a_sentence_says_what_is_missing(monkeypatch):
