@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.growth import all_enter
 from opp_darts_jax.methods.rates import cosine_rate
@@ -134,6 +134,8 @@ class Method(NamedTuple):
     numbers: (search, state, what it derives) -> what is told of an epoch beside
       losses and accuracies, numbers by name.
     summary: when operations enter, for whoever watches.
+    schedule: the settings by which they do, which a search by this method has
+      in its config; None if all are there at once.
   """
 
   name: str
@@ -164,3 +166,4 @@ class Method(NamedTuple):
     lambda search, state, found: {}
   )
   summary: str = 'all operations at epoch 0'
+  schedule: ScheduleConfig | None = None

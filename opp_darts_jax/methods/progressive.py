@@ -51,6 +51,7 @@ def progressive(method: Method, schedule: ScheduleConfig) -> Method:
     check=check,
     begin_epoch=begin_epoch,
     summary=_summary(schedule),
+    schedule=schedule,
   )
 
 

@@ -200,7 +200,7 @@ def checked(
   Args:
     config: of it.
     space: None takes the one that the config names.
-    method: likewise.
+    method: likewise; one that is given brings its own schedule, or none.
 
   Raises:
     UserError: if these, or the devices, do not fit each other.
@@ -211,7 +211,10 @@ def checked(
   else:
     space = get_space(config.space, config.nodes)
   if method is not None:
-    config = dataclasses.replace(config, method=method.name)
+    # The config says by which schedule it searches, too: the method's own.
+    plain = dataclasses.replace(config.schedule, name='plain')
+    schedule = method.schedule or plain
+    config = dataclasses.replace(config, method=method.name, schedule=schedule)
   else:
     method = configured_method(config)
   method.check(config, space)

@@ -13,13 +13,16 @@ from data_sets import save
 from genotype_cells import TINY
 from tiny_runs import SEARCH, TRAIN, KillError
 
-from opp_darts_jax.config import DataConfig
+from opp_darts_jax.config import DataConfig, ScheduleConfig
 from opp_darts_jax.data import dataset
 from opp_darts_jax.errors import OtherRunError, WorkdirError
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.early_stopping import early_stopping
 from opp_darts_jax.methods.pc_darts import pc_darts
+from opp_darts_jax.methods.progressive import progressive
 from opp_darts_jax.running import inputs, workdirs
-from opp_darts_jax.running.search import run_search
+from opp_darts_jax.running.search import checked, run_search
 from opp_darts_jax.running.training import run_training
 from opp_darts_jax.spaces.robust import S2, S3
 
@@ -223,3 +226,17 @@ def test_damaged_inputs(tmp_path, content):
     WorkdirError, match='must be a folder that can be written'
   ):
     workdirs.check(tmp_path, SEARCH, {'data': {}})
+
+
+def test_a_method_that_is_given_brings_its_schedule_into_the_config():
+  """So that another one is another run, and pages tell what was done."""
+  own = ScheduleConfig(stage_epochs=1, selection='random', cosine='reanchored')
+
+  def schedule(method):
+    return checked(SEARCH, None, method)[0].schedule
+
+  assert schedule(progressive(darts(), own)) == own
+  assert schedule(early_stopping(progressive(darts(), own), own)) == own
+  plain = dataclasses.replace(SEARCH.schedule, name='plain')
+  assert schedule(darts()) == schedule(early_stopping(darts(), own)) == plain
+  assert schedule(None) == SEARCH.schedule != plain
