@@ -38,6 +38,8 @@ class ImageData:
     std: per channel, in units of pixel / 255.
     notes: what was left out or changed on the way in, a short clause each:
       '24 files skipped: .txt 20, .webm 4'.
+    tested_on: what the test images are: 'training images held out' in place of
+      'test images'.
   """
 
   name: str
@@ -47,6 +49,7 @@ class ImageData:
   mean: tuple[float, ...]
   std: tuple[float, ...]
   notes: tuple[str, ...] = ()
+  tested_on: str = 'test images'
 
   @property
   def image_shape(self) -> tuple[int, ...]:
@@ -170,6 +173,7 @@ def of_source(source: Source, config: DataConfig) -> ImageData:
       *notes.on_classes(class_names, train.labels, 'training'),
       *notes.on_classes(class_names, test.labels, 'test'),
     ),
+    tested_on=notes.tested_on(config.held_out),
   )  # fmt: skip
 
 

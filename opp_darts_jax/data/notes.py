@@ -30,6 +30,11 @@ def on_skipped(suffixes: Counter[str]) -> tuple[str, ...]:
   return (f'{counted(suffixes.total(), "file")} skipped: {listed(kinds)}',)
 
 
+def tested_on(share: float) -> str:
+  """What test images are called, of which a share may be training images."""
+  return 'training images held out' if share else 'test images'
+
+
 def on_held_out(share: float, count: int) -> tuple[str, ...]:
   """Says so if training images stand in for the test images."""
   if not share:

@@ -42,6 +42,7 @@ class Streamed:
     workers: processes that decode; 0 decodes in threads.
     source: what the config calls it.
     notes: what was left out or changed on the way in, a short clause each.
+    tested_on: what the test images are, as of `ImageData`.
   """
 
   name: str
@@ -55,6 +56,7 @@ class Streamed:
   workers: int
   source: str
   notes: tuple[str, ...] = ()
+  tested_on: str = 'test images'
 
   @property
   def num_train(self) -> int:
@@ -208,6 +210,7 @@ def open_stream(config: DataConfig, seed: int) -> Streamed:
       *notes.on_held_out(config.held_out, len(test)),
       *_on_classes(stored, config, train, test),
     ),
+    notes.tested_on(config.held_out),
   )
 
 

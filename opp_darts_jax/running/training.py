@@ -200,9 +200,7 @@ def _run_epochs(
         **tested,
         **means,
         'weights_of': 'the last epoch',
-        'tested_on': (
-          'training images held out' if config.data.held_out else 'test images'
-        ),
+        'tested_on': images.tested_on,
         'epochs': epoch + 1,
         'num_weights': training.num_weights,
         'genotype': training.model.genotype.to_dict(),

@@ -178,6 +178,8 @@ def test_images_held_out_are_training_images_and_no_test_image_is_read(
   source = folder if own_test else folder / 'train'
   stream = opened(source, held_out=0.25)
   own = dataset.load(config_of(source, held_out=0.25))
+  assert stream.tested_on == own.tested_on == 'training images held out'
+  assert dataset.load(config_of(source)).tested_on == 'test images'
   usual = dataset.load(config_of(source))
   kept, held, train, test = (
     by_content([split])
