@@ -35,14 +35,13 @@ from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
-from opp_darts_jax.methods.early_stopping import check_trained
 from opp_darts_jax.methods.method import (
   Draw,
   Method,
   Params,
-  Progress,
   derive_by_scores,
 )
+from opp_darts_jax.methods.moving import check_trained, has_moved
 from opp_darts_jax.methods.nested import keep, kept, nested
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
@@ -97,6 +96,7 @@ def with_cost(
   def begin_epoch(
     search: Search, state: SearchState, epoch: int, stages: Sequence[Stage]
   ) -> Change:
+    # While alphas rest, a price has no effect.
     if epoch and has_moved(method, search, state):
       alone = costs.of(inner.derive(inner, search, state))
       # Operations that are not there yet are not to be paid for.
@@ -166,15 +166,6 @@ def priced(
     'multiplier': multiplier,
     'price': multiplier + strength * violation,
   }
-
-
-def has_moved(method: Method, search: Search, state: SearchState) -> bool:
-  """Whether the step before moved alphas: before, a price has no effect."""
-  if method.trains_alphas is None:
-    return True
-  step = state.step - 1
-  at = Progress(step, step // search.per_epoch, search.config.epochs)
-  return bool(method.trains_alphas(at))
 
 
 def expected(space: Space, scores: Tables, costs: Costs) -> jax.Array:
