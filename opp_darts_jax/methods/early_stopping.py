@@ -15,7 +15,8 @@ gives the cells of the epoch before; or, 'order' (criterion 2), once on every
 edge the operations with weights have kept their order for so many epochs.
 
 An epoch in which a method lets its alphas rest, a warm-up, is neither judged
-nor remembered: nothing is known of its cells.
+nor remembered: nothing is known of its cells. The last epoch is judged as what
+it has left is derived, which is then that of before if the search would end.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ import numpy as np
 
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError, check_choice
+from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.moving import check_trained, has_moved
@@ -158,10 +160,19 @@ def early_stopping(
       return Change(with_oldest(state), stop=True)
     return inner.begin_epoch(search, state, epoch, stages)
 
+  def derive(asked: Method, search: Search, state: SearchState) -> Genotype:
+    last = search.config.epochs - 1
+    # No epoch begins after the last one, which is judged as its cells are made.
+    if state.step >= search.per_epoch * (last + 1):
+      state, ends = judged(search, state, last)
+      state = with_oldest(state) if ends else state
+    return inner.derive(asked, search, state)
+
   return inner._replace(
     name=f'early_stopping(rule={rule!r}, {arguments}) {method.name}',
     check=check,
     begin_epoch=begin_epoch,
+    derive=derive,
     summary=f'{method.summary}; it may stop early, by {rule}',
   )
 

@@ -56,6 +56,23 @@ def test_skips_end_a_search_with_the_cells_of_the_epoch_before(schedule):
   assert found.num_skips('normal') == 0
 
 
+def test_a_last_epoch_that_collapses_gives_the_cells_of_before():
+  method = named(SKIPS)
+  _, state = toy_network.search_of(method, space=SPACE)
+  search = tiny_search.search_of(SPACE, SearchConfig(epochs=4), per_epoch=2)
+  stages = [Stage(0, SPACE.names, {})]
+  for epoch, skips in enumerate((1, 1, 0), 1):
+    state = state.replace(alphas=alphas_with(skips), step=jnp.int32(2 * epoch))
+    state = method.begin_epoch(search, state, epoch, stages).state
+  state = state.replace(alphas=alphas_with(2))
+  # In the middle of the last epoch its cells are what alphas say.
+  for step, want in ((7, 2), (8, 0), (8, 0)):
+    at = state.replace(step=jnp.int32(step))
+    assert method.derive(method, search, at).num_skips('normal') == want
+  ended = state.replace(alphas=alphas_with(1), step=jnp.int32(8))
+  assert method.derive(method, search, ended).num_skips('normal') == 1
+
+
 @pytest.mark.parametrize('first_epoch', [0, 10])
 def test_an_eigenvalue_that_stays_ends_nothing(first_epoch):
   method = named(f'early_stopping(first_epoch={first_epoch})')
