@@ -10,8 +10,8 @@ and its eigenvalue is by Lanczos iterations, to three digits.
 
 By the rules of DARTS+ (Liang et al., "DARTS+: Improved Differentiable
 Architecture Search with Early Stopping", 2019) it stops, 'skips' (criterion 1),
-once the normal cell that is derived has more than so many skip connections, and
-gives the cells of the epoch before; or, 'order' (criterion 2), once on every
+once the normal cell that is derived has two skip connections or more, and gives
+the cells of the epoch before; or, 'order' (criterion 2), once on every
 edge the operations with weights have kept their order for so many epochs.
 
 An epoch in which a method lets its alphas rest, a warm-up, is neither judged
@@ -68,7 +68,7 @@ def early_stopping(
   method: Method,
   schedule: ScheduleConfig,
   rule: str = 'eigenvalue',
-  max_skips: int = 2,
+  max_skips: int = 1,
   factor: float = 1.3,
   period: int = 2,
   first_epoch: int = 10,
