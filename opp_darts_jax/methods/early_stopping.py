@@ -30,7 +30,7 @@ from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError, check_choice
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
-from opp_darts_jax.methods.method import Method
+from opp_darts_jax.methods.method import Inside, Method
 from opp_darts_jax.methods.moving import check_trained, has_moved
 from opp_darts_jax.methods.nested import keep, kept, nested
 from opp_darts_jax.methods.signs import APART, WINDOW, growth_of
@@ -90,7 +90,6 @@ def early_stopping(
     UserError: on another rule; unless factor is above 0, period and
       stable_epochs at least 1 and max_skips at least 0.
   """
-  del schedule
   check_choice('rule of early_stopping', rule, RULES)
   if not factor > 0 or min(period, stable_epochs) < 1 or max_skips < 0:
     raise UserError(
@@ -168,13 +167,26 @@ def early_stopping(
       state = with_oldest(state) if ends else state
     return inner.derive(asked, search, state)
 
-  return inner._replace(
+  def rebuilt(change: Callable[[Method], Method]) -> Method:
+    return early_stopping(
+      change(method),
+      schedule,
+      rule,
+      max_skips,
+      factor,
+      period,
+      first_epoch,
+      stable_epochs,
+    )
+
+  stopping = inner._replace(
     name=f'early_stopping(rule={rule!r}, {arguments}) {method.name}',
     check=check,
     begin_epoch=begin_epoch,
     derive=derive,
     summary=f'{method.summary}; it may stop early, by {rule}',
   )
+  return stopping._replace(inside=Inside(stopping, rebuilt))
 
 
 def by_eigenvalue(factor: float, period: int) -> Rule:

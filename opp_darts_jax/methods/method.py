@@ -73,6 +73,18 @@ class Gradients(NamedTuple):
   validation: Callable[[Tables], Any]
 
 
+class Inside(NamedTuple):
+  """What a schedule is around, for others that have to go in there.
+
+  Attributes:
+    whole: the record that the schedule gave, which nothing else is around.
+    rebuilt: (method -> method) -> the schedule around its method so changed.
+  """
+
+  whole: 'Method'
+  rebuilt: Callable[[Callable[['Method'], 'Method']], 'Method']
+
+
 Params = Any  # A dict; {kind: (E, K)} among its entries.
 Term = Callable[[Space, Params, Tables, Draw], jax.Array | float]
 
@@ -134,6 +146,8 @@ class Method(NamedTuple):
     numbers: (search, state, what it derives) -> what is told of an epoch beside
       losses and accuracies, numbers by name.
     summary: when operations enter, for whoever watches.
+    inside: of a schedule that judges what is derived, so that what changes this
+      goes inside; None: anything may go around.
   """
 
   name: str
@@ -164,3 +178,4 @@ class Method(NamedTuple):
     lambda search, state, found: {}
   )
   summary: str = 'all operations at epoch 0'
+  inside: Inside | None = None

@@ -74,7 +74,12 @@ def with_cost(
     costs: of the networks that are derived.
     target: in the units of the costs.
     strength: of the price that a violation by the whole target has.
+
+  Raises:
+    UserError: if something is around early stopping, inside which this goes.
   """
+  if method.inside is not None:
+    return within(method, lambda own: with_cost(own, costs, target, strength))
   single = method.single_level
   inner = nested(method, init_kept)
   own_term = inner.train_term if single else inner.val_term
@@ -149,6 +154,26 @@ def with_cost(
   if single:
     return held._replace(train_term=term)
   return held._replace(val_term=term)
+
+
+def within(method: Method, change: Callable[[Method], Method]) -> Method:
+  """The method, with the one changed that a schedule in it judges.
+
+  Raises:
+    UserError: if something is around that schedule.
+  """
+  assert method.inside is not None
+  whole = method.inside.whole
+  as_said = method._replace(
+    name=whole.name, summary=whole.summary, inside=whole.inside
+  )
+  if as_said != whole:
+    raise UserError(
+      'cost.target goes inside early stopping, which judges what is derived, '
+      'and nothing else may be around it; got the method '
+      f'{method.name}.'
+    )
+  return method.inside.rebuilt(change)
 
 
 def init_kept(space: Space, weights: Any) -> dict[str, jax.Array]:

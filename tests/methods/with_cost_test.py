@@ -9,12 +9,15 @@ import pytest
 import tiny_search
 import toy_network
 
-from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods import with_cost as lib
 from opp_darts_jax.methods.catalogue import METHODS
 from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.early_stopping import early_stopping
+from opp_darts_jax.methods.freezing import freezing
 from opp_darts_jax.methods.nested import keep, kept
+from opp_darts_jax.methods.progressive import progressive
 from opp_darts_jax.methods.with_cost import with_cost
 from opp_darts_jax.networks import costs as costs_lib
 from opp_darts_jax.spaces.catalogue import SPACES
@@ -161,6 +164,45 @@ def test_sentences():
   random = with_cost(METHODS['random_cells'](), COSTS, MOST)
   with pytest.raises(UserError, match='that train alphas; random_cells trains'):
     random.check(config, SPACE)
+
+
+def test_early_stopping_judges_what_meets_the_target():
+  stopping = early_stopping(
+    darts(), ScheduleConfig(), rule='skips', first_epoch=0
+  )
+  method = with_cost(stopping, COSTS, LEAST * 1.02)
+  assert method.name.startswith("early_stopping(rule='skips'")
+  # Alphas alone derive convolutions; what is that cheap has skips alone.
+  dear = {
+    kind: jnp.tile(jnp.array([0, 0.2, 0.3, 0]), (5, 1)) for kind in SPACE.kinds
+  }
+  state = state_of(method, dear)
+  search = tiny_search.search_of(SPACE, per_epoch=2)
+  assert darts().derive(darts(), search, state).num_skips('normal') == 0
+  assert method.derive(method, search, state).num_skips('normal') == 4
+  stops = []
+  for epoch in (1, 2):
+    change = method.begin_epoch(search, state, epoch, [object()])
+    state = change.state
+    stops.append(change.stop)
+  assert stops == [False, True]
+
+
+@pytest.mark.parametrize(
+  ('around', 'sentence'),
+  [
+    (lambda method: method._replace(name='as it is'), None),
+    (lambda method: freezing(method, ScheduleConfig()), 'method freezing'),
+    (lambda method: progressive(method, ScheduleConfig()), 'method progress'),
+  ],
+)
+def test_nothing_is_around_early_stopping_that_is_held(around, sentence):
+  method = around(METHODS['robust_darts']())
+  if sentence is None:
+    assert with_cost(method, COSTS, MOST).name.startswith('early_stopping(')
+    return
+  with pytest.raises(UserError, match=f'goes inside early.* {sentence}'):
+    with_cost(method, COSTS, MOST)
 
 
 def test_every_edge_may_be_kept():
