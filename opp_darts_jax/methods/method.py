@@ -143,6 +143,8 @@ class Method(NamedTuple):
       freezing, selection, stopping.
     learning_rate: (config, epoch, epochs at which stages began) -> of weights.
     derive: (method, search, state) -> what has been found; it may evaluate.
+    every_edge: whether what derives has every edge of a cell, in any space, but
+      those on which `none` is the strongest.
     numbers: (search, state, what it derives) -> what is told of an epoch beside
       losses and accuracies, numbers by name.
     summary: when operations enter, for whoever watches.
@@ -174,6 +176,7 @@ class Method(NamedTuple):
     cosine_rate
   )
   derive: Callable[['Method', Search, SearchState], Genotype] = derive_by_scores
+  every_edge: bool = False
   numbers: Callable[[Search, SearchState, Genotype], Mapping[str, float]] = (
     lambda search, state, found: {}
   )

@@ -11,6 +11,7 @@ import toy_network
 
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.methods import expected_cost
 from opp_darts_jax.methods import with_cost as lib
 from opp_darts_jax.methods.catalogue import METHODS
 from opp_darts_jax.methods.darts import darts
@@ -55,7 +56,7 @@ def test_of_decided_scores_the_expectation_is_the_cells_cost():
       row = SPACE.graph.edge_index(edge.source, edge.node)
       table[row] = np.eye(4)[SPACE.names.index(edge.operation)]
     decided[kind] = jnp.array(table)
-  found = lib.expected(SPACE, decided, COSTS)
+  found = expected_cost.expected(SPACE, decided, COSTS)
   np.testing.assert_allclose(found, COSTS.of(genotype), rtol=1e-5)
 
 
@@ -73,9 +74,9 @@ def test_the_expectation_is_the_mean_over_all_draws():
         first = strength[one] / strength[list(rows)].sum()
         left = strength[list(rows)].sum() - strength[one]
         total += first * strength[other] / left * (mean[one] + mean[other])
-  found = lib.expected(SPACE, scores, COSTS)
+  found = expected_cost.expected(SPACE, scores, COSTS)
   np.testing.assert_allclose(found, total, rtol=1e-5)
-  gradient = jax.grad(lambda s: lib.expected(SPACE, s, COSTS))(scores)
+  gradient = jax.grad(lambda s: expected_cost.expected(SPACE, s, COSTS))(scores)
   # The dearest operation of an edge costs more, the free one less.
   assert (gradient['normal'][:, 3] > gradient['normal'][:, 1]).all()
 
@@ -205,11 +206,43 @@ def test_nothing_is_around_early_stopping_that_is_held(around, sentence):
     with_cost(method, COSTS, MOST)
 
 
+def test_of_a_method_that_keeps_every_edge_this_is_what_is_held():
+  snas = METHODS['snas']()
+  dearest = jnp.tile(jnp.array([0, 0, 0, 9.0]), (5, 1))
+  alphas = {
+    'normal': dearest.at[2].set(jnp.array([9.0, 0, 0, 0])),
+    'reduce': dearest.at[2].set(jnp.array([0, 0, 9.0, 0])),
+  }
+  alone = tiny_search.derived(snas, SPACE, alphas)
+  assert [len(cell.edges) for cell in alone.cells] == [4, 5]
+  cost = COSTS.of(alone)
+  scores = snas.scores(SPACE, alphas, tiny_search.mask_of(SPACE))
+  found = expected_cost.expected(SPACE, scores, COSTS, snas.every_edge)
+  np.testing.assert_allclose(found, cost, rtol=1e-2)
+  # Beyond what two edges a node cost, and cheaper than the target.
+  dear = (COSTS.table(kind)[:, 3].sum() for kind in SPACE.kinds)
+  target = (cost + COSTS.fixed + sum(dear)) / 2
+  assert MOST < cost < target
+  method = with_cost(snas, COSTS, target)
+  method.check(SearchConfig(epochs=4), SPACE)
+  state = state_of(method, alphas)
+  search = tiny_search.search_of(SPACE, per_epoch=2)
+  state = method.begin_epoch(search, state, 1, [object()]).state
+  want = 2 * (cost - target) / target
+  np.testing.assert_allclose(kept(state.own)['price'], want, rtol=1e-5)
+
+
+def test_in_a_schedule_the_same_cells_may_be_derived():
+  inside = freezing(darts(), ScheduleConfig())
+  found = expected_cost.reach(inside, SPACE, COSTS, SPACE.mask())
+  assert found == (LEAST, MOST)
+
+
 def test_every_edge_may_be_kept():
   space = SPACES['nasbench201']
   sites = costs_lib.sites_of(space, 3, 2, (4, 4, 1), 2)
   table = costs_lib.counted(space, sites, 'weights')
   scores = {'cell': jnp.full((6, 5), 0.2)}
   expected = table.fixed + table.table('cell').mean(1).sum()
-  found = lib.expected(space, scores, table)
+  found = expected_cost.expected(space, scores, table)
   np.testing.assert_allclose(found, expected, rtol=1e-6)
