@@ -89,6 +89,12 @@ def check_method(task: Task) -> None:
   """Raises `UserError` unless a method gives tables of the right shapes."""
   method, space = task.method, task.space
   what = f'The method {method.name!r}:'
+  if method.single_level and task.config.order != 'first':
+    raise UserError(
+      f"order must be 'first' for {method.name}, whose alphas move down the "
+      'loss on D_train with the weights: there is no step of theirs to unroll; '
+      f'got {task.config.order!r}.'
+    )
   own = (space.graph.num_edges, len(space.operations))
   whole = (own[0], len(task.model.space.operations))
   mask = jax.device_put(space.mask())

@@ -27,6 +27,14 @@ def test_what_ships_is_fit(space, method):
   check(space, get_method(method))
 
 
+@pytest.mark.parametrize('order', ['second', 'second_fd'])
+def test_one_level_has_no_second_order(order):
+  config = dataclasses.replace(CONFIG, order=order)
+  task = make_task(config, S2, get_method('snas'), 10, per_epoch=3)
+  with pytest.raises(UserError, match=f"'first' for snas.* got '{order}'"):
+    check_task(task)
+
+
 @pytest.mark.parametrize(
   ('fields', 'message'),
   [
