@@ -4,20 +4,30 @@ Only shapes are looked at: what a user's own record gets wrong is told in a
 sentence that names it, and not by whatever it meets deep inside.
 """
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from opp_darts_jax.errors import UserError, first_line
+from opp_darts_jax.errors import UserError
+from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task
-from opp_darts_jax.methods.method import Draw
+from opp_darts_jax.methods.method import Draw, Gradients, Method
+from opp_darts_jax.methods.shape_checks import (
+  called,
+  described,
+  mismatch,
+  shapes,
+)
+from opp_darts_jax.methods.state import Pass, SearchState
 from opp_darts_jax.operations.norm import Normalised
 from opp_darts_jax.operations.operation import Operation, halved
 
 _SIZE = (6, 5)  # Odd and even, so that strides round.
 _COPIES = 3
+_IMAGE = (32, 32, 3)  # Any will do.
 
 
 def check_task(task: Task) -> None:
@@ -54,8 +64,8 @@ def check_operation(operation: Operation, channels: int, stride: int) -> None:
   def apply(params, x):
     return operation.apply(params, x, norm, stride, key)
 
-  norms = _called(f'{what} norms', operation.norms, stride)
-  copies = _shapes(
+  norms = called(f'{what} norms', operation.norms, stride)
+  copies = shapes(
     f'{what} init', lambda: operation.init(key, (_COPIES,), channels, stride)
   )
   wrong = [
@@ -66,17 +76,17 @@ def check_operation(operation: Operation, channels: int, stride: int) -> None:
   if not isinstance(copies, dict) or wrong:
     raise UserError(
       f'{what} must have weights as a dict of arrays with the copies on their '
-      f'first axes; got {_described(copies)} for {_COPIES} copies.'
+      f'first axes; got {described(copies)} for {_COPIES} copies.'
     )
   params = jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), copies
   )
   x = jax.ShapeDtypeStruct((2, *_SIZE, channels), jnp.float32)
-  y = _shapes(f'{what} apply', apply, params, x)
+  y = shapes(f'{what} apply', apply, params, x)
   expected = (2, *halved(_SIZE, stride), channels)
   if getattr(y, 'shape', None) != expected:
     raise UserError(
-      f'{what} must give {expected} of {x.shape}; got {_described(y)}.'
+      f'{what} must give {expected} of {x.shape}; got {described(y)}.'
     )
   if sorted(counted) != list(range(norms)):
     raise UserError(
@@ -89,34 +99,132 @@ def check_method(task: Task) -> None:
   """Raises `UserError` unless a method gives tables of the right shapes."""
   method, space = task.method, task.space
   what = f'The method {method.name!r}:'
+  if method.single_level and task.config.order != 'first':
+    raise UserError(
+      f"order must be 'first' for {method.name}, whose alphas move down the "
+      'loss on D_train with the weights: there is no step of theirs to unroll; '
+      f'got {task.config.order!r}.'
+    )
   own = (space.graph.num_edges, len(space.operations))
   whole = (own[0], len(task.model.space.operations))
   mask = jax.device_put(space.mask())
-  step = jnp.zeros((), jnp.int32)
+  progress = task.progress(jnp.zeros((), jnp.int32))
   key = jax.random.key(0)
 
   def drawn(function):
-    def call(params):
-      return function(
-        space, params, mask, Draw(key, task.progress(step), task.cells)
-      )
+    def call(params, kept):
+      draw = Draw(key, progress, task.cells, kept)
+      return function(space, params, mask, draw)
 
     return call
 
-  params = _shapes(f'{what} init', lambda: method.init(key, space))
+  params = shapes(f'{what} init', lambda: method.init(key, space))
   _check_tables(f'{what} init', params, task, own, others=True)
-  tables = _shapes(f'{what} weights', drawn(method.weights), params)
+  supernet = _supernet_state(task)
+  kept = None
+  if supernet is not None:
+    kept = shapes(
+      f'{what} init_own',
+      lambda weights: method.init_own(space, weights),
+      supernet.weights,
+    )
+  tables = shapes(f'{what} weights', drawn(method.weights), params, kept)
   _check_tables(f'{what} weights', tables, task, whole, copies=True)
-  found = _shapes(
+  found = shapes(
     f'{what} scores', lambda params: method.scores(space, params, mask), params
   )
   _check_tables(f'{what} scores', found, task, own)
   for name in ('val_term', 'train_term'):
-    term = _shapes(f'{what} {name}', drawn(getattr(method, name)), params)
+    term = shapes(f'{what} {name}', drawn(getattr(method, name)), params, kept)
     if getattr(term, 'shape', None) != ():
       raise UserError(
-        f'{what} {name} must give a number, got {_described(term)}.'
+        f'{what} {name} must give a number, got {described(term)}.'
       )
+  trained = shapes(f'{what} trained', method.trained, params, mask)
+  _check_truths(f'{what} trained', trained, params, 'parameters')
+  if method.trains_alphas is not None:
+    begun = shapes(f'{what} trains_alphas', method.trains_alphas, progress)
+    if mismatch(begun, progress.step) or begun.dtype != bool:
+      raise UserError(
+        f'{what} trains_alphas must give one truth value, bool (); got '
+        f'{getattr(begun, "dtype", "")} {described(begun)}.'
+      )
+  if supernet is not None:
+    _check_weight_step(task, supernet.replace(alphas=params, own=kept))
+
+
+def _check_weight_step(task: Task, state: SearchState) -> None:
+  """Raises `UserError` unless what a method says of a weight step fits.
+
+  Args:
+    task: of its search.
+    state: of shapes.
+  """
+  method = task.method
+  what = f'The method {method.name!r}:'
+  if method.moves is not None:
+    moving = shapes(f'{what} moves', method.moves, state.own, state.weights)
+    _check_truths(f'{what} moves', moving, state.weights, 'weights')
+  if method.weight_gradient is None:
+    return
+
+  def call(state):
+    assert method.weight_gradient is not None
+    draw = task.draw(state, jax.random.key(0))
+    loss = jnp.zeros(())
+    passed = (loss, Pass(state.batch_stats, loss, loss)), state.weights
+    gradients = Gradients(
+      weights=lambda tables: passed,
+      tables=lambda tables: tables,
+      evaluated=lambda tables: (loss, tables),
+      validation=lambda tables: state.weights,
+    )
+    tables = task.tables(state.alphas, state.mask, draw)
+    (_, found), grads, kept = method.weight_gradient(
+      gradients, tables, state.own, draw
+    )
+    return found.batch_stats, grads, kept
+
+  given = shapes(f'{what} weight_gradient', call, state)
+  wanted = state.batch_stats, state.weights, state.own
+  names = 'running averages', 'gradient for the weights', 'what is kept'
+  for name, got, like in zip(names, given, wanted):
+    wrong = mismatch(got, like)
+    if wrong:
+      raise UserError(
+        f'{what} weight_gradient must give {name} of the shapes that there '
+        f'are; got {wrong}.'
+      )
+
+
+def _supernet_state(task: Task) -> SearchState | None:
+  """Shapes of weights and running averages, where a method asks for them."""
+  method = task.method
+  nothing = Method._field_defaults['init_own']
+  if (
+    method.init_own is nothing
+    and method.moves is None
+    and method.weight_gradient is None
+  ):
+    return None
+  bare = dataclasses.replace(task, method=method._replace(init_own=nothing))
+  mask = jax.device_put(task.space.mask())
+  return jax.eval_shape(
+    lambda: init_state(bare, jax.random.key(0), _IMAGE, mask)
+  )
+
+
+def _check_truths(what: str, truths: Any, like: Any, name: str) -> None:
+  """Raises `UserError` unless these are truth values for each of `like`."""
+  wrong = mismatch(truths, like, broadcast=True)
+  kinds = {leaf.dtype for leaf in jax.tree.leaves(truths)}
+  if not wrong and kinds - {jnp.dtype(bool)}:
+    wrong = ', '.join(sorted(map(str, kinds)))
+  if wrong:
+    raise UserError(
+      f'{what} must give truth values of the structure of the {name}; got '
+      f'{wrong}.'
+    )
 
 
 def _check_tables(
@@ -140,30 +248,5 @@ def _check_tables(
   if not fits:
     raise UserError(
       f'{what} must give a dict with (edges, operations) = {shape} for each of '
-      f'{", ".join(kinds)}; got {_described(tables)}.'
+      f'{", ".join(kinds)}; got {described(tables)}.'
     )
-
-
-def _shapes(what: str, function: Callable[..., Any], *args: Any) -> Any:
-  return _called(what, jax.eval_shape, function, *args)
-
-
-def _called(what: str, function: Callable[..., Any], *args: Any) -> Any:
-  """What a user's function gives; a `UserError` of what it raises."""
-  try:
-    return function(*args)
-  except UserError:
-    raise
-  except Exception as error:
-    raise UserError(
-      f'{what} raised {type(error).__name__}: {first_line(error)}.'
-    ) from error
-
-
-def _described(tree: Any) -> str:
-  """Shapes, for a message."""
-  if isinstance(tree, Mapping):
-    pairs = (f'{name}: {_described(value)}' for name, value in tree.items())
-    return '{' + ', '.join(pairs) + '}'
-  shape = getattr(tree, 'shape', None)
-  return type(tree).__name__ if shape is None else str(shape)

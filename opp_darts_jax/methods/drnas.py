@@ -70,7 +70,8 @@ def drnas(
         f'channels must be a multiple of {partial}, of which drnas lets '
         f'operations see one part (partial); got {config.channels}.'
       )
-    if warmup_epochs >= config.epochs - (config.epochs // 2 if keep else 0):
+    # The second stage is the shorter one.
+    if warmup_epochs >= (config.epochs // 2 if keep else config.epochs):
       raise UserError(
         f'epochs must give each stage of drnas more than {warmup_epochs}, in '
         f'which alphas rest (warmup_epochs); got {config.epochs}.'

@@ -10,9 +10,13 @@ and its eigenvalue is by Lanczos iterations, to three digits.
 
 By the rules of DARTS+ (Liang et al., "DARTS+: Improved Differentiable
 Architecture Search with Early Stopping", 2019) it stops, 'skips' (criterion 1),
-once the normal cell that is derived has more than so many skip connections, and
-gives the cells of the epoch before; or, 'order' (criterion 2), once on every
+once the normal cell that is derived has two skip connections or more, and gives
+the cells of the epoch before; or, 'order' (criterion 2), once on every
 edge the operations with weights have kept their order for so many epochs.
+
+An epoch in which a method lets its alphas rest, a warm-up, is neither judged
+nor remembered: nothing is known of its cells. The last epoch is judged as what
+it has left is derived, which is then that of before if the search would end.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,36 +28,39 @@ import numpy as np
 
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError, check_choice
+from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
-from opp_darts_jax.methods.method import Method
+from opp_darts_jax.methods.method import Inside, Method
+from opp_darts_jax.methods.moving import check_trained, has_moved
 from opp_darts_jax.methods.nested import keep, kept, nested
 from opp_darts_jax.methods.signs import APART, WINDOW, growth_of
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.spaces.space import Space
 
-BACK = WINDOW // 2 + APART  # From a measure to the earlier centre.
+_FOUND = WINDOW // 2 + APART + 1  # From the centre of the earlier average on.
 RULES = ('eigenvalue', 'skips', 'order')
 _REDUCE = 'reduce'
+_NEVER = -1  # An epoch of no measure yet.
 
 
 class Rule(NamedTuple):
   """When a search stops, and what it gives then.
 
   Attributes:
-    measures: how many are kept.
-    found: what method gives are kept of so many measures, the last ones.
+    measures: how many are kept, and are needed to judge.
+    found: alphas are kept of so many measures, the last ones, and the oldest of
+      them are given.
     period: epochs from one measure to the next.
     measure: (search, state) -> a number.
-    stops: (the measures kept, the oldest first; the epoch that has ended) ->
-      whether the search ends, with the oldest of what is kept.
+    stops: the measures, the oldest first -> whether the search ends.
   """
 
   measures: int
   found: int
   period: int
   measure: Callable[[Search, SearchState], float]
-  stops: Callable[[np.ndarray, int], bool]
+  stops: Callable[[np.ndarray], bool]
 
 
 @memoized(16)
@@ -61,7 +68,7 @@ def early_stopping(
   method: Method,
   schedule: ScheduleConfig,
   rule: str = 'eigenvalue',
-  max_skips: int = 2,
+  max_skips: int = 1,
   factor: float = 1.3,
   period: int = 2,
   first_epoch: int = 10,
@@ -76,15 +83,13 @@ def early_stopping(
     max_skips: for 'skips', how many skip connections a normal cell may have.
     factor: for 'eigenvalue', of the growth at which it stops.
     period: for 'eigenvalue', epochs from one measure to the next.
-    first_epoch: the earliest whose cells may be given; for 'eigenvalue' the
-      third measure's at least.
+    first_epoch: the earliest whose cells may be given.
     stable_epochs: for 'order', in how many nothing changes.
 
   Raises:
     UserError: on another rule; unless factor is above 0, period and
       stable_epochs at least 1 and max_skips at least 0.
   """
-  del schedule
   check_choice('rule of early_stopping', rule, RULES)
   if not factor > 0 or min(period, stable_epochs) < 1 or max_skips < 0:
     raise UserError(
@@ -116,6 +121,7 @@ def early_stopping(
     given = {'alphas': params, 'mask': jax.tree.map(jnp.asarray, space.mask())}
     return {
       'measures': jnp.zeros(own.measures),
+      'epochs': jnp.full(own.measures, _NEVER, jnp.int32),
       'found': jax.tree.map(
         lambda leaf: jnp.zeros((own.found, *leaf.shape), leaf.dtype), given
       ),
@@ -123,54 +129,78 @@ def early_stopping(
 
   inner = nested(method, init_kept)
   if rule == 'eigenvalue':
-    own = by_eigenvalue(factor, period, first_epoch)
+    own = by_eigenvalue(factor, period)
     arguments = f'factor={factor}, period={period}, first_epoch={first_epoch}'
   elif rule == 'order':
-    own = by_order(stable_epochs, first_epoch)
+    own = by_order(stable_epochs)
     arguments = f'stable_epochs={stable_epochs}, first_epoch={first_epoch}'
   else:
-    own = by_skips(inner, max_skips, first_epoch)
+    own = by_skips(inner, max_skips)
     arguments = f'max_skips={max_skips}, first_epoch={first_epoch}'
+
+  def judged(
+    search: Search, state: SearchState, epoch: int
+  ) -> tuple[SearchState, bool]:
+    """The state that remembers an epoch, and whether the search ends by it."""
+    if epoch < 0 or epoch % own.period or not has_moved(method, search, state):
+      return state, False
+    known = remember(kept(state.own), own.measure(search, state), epoch, state)
+    epochs = np.asarray(known['epochs'])
+    may_end = _NEVER not in epochs and epochs[-own.found] >= first_epoch
+    ends = may_end and own.stops(np.asarray(known['measures']))
+    return keep(state, known), bool(ends)
 
   def begin_epoch(
     search: Search, state: SearchState, epoch: int, stages: Sequence[Stage]
   ) -> Change:
-    done = epoch - 1
-    if done >= 0 and done % own.period == 0:
-      # What the epoch has left is judged, before anything enters.
-      measured = own.measure(search, state)
-      state = keep(state, remember(kept(state.own), measured, state))
-      if own.stops(np.asarray(kept(state.own)['measures']), done):
-        return Change(with_oldest(state), stop=True)
+    # What the epoch before has left is judged, before anything enters.
+    state, ends = judged(search, state, epoch - 1)
+    if ends:
+      return Change(with_oldest(state), stop=True)
     return inner.begin_epoch(search, state, epoch, stages)
 
-  return inner._replace(
+  def derive(asked: Method, search: Search, state: SearchState) -> Genotype:
+    last = search.config.epochs - 1
+    # No epoch begins after the last one, which is judged as its cells are made.
+    if state.step >= search.per_epoch * (last + 1):
+      state, ends = judged(search, state, last)
+      state = with_oldest(state) if ends else state
+    return inner.derive(asked, search, state)
+
+  def rebuilt(change: Callable[[Method], Method]) -> Method:
+    return early_stopping(
+      change(method),
+      schedule,
+      rule,
+      max_skips,
+      factor,
+      period,
+      first_epoch,
+      stable_epochs,
+    )
+
+  stopping = inner._replace(
     name=f'early_stopping(rule={rule!r}, {arguments}) {method.name}',
     check=check,
     begin_epoch=begin_epoch,
+    derive=derive,
     summary=f'{method.summary}; it may stop early, by {rule}',
   )
+  return stopping._replace(inside=Inside(stopping, rebuilt))
 
 
-def by_eigenvalue(factor: float, period: int, first_epoch: int) -> Rule:
+def by_eigenvalue(factor: float, period: int) -> Rule:
   """Two averages, eight epochs apart if the period is two (section 5.1)."""
-
-  def stops(measures: np.ndarray, done: int) -> bool:
-    centre = done - period * BACK
-    # Before, measures of the earlier average have not been taken.
-    first = max(first_epoch, period * (WINDOW // 2))
-    return centre >= first and growth_of(measures) > factor
-
   return Rule(
     WINDOW + APART,
-    BACK + 1,
+    _FOUND,
     period,
     lambda search, state: search.curvature(state),
-    stops,
+    lambda measures: growth_of(measures) > factor,
   )
 
 
-def by_skips(method: Method, max_skips: int, first_epoch: int) -> Rule:
+def by_skips(method: Method, max_skips: int) -> Rule:
   """More skip connections than allowed in a cell that is no reduction cell."""
 
   def measure(search: Search, state: SearchState) -> float:
@@ -178,13 +208,10 @@ def by_skips(method: Method, max_skips: int, first_epoch: int) -> Rule:
     kinds = [kind for kind in search.space.kinds if kind != _REDUCE]
     return max(found.num_skips(kind) for kind in kinds)
 
-  def stops(measures: np.ndarray, done: int) -> bool:
-    return done - 1 >= max(first_epoch, 0) and measures[-1] > max_skips
-
-  return Rule(1, 2, 1, measure, stops)
+  return Rule(2, 2, 1, measure, lambda measures: measures[-1] > max_skips)
 
 
-def by_order(stable_epochs: int, first_epoch: int) -> Rule:
+def by_order(stable_epochs: int) -> Rule:
   """The operations with weights keep their order on every edge."""
 
   def measure(search: Search, state: SearchState) -> float:
@@ -207,10 +234,9 @@ def by_order(stable_epochs: int, first_epoch: int) -> Rule:
       )
     )
 
-  def stops(measures: np.ndarray, done: int) -> bool:
-    return done >= max(first_epoch, 0) and bool(np.all(measures == 1))
-
-  return Rule(stable_epochs, 1, 1, measure, stops)
+  return Rule(
+    stable_epochs, 1, 1, measure, lambda measures: bool(np.all(measures == 1))
+  )
 
 
 def _with_weights(space: Space) -> np.ndarray:
@@ -224,9 +250,9 @@ def _several_with_weights(space: Space) -> bool:
 
 
 def remember(
-  known: Mapping[str, Any], measured: float, state: SearchState
+  known: Mapping[str, Any], measured: float, epoch: int, state: SearchState
 ) -> dict[str, Any]:
-  """What is kept after a further measure; the oldest one goes."""
+  """What is kept after the measure of an epoch; the oldest one goes."""
 
   def append(old, new):
     return jnp.concatenate([old[1:], jnp.asarray(new, old.dtype)[None]])
@@ -234,6 +260,7 @@ def remember(
   given = {'alphas': state.alphas, 'mask': state.mask}
   return {
     'measures': append(known['measures'], measured),
+    'epochs': append(known['epochs'], epoch),
     'found': jax.tree.map(append, known['found'], given),
   }
 
@@ -242,19 +269,3 @@ def with_oldest(state: SearchState) -> SearchState:
   """The state, with the oldest alphas that are kept of it."""
   found = kept(state.own)['found']
   return state.replace(**jax.tree.map(lambda leaf: leaf[0], found))
-
-
-def check_trained(method: Method, space: Space, what: str) -> None:
-  """Raises `UserError` if a method trains none of its alphas.
-
-  Args:
-    method: of a search.
-    space: of it.
-    what: needs them to be trained, for the message.
-  """
-  mask = jax.tree.map(jnp.asarray, space.mask())
-  trained = method.trained(method.init(jax.random.key(0), space), mask)
-  if not any(np.any(leaf) for leaf in jax.tree.leaves(trained)):
-    raise UserError(
-      f'{what} goes with methods that train alphas; {method.name} trains none.'
-    )

@@ -22,8 +22,8 @@ import jax.numpy as jnp
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.memoized import memoized
-from opp_darts_jax.methods.early_stopping import check_trained
 from opp_darts_jax.methods.method import Draw, Gradients, Method
+from opp_darts_jax.methods.moving import check_trained
 from opp_darts_jax.methods.nested import keep, kept, nested, with_kept
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState

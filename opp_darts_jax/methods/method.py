@@ -73,6 +73,18 @@ class Gradients(NamedTuple):
   validation: Callable[[Tables], Any]
 
 
+class Inside(NamedTuple):
+  """What a schedule is around, for others that have to go in there.
+
+  Attributes:
+    whole: the record that the schedule gave, which nothing else is around.
+    rebuilt: (method -> method) -> the schedule around its method so changed.
+  """
+
+  whole: 'Method'
+  rebuilt: Callable[[Callable[['Method'], 'Method']], 'Method']
+
+
 Params = Any  # A dict; {kind: (E, K)} among its entries.
 Term = Callable[[Space, Params, Tables, Draw], jax.Array | float]
 
@@ -131,11 +143,15 @@ class Method(NamedTuple):
       freezing, selection, stopping.
     learning_rate: (config, epoch, epochs at which stages began) -> of weights.
     derive: (method, search, state) -> what has been found; it may evaluate.
+    every_edge: whether what derives has every edge of a cell, in any space, but
+      those on which `none` is the strongest.
     numbers: (search, state, what it derives) -> what is told of an epoch beside
       losses and accuracies, numbers by name.
     summary: when operations enter, for whoever watches.
     schedule: the settings by which they do, which a search by this method has
       in its config; None if all are there at once.
+    inside: of a schedule that judges what is derived, so that what changes this
+      goes inside; None: anything may go around.
   """
 
   name: str
@@ -162,8 +178,10 @@ class Method(NamedTuple):
     cosine_rate
   )
   derive: Callable[['Method', Search, SearchState], Genotype] = derive_by_scores
+  every_edge: bool = False
   numbers: Callable[[Search, SearchState, Genotype], Mapping[str, float]] = (
     lambda search, state, found: {}
   )
   summary: str = 'all operations at epoch 0'
   schedule: ScheduleConfig | None = None
+  inside: Inside | None = None

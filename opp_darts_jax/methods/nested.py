@@ -12,7 +12,14 @@ import numpy as np
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.genotypes.genotype import Genotype
-from opp_darts_jax.methods.method import Draw, Method, Params, Term, no_term
+from opp_darts_jax.methods.method import (
+  Draw,
+  Method,
+  Params,
+  Term,
+  derive_by_scores,
+  no_term,
+)
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import Tables
@@ -94,6 +101,8 @@ def nested(method: Method, keeps: Callable[[Space, Any], Any]) -> Method:
     inner: Any = Within(search, state.own)
     return method.numbers(inner, inner.shown(state), found)
 
+  # By scores alone a state counts as it is, and others know this rule.
+  by_scores = method.derive is derive_by_scores
   val_term = within(method.val_term)
   same = method.train_term is method.val_term
   return method._replace(
@@ -104,7 +113,7 @@ def nested(method: Method, keeps: Callable[[Space, Any], Any]) -> Method:
     weight_gradient=weight_gradient if method.weight_gradient else None,
     moves=moves if method.moves else None,
     begin_epoch=begin_epoch,
-    derive=derive,
+    derive=method.derive if by_scores else derive,
     numbers=numbers,
   )
 

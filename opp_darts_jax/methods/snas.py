@@ -88,6 +88,7 @@ def snas(temperature_min: float = 0.03, resource: float = 0.0) -> Method:
     single_level=True,
     train_term=term if resource else no_term,
     derive=derive,
+    every_edge=True,
     numbers=told(heat),
   )
 

@@ -130,7 +130,8 @@ def _looped_step(
   first: Any = 0
   end: Any = 2
   if method.trains_alphas is not None:
-    rests = ~method.trains_alphas(task.progress(state.step))
+    # Also of a plain truth value, whose ~ is a number.
+    rests = jnp.logical_not(method.trains_alphas(task.progress(state.step)))
     skipped = jnp.asarray(rests, jnp.int32)
     first, end = (0, 2 - skipped) if own_turn else (skipped, 2)
   unknown = jnp.full(2, jnp.nan)

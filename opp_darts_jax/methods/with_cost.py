@@ -4,9 +4,8 @@ What is added to the loss of the alphas is a price times the expected cost of
 the network that derives, as a share of the target. The cost is linear in what
 is on the edges (networks/costs.py), as in FBNet (Wu et al., CVPR 2019) and
 ProxylessNAS (Cai et al., ICLR 2019), the expectation that of a cell drawn from
-the method's scores: on each edge an operation with the chance of its share of
-the edge's score, and for each node two edges, one after the other, by their
-strongest operation. Of scores that have decided it is the cost of the cell.
+the method's scores (expected_cost.py). Of scores that have decided it is the
+cost of the cell.
 
 The price is a Lagrange multiplier of the constraint cost = target. It is set as
 each epoch begins, by the exact cost of what the alphas alone derive then: by
@@ -35,21 +34,15 @@ from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
-from opp_darts_jax.methods.early_stopping import check_trained
-from opp_darts_jax.methods.method import (
-  Draw,
-  Method,
-  Params,
-  Progress,
-  derive_by_scores,
-)
+from opp_darts_jax.methods.expected_cost import expected, reach
+from opp_darts_jax.methods.method import Draw, Method, Params
+from opp_darts_jax.methods.moving import check_trained, has_moved
 from opp_darts_jax.methods.nested import keep, kept, nested
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import Tables
-from opp_darts_jax.networks.costs import Costs, bounds
-from opp_darts_jax.operations.plain import NONE
-from opp_darts_jax.spaces.space import Space, derive_two_edges
+from opp_darts_jax.networks.costs import Costs
+from opp_darts_jax.spaces.space import Space
 
 UNITS = types.MappingProxyType(
   {
@@ -58,7 +51,6 @@ UNITS = types.MappingProxyType(
     'latency': 'seconds',
   }
 )
-_TINY = 1e-12
 _CLOSE = 0.01  # Of the target: a cell this close is left as it is.
 _FARTHEST = 500.0  # A factor at which costs all but decide.
 _HALVINGS = 30
@@ -75,7 +67,12 @@ def with_cost(
     costs: of the networks that are derived.
     target: in the units of the costs.
     strength: of the price that a violation by the whole target has.
+
+  Raises:
+    UserError: if something is around early stopping, inside which this goes.
   """
+  if method.inside is not None:
+    return within(method, lambda own: with_cost(own, costs, target, strength))
   single = method.single_level
   inner = nested(method, init_kept)
   own_term = inner.train_term if single else inner.val_term
@@ -86,23 +83,31 @@ def with_cost(
     before = own_term(space, params, mask, draw)
     if draw.own is None:
       return before
-    found = expected(space, method.scores(space, params, mask), costs)
+    scores = method.scores(space, params, mask)
+    found = expected(space, scores, costs, method.every_edge)
     return before + kept(draw.own)['price'] * found / target
 
   def check(config: SearchConfig, space: Space) -> None:
     method.check(config, space)
     check_trained(method, space, 'cost.target')
-    check_reached(method, space, costs, target)
+    least, most = reach(method, space, costs, space.mask())
+    if not least <= target <= most:
+      unit = UNITS[costs.quantity]
+      raise UserError(
+        f'cost.target must be from {least:.4g} to {most:.4g} {unit}, the '
+        f'cheapest and the dearest network of space {space.name!r} at the '
+        f'cost.layers and cost.channels given; got {target:g}.'
+      )
 
   def begin_epoch(
     search: Search, state: SearchState, epoch: int, stages: Sequence[Stage]
   ) -> Change:
+    # While alphas rest, a price has no effect.
     if epoch and has_moved(method, search, state):
       alone = costs.of(inner.derive(inner, search, state))
       # Operations that are not there yet are not to be paid for.
-      goal = np.clip(
-        target, *bounds(costs, search.space, jax.device_get(state.mask))
-      )
+      mask = jax.device_get(state.mask)
+      goal = np.clip(target, *reach(method, search.space, costs, mask))
       violation = (alone - goal) / target
       state = keep(state, priced(kept(state.own), violation, strength))
     return inner.begin_epoch(search, state, epoch, stages)
@@ -151,6 +156,26 @@ def with_cost(
   return held._replace(val_term=term)
 
 
+def within(method: Method, change: Callable[[Method], Method]) -> Method:
+  """The method, with the one changed that a schedule in it judges.
+
+  Raises:
+    UserError: if something is around that schedule.
+  """
+  assert method.inside is not None
+  whole = method.inside.whole
+  as_said = method._replace(
+    name=whole.name, summary=whole.summary, inside=whole.inside
+  )
+  if as_said != whole:
+    raise UserError(
+      'cost.target goes inside early stopping, which judges what is derived, '
+      'and nothing else may be around it; got the method '
+      f'{method.name}.'
+    )
+  return method.inside.rebuilt(change)
+
+
 def init_kept(space: Space, weights: Any) -> dict[str, jax.Array]:
   """No price at first."""
   del space, weights
@@ -166,43 +191,6 @@ def priced(
     'multiplier': multiplier,
     'price': multiplier + strength * violation,
   }
-
-
-def has_moved(method: Method, search: Search, state: SearchState) -> bool:
-  """Whether the step before moved alphas: before, a price has no effect."""
-  if method.trains_alphas is None:
-    return True
-  step = state.step - 1
-  at = Progress(step, step // search.per_epoch, search.config.epochs)
-  return bool(method.trains_alphas(at))
-
-
-def expected(space: Space, scores: Tables, costs: Costs) -> jax.Array:
-  """The mean cost of networks whose cells are drawn by scores, (E, K) each."""
-  two_edges = space.derive is derive_two_edges
-  may_K = np.array([name != NONE or not two_edges for name in space.names])
-  total: Any = costs.fixed
-  for kind in space.kinds:
-    score_EK = jnp.where(may_K, scores[kind], 0.0)
-    sums_E = score_EK.sum(1)
-    share_EK = score_EK / jnp.maximum(sums_E, _TINY)[:, None]
-    cost_E = (share_EK * costs.table(kind)).sum(1)
-    if two_edges:
-      cost_E *= chances(space, score_EK.max(1))
-    total += cost_E.sum()
-  return total
-
-
-def chances(space: Space, strength_E: jax.Array) -> jax.Array:
-  """Of each edge, to be among the two that its node draws."""
-  each = []
-  for node in space.graph.intermediate:  # A graph has its edges by node.
-    own = strength_E[np.array(space.graph.into(node))]
-    first = own / jnp.maximum(own.sum(), _TINY)
-    # One that is as good as certain leaves no second draw worth a number.
-    then = first / jnp.maximum(1 - first, 1e-6)
-    each.append(first + first * (then.sum() - then))
-  return jnp.concatenate(each)
 
 
 def closest(
@@ -258,20 +246,3 @@ def closest(
     else:
       break
   return best[1]
-
-
-def check_reached(
-  method: Method, space: Space, costs: Costs, target: float
-) -> None:
-  """Raises `UserError` if no cell of the space costs about as much."""
-  least, most = bounds(costs, space, space.mask())
-  if method.derive is not derive_by_scores:  # It may keep other edges.
-    least = costs.fixed
-    most = least + sum(costs.table(k).max(1).sum() for k in space.kinds)
-  if not least <= target <= most:
-    unit = UNITS[costs.quantity]
-    raise UserError(
-      f'cost.target must be from {least:.4g} to {most:.4g} {unit}, the '
-      f'cheapest and the dearest network of space {space.name!r} at the '
-      f'cost.layers and cost.channels given; got {target:g}.'
-    )

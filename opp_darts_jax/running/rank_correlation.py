@@ -5,11 +5,15 @@ evaluated as a part of the supernet: its operations with weight 1, all others
 with 0, by the weights that the search ends with and the statistics of each
 batch (running averages are those of the mixture), on all of D_val.
 What is correlated, by rank, are these accuracies and the test accuracies of the
-same cells when trained, of which the space knows.
+same cells when trained, of which the space knows. A supernet that has lost
+operations of these cells, by pruning, or has not got them yet, knows nothing of
+them: there are no ranks then.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -67,6 +71,25 @@ def one_hot(space: Space, genotype: Genotype) -> Tables:
   return tables
 
 
+def has_all(
+  space: Space, mask: Mapping[str, np.ndarray], genotype: Genotype
+) -> bool:
+  """Whether a supernet of this mask has every operation of a genotype.
+
+  But those that carry nothing, `none`: nothing is as well without them.
+  """
+  names = space.names
+  return all(
+    mask[cell.kind][
+      space.graph.edge_index(edge.source, edge.node),
+      names.index(edge.operation),
+    ]
+    for cell in genotype.cells
+    for edge in cell.edges
+    if space.operation(edge.operation).carries
+  )
+
+
 def of_search(search: LiveSearch, state: SearchState) -> dict[str, Any]:
   """What the supernet of a search thinks of cells, against what is known.
 
@@ -76,8 +99,9 @@ def of_search(search: LiveSearch, state: SearchState) -> dict[str, Any]:
 
   Returns:
     For its results: `spearman_DATA` and `kendall_DATA`, for each test accuracy
-    that the space knows; None where all cells are alike. The cells and their
-    accuracies are written into `sampled_cells.json`.
+    that the space knows; None where all cells are alike, or if operations of
+    one are not in the supernet. The cells and their accuracies are written into
+    `sampled_cells.json`, null for such a cell.
   """
   count = search.config.truth_cells
   if not count:
@@ -85,12 +109,14 @@ def of_search(search: LiveSearch, state: SearchState) -> dict[str, Any]:
   from scipy import stats  # Half a second to import.
 
   supernet = search.method.prepare(search.space)
+  mask = jax.device_get(state.mask)
   rows = []
   for genotype in sample(search.space, count):
     search.run.stop_if_asked(int(state.step))
-    accuracy = search.accuracy(
-      state, one_hot(supernet, genotype), by_batch=True
-    )
+    accuracy = None
+    if has_all(search.space, mask, genotype):
+      tables = one_hot(supernet, genotype)
+      accuracy = search.accuracy(state, tables, by_batch=True)
     rows.append(
       {
         'text': search.space.to_text(genotype),
@@ -103,7 +129,7 @@ def of_search(search: LiveSearch, state: SearchState) -> dict[str, Any]:
   found: dict[str, Any] = {}
   for name in (name for name in rows[0] if name.startswith(_PREFIX)):
     theirs, data = [row[name] for row in rows], name.removeprefix(_PREFIX)
-    varied = len(set(ours)) > 1 and len(set(theirs)) > 1
+    varied = len(set(ours)) > 1 and len(set(theirs)) > 1 and None not in ours
     for measure, function in (
       ('spearman', stats.spearmanr),
       ('kendall', stats.kendalltau),

@@ -28,6 +28,34 @@ def test_what_ships_is_fit(space, method):
 
 
 @pytest.mark.parametrize(
+  'method',
+  ['oles', 'p_darts', 'sdarts_adv', 'lambda_darts', 'robust_darts', 'drnas'],
+)
+def test_what_keeps_something_or_moves_weights_its_own_way_is_fit(method):
+  check(method=get_method(method))
+
+
+def test_what_a_method_keeps_is_there_for_its_weights_and_terms():
+  method = darts()._replace(
+    name='kept',
+    init_own=lambda space, weights: {'t': jnp.ones(len(weights))},
+    weights=lambda space, params, mask, draw: {
+      kind: params[kind] / draw.own['t'][0] for kind in space.kinds
+    },
+    val_term=lambda space, params, mask, draw: draw.own['t'].sum(),
+  )
+  check(method=method)
+
+
+@pytest.mark.parametrize('order', ['second', 'second_fd'])
+def test_one_level_has_no_second_order(order):
+  config = dataclasses.replace(CONFIG, order=order)
+  task = make_task(config, S2, get_method('snas'), 10, per_epoch=3)
+  with pytest.raises(UserError, match=f"'first' for snas.* got '{order}'"):
+    check_task(task)
+
+
+@pytest.mark.parametrize(
   ('fields', 'message'),
   [
     (
@@ -49,6 +77,31 @@ def test_what_ships_is_fit(space, method):
     (
       {'train_term': lambda space, params, *args: params['normal']},
       r'train_term must give a number, got \(14, 2\)',
+    ),
+    (
+      {'trained': lambda params, mask: {'normal': mask['normal']}},
+      r'trained must give truth .* of the parameters; got \{normal: \(14, 2\)',
+    ),
+    (
+      {'trained': lambda params, mask: {
+        kind: table[:3] for kind, table in mask.items()
+      }},
+      r"trained .* got \(3, 2\) for \(14, 2\) at \['normal'\]",
+    ),
+    ({'trained': lambda params, mask: params}, 'trained .* got float32'),
+    ({'trains_alphas': lambda at: at.epoch}, r'.* one .* got int32 \(\)'),
+    ({'trains_alphas': lambda at: 'x'}, 'trains_alphas raised TypeError'),
+    ({'moves': lambda own, weights: None}, 'moves must .* got NoneType'),
+    ({'init_own': lambda space, weights: weights['x']}, 'init_own raised Key'),
+    (
+      {'weight_gradient': lambda gradients, tables, own, draw: None},
+      'weight_gradient raised TypeError: cannot unpack',
+    ),
+    (
+      {'weight_gradient': lambda gradients, tables, own, draw: (
+        *gradients.weights(tables), draw.key
+      )},
+      r'weight_gradient must give what is kept of .* got \(\)',
     ),
   ],
 )  # fmt: skip

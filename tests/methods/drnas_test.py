@@ -7,7 +7,7 @@ import pytest
 import tiny_search
 import toy_network
 
-from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods import drnas as drnas_lib
 from opp_darts_jax.methods.drnas import drnas
@@ -122,9 +122,16 @@ def test_alphas_rest_at_the_start_of_each_stage():
 
 
 def test_unfit_arguments():
+  def plain(epochs):
+    return SearchConfig(epochs=epochs, schedule=ScheduleConfig('plain'))
+
   with pytest.raises(UserError, match=r'partial of at least 1 .* partial=0'):
     drnas(partial=0)
   with pytest.raises(UserError, match=r'multiple of 3, .* got 16'):
     drnas(partial=3).check(SearchConfig(channels=16), SPACE)
   with pytest.raises(UserError, match=r'more than 10, .* got 20'):
     drnas(warmup_epochs=10, keep=2).check(SearchConfig(epochs=20), SPACE)
+  with pytest.raises(UserError, match=r'each stage .* more than 2, .* got 5'):
+    drnas(warmup_epochs=2, keep=2).check(SearchConfig(epochs=5), SPACE)
+  drnas(warmup_epochs=2, keep=2).check(plain(6), SPACE)
+  drnas(warmup_epochs=4).check(plain(5), SPACE)

@@ -13,12 +13,12 @@ import toy_network
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods.catalogue import METHODS, configured_method
-from opp_darts_jax.methods.early_stopping import by_eigenvalue
 from opp_darts_jax.methods.nested import Within, kept
 from opp_darts_jax.methods.stages import Stage
 
 SPACE = tiny_search.space_of('s', 'skip_connect', 'sep_conv_3x3', nodes=2)
-SKIPS = 'early_stopping(rule="skips", max_skips=1, first_epoch=0)'
+# Two skip connections are too many, as DARTS+ says.
+SKIPS = 'early_stopping(rule="skips", first_epoch=0)'
 
 
 def named(schedule, method='darts', **fields):
@@ -57,19 +57,73 @@ def test_skips_end_a_search_with_the_cells_of_the_epoch_before(schedule):
   assert found.num_skips('normal') == 0
 
 
+def test_a_last_epoch_that_collapses_gives_the_cells_of_before():
+  method = named(SKIPS)
+  _, state = toy_network.search_of(method, space=SPACE)
+  search = tiny_search.search_of(SPACE, SearchConfig(epochs=4), per_epoch=2)
+  stages = [Stage(0, SPACE.names, {})]
+  for epoch, skips in enumerate((1, 1, 0), 1):
+    state = state.replace(alphas=alphas_with(skips), step=jnp.int32(2 * epoch))
+    state = method.begin_epoch(search, state, epoch, stages).state
+  state = state.replace(alphas=alphas_with(2))
+  # In the middle of the last epoch its cells are what alphas say.
+  for step, want in ((7, 2), (8, 0), (8, 0)):
+    at = state.replace(step=jnp.int32(step))
+    assert method.derive(method, search, at).num_skips('normal') == want
+  ended = state.replace(alphas=alphas_with(1), step=jnp.int32(8))
+  assert method.derive(method, search, ended).num_skips('normal') == 1
+
+
 @pytest.mark.parametrize('first_epoch', [0, 10])
 def test_an_eigenvalue_that_stays_ends_nothing(first_epoch):
-  rule = by_eigenvalue(1.3, 2, first_epoch)
-  assert (rule.measures, rule.found) == (9, 7)
-  same = grown = np.zeros(rule.measures)  # As a search begins.
-  stopped = []
-  for epoch in range(0, 40, rule.period):
-    same = np.append(same[1:], 1.0)
-    grown = np.append(grown[1:], 1.2**epoch)
-    assert not rule.stops(same, epoch)
-    stopped += [epoch] if rule.stops(grown, epoch) else []
+  method = named(f'early_stopping(first_epoch={first_epoch})')
   # Its cells are those of twelve epochs before: the middle of five measures.
-  assert stopped[0] == max(first_epoch, 4) + 12
+  earliest = max(first_epoch, 4) + 12
+  for curvature, want in (
+    (lambda at: 1.0, []),
+    (lambda at: 1.2**at, [earliest]),
+  ):
+    _, state = toy_network.search_of(method, space=SPACE)
+    stopped, stages = [], [Stage(0, SPACE.names, {})]
+    for done in range(30):
+      search = tiny_search.search_of(
+        SPACE, curvature=lambda state, f=curvature, at=done: f(at)
+      )
+      change = method.begin_epoch(search, state, done + 1, stages)
+      state = change.state
+      stopped += [done] if change.stop else []
+    assert stopped[:1] == want
+
+
+@pytest.mark.parametrize('rule', ['order', 'skips', 'eigenvalue'])
+def test_epochs_in_which_alphas_rest_are_not_judged(rule):
+  space = tiny_search.space_of(
+    'o', 'skip_connect', 'sep_conv_3x3', 'dil_conv_3x3', nodes=2
+  )
+  method = named(
+    f'early_stopping(rule="{rule}", stable_epochs=2, first_epoch=0, '
+    'max_skips=0, period=1)',
+    'pc_darts(partial=1, warmup_epochs=12)',
+  )
+  _, state = toy_network.search_of(method, space=space)
+  # Skip connections everywhere, and nothing that changes but curvature.
+  skips = {kind: jnp.eye(3)[jnp.zeros(5, int)] for kind in space.kinds}
+  state = state.replace(alphas={**state.alphas, **skips})
+  stages, stopped = [Stage(0, space.names, {})], []
+  for epoch in range(10, 23):
+    state = state.replace(step=jnp.int32(2 * epoch))
+    search = tiny_search.search_of(
+      space,
+      SearchConfig(epochs=50),
+      per_epoch=2,
+      curvature=lambda state: 2.0 ** int(state.step),
+    )
+    change = method.begin_epoch(search, state, epoch, stages)
+    state = change.state
+    stopped += [epoch] if change.stop else []
+    assert (epoch > 12) == (kept(state.own)['epochs'][-1] == epoch - 1)
+  # A further epoch of another order; one before; eight measures before.
+  assert stopped[0] == 13 + {'order': 2, 'skips': 1, 'eigenvalue': 8}[rule]
 
 
 def test_an_order_that_stays_ends_a_search_with_its_cells():

@@ -9,12 +9,16 @@ import pytest
 import tiny_search
 import toy_network
 
-from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.methods import expected_cost
 from opp_darts_jax.methods import with_cost as lib
 from opp_darts_jax.methods.catalogue import METHODS
 from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.early_stopping import early_stopping
+from opp_darts_jax.methods.freezing import freezing
 from opp_darts_jax.methods.nested import keep, kept
+from opp_darts_jax.methods.progressive import progressive
 from opp_darts_jax.methods.with_cost import with_cost
 from opp_darts_jax.networks import costs as costs_lib
 from opp_darts_jax.spaces.catalogue import SPACES
@@ -52,7 +56,7 @@ def test_of_decided_scores_the_expectation_is_the_cells_cost():
       row = SPACE.graph.edge_index(edge.source, edge.node)
       table[row] = np.eye(4)[SPACE.names.index(edge.operation)]
     decided[kind] = jnp.array(table)
-  found = lib.expected(SPACE, decided, COSTS)
+  found = expected_cost.expected(SPACE, decided, COSTS)
   np.testing.assert_allclose(found, COSTS.of(genotype), rtol=1e-5)
 
 
@@ -70,9 +74,9 @@ def test_the_expectation_is_the_mean_over_all_draws():
         first = strength[one] / strength[list(rows)].sum()
         left = strength[list(rows)].sum() - strength[one]
         total += first * strength[other] / left * (mean[one] + mean[other])
-  found = lib.expected(SPACE, scores, COSTS)
+  found = expected_cost.expected(SPACE, scores, COSTS)
   np.testing.assert_allclose(found, total, rtol=1e-5)
-  gradient = jax.grad(lambda s: lib.expected(SPACE, s, COSTS))(scores)
+  gradient = jax.grad(lambda s: expected_cost.expected(SPACE, s, COSTS))(scores)
   # The dearest operation of an edge costs more, the free one less.
   assert (gradient['normal'][:, 3] > gradient['normal'][:, 1]).all()
 
@@ -163,11 +167,82 @@ def test_sentences():
     random.check(config, SPACE)
 
 
+def test_early_stopping_judges_what_meets_the_target():
+  stopping = early_stopping(
+    darts(), ScheduleConfig(), rule='skips', first_epoch=0
+  )
+  method = with_cost(stopping, COSTS, LEAST * 1.02)
+  assert method.name.startswith("early_stopping(rule='skips'")
+  # Alphas alone derive convolutions; what is that cheap has skips alone.
+  dear = {
+    kind: jnp.tile(jnp.array([0, 0.2, 0.3, 0]), (5, 1)) for kind in SPACE.kinds
+  }
+  state = state_of(method, dear)
+  search = tiny_search.search_of(SPACE, per_epoch=2)
+  assert darts().derive(darts(), search, state).num_skips('normal') == 0
+  assert method.derive(method, search, state).num_skips('normal') == 4
+  stops = []
+  for epoch in (1, 2):
+    change = method.begin_epoch(search, state, epoch, [object()])
+    state = change.state
+    stops.append(change.stop)
+  assert stops == [False, True]
+
+
+@pytest.mark.parametrize(
+  ('around', 'sentence'),
+  [
+    (lambda method: method._replace(name='as it is'), None),
+    (lambda method: freezing(method, ScheduleConfig()), 'method freezing'),
+    (lambda method: progressive(method, ScheduleConfig()), 'method progress'),
+  ],
+)
+def test_nothing_is_around_early_stopping_that_is_held(around, sentence):
+  method = around(METHODS['robust_darts']())
+  if sentence is None:
+    assert with_cost(method, COSTS, MOST).name.startswith('early_stopping(')
+    return
+  with pytest.raises(UserError, match=f'goes inside early.* {sentence}'):
+    with_cost(method, COSTS, MOST)
+
+
+def test_of_a_method_that_keeps_every_edge_this_is_what_is_held():
+  snas = METHODS['snas']()
+  dearest = jnp.tile(jnp.array([0, 0, 0, 9.0]), (5, 1))
+  alphas = {
+    'normal': dearest.at[2].set(jnp.array([9.0, 0, 0, 0])),
+    'reduce': dearest.at[2].set(jnp.array([0, 0, 9.0, 0])),
+  }
+  alone = tiny_search.derived(snas, SPACE, alphas)
+  assert [len(cell.edges) for cell in alone.cells] == [4, 5]
+  cost = COSTS.of(alone)
+  scores = snas.scores(SPACE, alphas, tiny_search.mask_of(SPACE))
+  found = expected_cost.expected(SPACE, scores, COSTS, snas.every_edge)
+  np.testing.assert_allclose(found, cost, rtol=1e-2)
+  # Beyond what two edges a node cost, and cheaper than the target.
+  dear = (COSTS.table(kind)[:, 3].sum() for kind in SPACE.kinds)
+  target = (cost + COSTS.fixed + sum(dear)) / 2
+  assert MOST < cost < target
+  method = with_cost(snas, COSTS, target)
+  method.check(SearchConfig(epochs=4), SPACE)
+  state = state_of(method, alphas)
+  search = tiny_search.search_of(SPACE, per_epoch=2)
+  state = method.begin_epoch(search, state, 1, [object()]).state
+  want = 2 * (cost - target) / target
+  np.testing.assert_allclose(kept(state.own)['price'], want, rtol=1e-5)
+
+
+def test_in_a_schedule_the_same_cells_may_be_derived():
+  inside = freezing(darts(), ScheduleConfig())
+  found = expected_cost.reach(inside, SPACE, COSTS, SPACE.mask())
+  assert found == (LEAST, MOST)
+
+
 def test_every_edge_may_be_kept():
   space = SPACES['nasbench201']
   sites = costs_lib.sites_of(space, 3, 2, (4, 4, 1), 2)
   table = costs_lib.counted(space, sites, 'weights')
   scores = {'cell': jnp.full((6, 5), 0.2)}
   expected = table.fixed + table.table('cell').mean(1).sum()
-  found = lib.expected(space, scores, table)
+  found = expected_cost.expected(space, scores, table)
   np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -18,7 +18,7 @@ from opp_darts_jax.running import rank_correlation
 from opp_darts_jax.spaces.nasbench201 import NASBENCH201
 from opp_darts_jax.spaces.robust import S1, S3
 
-STATE = types.SimpleNamespace(step=jnp.int32(7))
+STATE = types.SimpleNamespace(step=jnp.int32(7), mask=NASBENCH201.mask())
 
 
 def judging(folder, accuracy, count=12, method=None):
@@ -56,6 +56,34 @@ def test_a_supernet_that_counts_large_convolutions(tmp_path):
 
 def test_a_supernet_to_which_all_cells_are_one_has_no_ranks(tmp_path):
   found = rank_correlation.of_search(judging(tmp_path, lambda t: 0.1), STATE)
+  assert set(found.values()) == {None}
+
+
+def test_a_supernet_that_has_lost_operations_has_no_ranks(tmp_path):
+  mask = NASBENCH201.mask()['cell']
+  mask[:, 0] = False  # Nothing is as well without `none`,
+  mask[2, 3] = False  # but not without a convolution.
+  state = types.SimpleNamespace(step=jnp.int32(7), mask={'cell': mask})
+  seen = []
+
+  def look(table):
+    seen.append(table)
+    return len(seen) / 100
+
+  found = rank_correlation.of_search(judging(tmp_path, look), state)
+  rows = json.loads((tmp_path / 'sampled_cells.json').read_text())
+  lost = [row['supernet_accuracy'] is None for row in rows]
+  cells = rank_correlation.sample(NASBENCH201, 12)
+  sites = [(e.operation, e.source, e.node) for e in cells[0]['cell'].edges]
+  edge = sites[2][1:]
+  assert lost == [
+    ('nor_conv_3x3', *edge) in cell['cell'].edges for cell in cells
+  ]
+  assert 0 < sum(lost) < 12
+  assert len(seen) == 12 - sum(lost)
+  assert not any(table[2, 3] for table in seen)
+  assert any(table[:, 0].any() for table in seen)
+  assert len(found) == 6
   assert set(found.values()) == {None}
 
 
