@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from opp_darts_jax.methods.signs import APART, WINDOW, growth_of, skip_share
-from opp_darts_jax.reporting.derived import genotype_of
+from opp_darts_jax.reporting.derived import FOUND, genotype_of
 from opp_darts_jax.reporting.styles import Styles
 
 Level = Literal['unknown', 'healthy', 'at risk', 'collapsed']
@@ -45,13 +45,19 @@ def judge(records: Sequence[Record], space: Mapping[str, Any]) -> Judgement:
   """Judges a search by its last epochs.
 
   Args:
-    records: the lines of its metrics; those of epochs count.
+    records: the lines of its metrics; those of epochs count, and what is known
+      up to it of the line of what the search gave, see `derived.found`.
     space: what its `space.json` holds; may be empty.
 
   Returns:
     The judgement of the first rule that applies, the worst level first.
   """
-  return _judge(_epochs(records), space)
+  epochs = _epochs(records)
+  gave = [_with_shares(r) for r in records if r.get('kind') == FOUND]
+  if epochs and gave:
+    before = [r for r in epochs if r['epoch'] < gave[-1]['epoch']]
+    epochs = [*before, gave[-1]]
+  return _judge(epochs, space)
 
 
 def _epochs(records: Sequence[Record]) -> list[Record]:
@@ -131,7 +137,7 @@ def _too_many_skips(
   last = epochs[-1]
   share, skips = last[f'skip_share_{kind}'], last.get(f'skip_{kind}')
   edges = round(skips / share) if skips and share else None
-  where = f'at epoch {last["epoch"]},'
+  where = _where(last)
   if space.get('name') == 'nasbench201':
     if share < 1:
       return None
@@ -158,7 +164,7 @@ def _no_parameters(
   if free < edges or not edges:
     return None
   said = (
-    f'Collapsed: at epoch {epochs[-1]["epoch"]}, none of the {edges} edges of '
+    f'Collapsed: {_where(epochs[-1])} none of the {edges} edges of '
     f'{_cell(kind)} has an operation with parameters, so that nothing on them '
     f'can be learnt{_undecided(epochs[-1], kind)}.'
   )
@@ -176,6 +182,12 @@ def _without_parameters(
     return 0, 0
   styles, edges = Styles(space), genotype[kind].edges
   return sum(not styles[e.operation].parametric for e in edges), len(edges)
+
+
+def _where(record: Record) -> str:
+  if record['kind'] == FOUND:
+    return 'in what the search gave,'
+  return f'at epoch {record["epoch"]},'
 
 
 def _cell(kind: str) -> str:

@@ -88,16 +88,18 @@ class StageBars(NamedTuple):
 
 
 def cells(run: Run, styles: Styles) -> list[Frames]:
-  """All kinds of cells through the epochs; the last alone if none are known."""
+  """All kinds of cells through the epochs; the last alone if none are known.
+
+  What the search gave stands one after the last epoch, if that has another.
+  """
   derived = [
     (r['epoch'], genotype_of(r)) for r in run.epochs if r.get('genotype')
   ]
   if run.genotype is None:
     return []
-  # At the end of a search it may have been derived once more.
   if not derived or derived[-1][1] != run.genotype:
-    last = derived.pop()[0] if derived else 0
-    derived.append((last, run.genotype))
+    at = derived[-1][0] + 1 if derived else 0
+    derived.append((at, run.genotype))
   return [
     Frames(
       cell.kind,
@@ -158,8 +160,10 @@ def chosen(run: Run, styles: Styles) -> dict[str, list[Chosen]]:
   """
   found = {}
   edges = [tuple(e) for e in (run.space.get('graph') or {}).get('edges') or ()]
-  for kind, (_, names, weights_TEK) in alpha_parts.weights(run).items():
-    rows = weights_TEK[-1]
+  at = run.found['epoch'] if run.found else None
+  for kind, (tables, names, weights_TEK) in alpha_parts.weights(run).items():
+    places = [i for i, line in enumerate(tables) if line.get('epoch') == at]
+    rows = weights_TEK[places[-1] if places else -1]
     if run.genotype is None or kind not in run.genotype.kinds:
       continue
     if len(edges) != len(rows):  # Of an earlier release, without a graph.
