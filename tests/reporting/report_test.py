@@ -247,6 +247,28 @@ def test_what_edges_chose(search_dir):
   assert out.lost == pytest.approx(0.0)
 
 
+def test_an_edge_that_has_two_operations(search_dir):
+  fields = {'operations': [], 'graph': dataclasses.asdict(CellGraph())}
+  (search_dir / 'space.json').write_text(json.dumps(fields))
+  twice = {**GENOTYPE, 'normal': [('skip_connect', 0), *GENOTYPE['normal']]}
+  twice['normal'].pop(2)
+  (search_dir / 'genotype.json').write_text(json.dumps(twice))
+  found = run_files.read_run(search_dir)
+  chosen = search_parts.chosen(found, styles.Styles({}))['normal']
+  assert len(chosen) == 15
+  first, second, third = chosen[:3]
+  assert [c.style.name for c in chosen[:2]] == ['skip_connect', 'sep_conv_3x3']
+  assert first.edge == second.edge
+  assert first.weight < second.weight
+  # Neither is an alternative of the other, and there is no third.
+  assert (first.other, first.lost, second.other) == (None, None, None)
+  # What is left out lost to the weaker of the two.
+  assert third.style is None
+  assert third.lost == pytest.approx(first.weight - second.weight)
+  text = page_of(search_dir).text
+  assert 'c[k−2] → 0: skip_connect + sep_conv_3x3' in text
+
+
 def test_shares_and_entropies_of_runs_that_did_not_write_them(search_dir):
   found = monitor_parts.measured(run_files.read_run(search_dir))
   first, last = [r for r in found if r['kind'] == 'epoch']
