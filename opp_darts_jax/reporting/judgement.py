@@ -88,7 +88,7 @@ def _judge(epochs: Sequence[Record], space: Mapping[str, Any]) -> Judgement:
     said += f'; the eigenvalue is {grown:.2f} times the earlier one'
   said += f'. No rule for collapse applies{_undecided(epochs[-1], kind)}.'
   free, edges = _without_parameters(epochs[-1], kind, space)
-  if 2 * free > edges:
+  if edges and 2 * free > edges:
     said += f' Yet {free} of {edges} edges have no parameters.'
   return Judgement('healthy', said, 'none')
 
@@ -161,7 +161,13 @@ def _no_parameters(
   epochs: Sequence[Record], kind: str, space: Mapping[str, Any]
 ) -> Judgement | None:
   free, edges = _without_parameters(epochs[-1], kind, space)
-  if free < edges or not edges:
+  if edges == 0:
+    said = (
+      f'Collapsed: {_where(epochs[-1])} {_cell(kind)} has no edges, so that '
+      'nothing gets through it and nothing on it can be learnt.'
+    )
+    return Judgement('collapsed', said, 'no parameters')
+  if edges is None or free < edges:
     return None
   said = (
     f'Collapsed: {_where(epochs[-1])} none of the {edges} edges of '
@@ -173,13 +179,16 @@ def _no_parameters(
 
 def _without_parameters(
   record: Record, kind: str, space: Mapping[str, Any]
-) -> tuple[int, int]:
-  """How many edges of a derived cell have no parameters, and its edges."""
+) -> tuple[int, int | None]:
+  """How many edges of a derived cell have no parameters, and its edges.
+
+  None of a line without the cell.
+  """
   if not record.get('genotype'):
-    return 0, 0
+    return 0, None
   genotype = genotype_of(record)
   if kind not in genotype.kinds:
-    return 0, 0
+    return 0, None
   styles, edges = Styles(space), genotype[kind].edges
   return sum(not styles[e.operation].parametric for e in edges), len(edges)
 
