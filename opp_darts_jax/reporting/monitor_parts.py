@@ -85,7 +85,7 @@ def _measured(
   line = tables.get(record['epoch'], {})
   for kind in kinds:
     if f'entropy_{kind}' not in found and line and kind in line:
-      weights = alpha_tables.edge_weights(line[kind], method)
+      weights = alpha_tables.weights_of(line, kind, method)
       found[f'entropy_{kind}'] = alpha_tables.entropy(weights)
   return found
 
