@@ -15,7 +15,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.networks.trained import TrainedNetwork, load_network
-from opp_darts_jax.reporting import figures
+from opp_darts_jax.reporting import derived, figures
 from opp_darts_jax.reporting.figures import Figure
 from opp_darts_jax.reporting.judgement import Judgement, judge
 from opp_darts_jax.running import results
@@ -80,7 +80,7 @@ class SearchRun(_Drawn):
   Attributes:
     workdir: its folder.
     config: what it does.
-    genotype: that of the last epoch.
+    genotype: that it ended with, else that of the last epoch.
     epochs: a record for each, with `train_loss`, `eval_accuracy` and more.
     stages: which operations entered when, and the losses that decided.
     alphas: a record for each epoch: the tables of alphas by kind of cell.
@@ -111,7 +111,9 @@ class SearchRun(_Drawn):
     """Whether it has collapsed into skip connections, and by which rule."""
     # Runs of earlier releases have no such file.
     space = files.read_json(self.workdir / 'space.json')
-    return judge(self.epochs, space or {'name': self.config.space})
+    gave = derived.found(self.epochs, self.genotype, self.results)
+    lines = [*self.epochs, *([gave] if gave else ())]
+    return judge(lines, space or {'name': self.config.space})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -106,7 +106,7 @@ def test_its_judgement(run):
 def test_its_judgement_knows_the_operations_of_its_space(run, tmp_path):
   text = re.sub('skip_connect|sep_conv_3x3|none', 'own', run.genotype.to_json())
   line = {'kind': 'epoch', 'epoch': 0, 'genotype': json.loads(text)}
-  own = dataclasses.replace(run, workdir=tmp_path, epochs=(line,))
+  own = dataclasses.replace(run, workdir=tmp_path, epochs=(line,), results={})
   assert own.judgement.rule == 'no parameters'  # As by its name alone.
   operations = [{'name': 'own', 'drawn': 'own', 'parametric': True}]
   space = {'name': 'mine', 'operations': operations}

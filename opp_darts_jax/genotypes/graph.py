@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 
 from opp_darts_jax import errors
+from opp_darts_jax.genotypes.cell import whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,17 +36,25 @@ class CellGraph:
   edges: tuple[tuple[int, int], ...] = ()
 
   def __post_init__(self) -> None:
-    for what, count in (
-      ('input', self.inputs),
-      ('intermediate node', self.nodes),
-    ):
-      if not isinstance(count, int) or count < 1:
+    for name, what in (('inputs', 'input'), ('nodes', 'intermediate node')):
+      count = whole(getattr(self, name)) or 0
+      if count < 1:
         raise errors.UserError(
-          f'Expected a cell with at least 1 {what}, got {count!r}.'
+          f'Expected a cell with at least 1 {what}, got '
+          f'{getattr(self, name)!r}.'
         )
+      object.__setattr__(self, name, count)
+    try:
+      edges = tuple((s, n) for s, n in self.edges)
+      output = tuple(self.output)
+    except (TypeError, ValueError) as error:
+      raise errors.UserError(
+        'Expected edges as ((source, node), ...) and the output as (node, '
+        f'...), got edges={self.edges!r} and output={self.output!r}.'
+      ) from error
     every = tuple((s, n) for n in self.intermediate for s in range(n))
-    edges = tuple(map(tuple, self.edges)) or every
-    output = tuple(self.output) or tuple(self.intermediate)
+    edges = edges or every
+    output = output or tuple(self.intermediate)
     object.__setattr__(self, 'edges', edges)
     object.__setattr__(self, 'output', output)
     for edge in edges:

@@ -31,7 +31,7 @@ def weights(
       for line in lines
       if line['operations'] == names and np.shape(line[kind]) == shape
     ]
-    tables = [alpha_tables.edge_weights(line[kind], method) for line in lines]
+    tables = [alpha_tables.weights_of(line, kind, method) for line in lines]
     found[kind] = lines, names, np.array(tables)
   return found
 
@@ -55,7 +55,8 @@ def alphas(run: Run, styles: Styles, axis: Axis) -> Alphas:
   an equal share, by which stages with few and with many stand on one scale.
   """
   tables = weights(run)
-  relative = not alpha_tables.is_apart(str(run.config.get('method'))) and any(
+  method = str(run.config.get('method'))
+  relative = not alpha_tables.is_apart(run.alphas, method) and any(
     np.ptp(_active(weights_TEK), axis=0).any()
     for _, _, weights_TEK in tables.values()
   )

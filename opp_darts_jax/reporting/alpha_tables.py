@@ -12,7 +12,9 @@ from opp_darts_jax.methods import signs
 
 Record = Mapping[str, Any]
 
-# The method whose operations do not compete: see methods/fair_darts.py.
+# Operation weights, of a run whose alphas do not tell them by a softmax.
+_WEIGHTS = 'weights'
+# Of earlier releases, whose lines have none: see methods/fair_darts.py.
 _SIGMOIDS = 'fair_darts'
 
 
@@ -39,9 +41,24 @@ def has_table(line: Record, key: str) -> bool:
   )
 
 
-def is_apart(method: str) -> bool:
-  """Whether the operations of a method's edges do not share a whole."""
-  return method.startswith(_SIGMOIDS)
+def is_apart(alphas: Sequence[Record], method: str) -> bool:
+  """Whether the operations of a search's edges do not share a whole."""
+  own = any(line.get(_WEIGHTS) for line in alphas)
+  return own or method.startswith(_SIGMOIDS)
+
+
+def weights_of(line: Record, kind: str, method: str = '') -> np.ndarray:
+  """The operation weights of each edge, (E, K); nan where not active.
+
+  Args:
+    line: of alphas, that has a table of the kind.
+    kind: of cell.
+    method: of the search, for lines of earlier releases.
+  """
+  own = (line.get(_WEIGHTS) or {}).get(kind) or ()
+  if np.shape(own) == np.shape(line[kind]):
+    return np.array(own, dtype=float)
+  return edge_weights(line[kind], method)
 
 
 def edge_weights(
@@ -59,7 +76,7 @@ def edge_weights(
   """
   alphas_EK = np.array(alphas, dtype=float)  # None becomes nan
   active_EK = ~np.isnan(alphas_EK)
-  if is_apart(method):
+  if method.startswith(_SIGMOIDS):
     return 1 / (1 + np.exp(-np.clip(alphas_EK, -500, 500)))
   logits_EK = np.where(active_EK, alphas_EK, -np.inf)
   top_E1 = np.max(logits_EK, axis=1, keepdims=True, initial=-1e30)
@@ -90,7 +107,7 @@ def further(alphas: Sequence[Record]) -> dict[str, list[tuple[int, Any]]]:
     line; numbers of other lengths than the first are left out.
   """
   found: dict[str, list[tuple[int, Any]]] = {}
-  tables = {*cell_kinds(alphas), 'epoch', 'step', 'operations'}
+  tables = {*cell_kinds(alphas), 'epoch', 'step', 'operations', _WEIGHTS}
   for index, line in enumerate(alphas):
     for key, value in line.items():
       if key in tables:

@@ -64,10 +64,11 @@ class Cells(NamedTuple):
 
 def row(one: Compared) -> Row:
   """A run's line of the table of runs."""
-  run, ends = one.run, one.epochs
-  last = ends[-1] if ends else {}
+  run, last = one.run, one.ended
   judged = judgement.judge(one.lines, run.space).level if run.is_search else ''
-  known = [r for r in ends if r.get('eval_accuracy') is not None]
+  # A search that ends between two evaluations is evaluated once more.
+  lines = (*one.epochs, run.results)
+  known = [r for r in lines if r.get('eval_accuracy') is not None]
   return Row(
     one.name,
     one.group,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from opp_darts_jax.reporting import head_parts, monitor_parts, run_files, styles
+from opp_darts_jax.reporting.derived import FOUND
 from opp_darts_jax.reporting.run_files import Run
 from opp_darts_jax.running.metrics import METRICS
 
@@ -39,13 +40,21 @@ class Compared(NamedTuple):
 
     `skip_share` and `entropy` are those of the first kind of cell.
     """
+    return [self._of_first(r) for r in self.lines if r['kind'] == 'epoch']
+
+  @property
+  def ended(self) -> Mapping[str, Any]:
+    """The line of what a search gave, else of the last epoch; {} of neither.
+
+    With `skip_share` and `entropy` as those of the epochs.
+    """
+    ends = [r for r in self.lines if r['kind'] in ('epoch', FOUND)]
+    return self._of_first(ends[-1]) if ends else {}
+
+  def _of_first(self, line: Mapping[str, Any]) -> Mapping[str, Any]:
     genotype = self.run.genotype
     kind = genotype.cells[0].kind if genotype else ''
-    return [
-      {**line, **{key: line.get(f'{key}_{kind}') for key in _OF_FIRST}}
-      for line in self.lines
-      if line['kind'] == 'epoch'
-    ]
+    return {**line, **{key: line.get(f'{key}_{kind}') for key in _OF_FIRST}}
 
 
 def read(workdirs: Sequence[str | pathlib.Path]) -> list[Run]:

@@ -1,13 +1,17 @@
-"""The genotypes in the lines of a search's metrics."""
+"""The genotypes in the lines of a search's metrics, and the one it gave."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
+from opp_darts_jax.methods.signs import skip_share
 
 _KEPT = 512  # those of all epochs of a run, which are read at every page
+FOUND = 'found'
+# What a line says of the cells that were derived then, or of what decided them.
+_OF_CELLS = ('skip_', 'entropy_', 'derived_', 'truth_')
 
 
 def genotype_of(record: Mapping[str, Any]) -> Genotype:
@@ -17,6 +21,47 @@ def genotype_of(record: Mapping[str, Any]) -> Genotype:
     UserError: if the line has something else there.
   """
   return _read(json.dumps(record['genotype']))
+
+
+def found(
+  epochs: Sequence[Mapping[str, Any]],
+  genotype: Genotype | None,
+  results: Mapping[str, Any],
+) -> dict[str, Any] | None:
+  """The line of what a search gave, where the last epoch has another cell.
+
+  A method may stop and give the cells of an earlier epoch, decide by something
+  else in the end, or have no epochs at all.
+
+  Args:
+    epochs: the lines of the epochs.
+    genotype: that the search ended with.
+    results: of the search.
+
+  Returns:
+    Of kind `FOUND`: the line of the epoch whose cell it is, else the last one
+    without what it says of its own, with what `results` know of its truth.
+    None if the search has not ended, or the last epoch's line is that line.
+  """
+  if genotype is None or 'ended_by' not in results:
+    return None
+  last = epochs[-1] if epochs else {'epoch': 0, 'step': 0}
+  own = [r for r in epochs if r.get('genotype') and genotype_of(r) == genotype]
+  if epochs and own[-1:] == [last]:
+    return None
+  if own:
+    line = dict(own[-1])
+  else:
+    line = {k: v for k, v in last.items() if not k.startswith(_OF_CELLS)}
+    for kind in genotype.kinds:
+      line[f'skip_{kind}'] = genotype.num_skips(kind)
+      line[f'skip_share_{kind}'] = skip_share(genotype, kind)
+  return {
+    **line,
+    **{k: v for k, v in results.items() if k.startswith('truth_')},
+    'kind': FOUND,
+    'genotype': genotype.to_dict(),
+  }
 
 
 @memoized(_KEPT)

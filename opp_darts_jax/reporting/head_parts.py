@@ -164,8 +164,8 @@ def _of_training(run: Run) -> str:
 def _of_search(run: Run, level: str) -> str:
   """What a search has found, whether it collapsed, and at what cost."""
   epochs = run.epochs
-  said = f'In {amounts.counted(len(epochs), "epoch")}'
-  if run.seconds:
+  said = f'In {amounts.counted(len(epochs), "epoch")}' if epochs else ''
+  if epochs and run.seconds:
     said += f' ({amounts.duration(run.seconds)})'
   if run.genotype is not None:
     cell = run.genotype.cells[0]
@@ -174,15 +174,20 @@ def _of_search(run: Run, level: str) -> str:
     )
     name = titles.kind_name(cell.kind).lower()
     has = 'found' if run.state in ('finished', '') else 'has so far found'
-    said += f' the search {has} a {name} with {skips} on its '
+    said += f'{" the" if said else "The"} search {has} a {name} with {skips} '
+    said += 'on its '
     said += amounts.counted(len(cell.edges), 'edge')
     said += f', judged {level}' if level else ''
-  return f'{said}; {_supernet(epochs)}{_worth(epochs[-1])}.'
+  if epochs:
+    said += f'; {_supernet(epochs, run.results)}'
+  return f'{said}{_worth(run.found or epochs[-1])}.'
 
 
-def _supernet(epochs: Sequence[Record]) -> str:
+def _supernet(epochs: Sequence[Record], results: Record) -> str:
   """How good the shared weights are."""
-  known = [r for r in epochs if r.get('eval_accuracy') is not None]
+  # One that ends between two evaluations is evaluated once more.
+  lines = (*epochs, results)
+  known = [r for r in lines if r.get('eval_accuracy') is not None]
   if known:
     share = amounts.percent(known[-1]['eval_accuracy'])
     return (
@@ -215,12 +220,12 @@ def _sentence(run: Run, level: str) -> str:
   """What a run came to, or how far it is."""
   if 'test_accuracy' in run.results:
     return _of_training(run)
-  if not run.epochs:
+  if not run.epochs and not run.found:
     return 'No epoch has ended yet.'
   if run.is_search:
     return _of_search(run, level)
   said = f'After {amounts.counted(len(run.epochs), "epoch")} '
-  return f'{said}{_supernet(run.epochs)}.'
+  return f'{said}{_supernet(run.epochs, run.results)}.'
 
 
 def _date(when: float) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from opp_darts_jax.methods.signs import APART, WINDOW, growth_of, skip_share
-from opp_darts_jax.reporting.derived import genotype_of
+from opp_darts_jax.reporting.derived import FOUND, genotype_of
 from opp_darts_jax.reporting.styles import Styles
 
 Level = Literal['unknown', 'healthy', 'at risk', 'collapsed']
@@ -45,13 +45,19 @@ def judge(records: Sequence[Record], space: Mapping[str, Any]) -> Judgement:
   """Judges a search by its last epochs.
 
   Args:
-    records: the lines of its metrics; those of epochs count.
+    records: the lines of its metrics; those of epochs count, and what is known
+      up to it of the line of what the search gave, see `derived.found`.
     space: what its `space.json` holds; may be empty.
 
   Returns:
     The judgement of the first rule that applies, the worst level first.
   """
-  return _judge(_epochs(records), space)
+  epochs = _epochs(records)
+  gave = [_with_shares(r) for r in records if r.get('kind') == FOUND]
+  if epochs and gave:
+    before = [r for r in epochs if r['epoch'] < gave[-1]['epoch']]
+    epochs = [*before, gave[-1]]
+  return _judge(epochs, space)
 
 
 def _epochs(records: Sequence[Record]) -> list[Record]:
@@ -82,7 +88,7 @@ def _judge(epochs: Sequence[Record], space: Mapping[str, Any]) -> Judgement:
     said += f'; the eigenvalue is {grown:.2f} times the earlier one'
   said += f'. No rule for collapse applies{_undecided(epochs[-1], kind)}.'
   free, edges = _without_parameters(epochs[-1], kind, space)
-  if 2 * free > edges:
+  if edges and 2 * free > edges:
     said += f' Yet {free} of {edges} edges have no parameters.'
   return Judgement('healthy', said, 'none')
 
@@ -131,7 +137,7 @@ def _too_many_skips(
   last = epochs[-1]
   share, skips = last[f'skip_share_{kind}'], last.get(f'skip_{kind}')
   edges = round(skips / share) if skips and share else None
-  where = f'at epoch {last["epoch"]},'
+  where = _where(last)
   if space.get('name') == 'nasbench201':
     if share < 1:
       return None
@@ -155,10 +161,16 @@ def _no_parameters(
   epochs: Sequence[Record], kind: str, space: Mapping[str, Any]
 ) -> Judgement | None:
   free, edges = _without_parameters(epochs[-1], kind, space)
-  if free < edges or not edges:
+  if edges == 0:
+    said = (
+      f'Collapsed: {_where(epochs[-1])} {_cell(kind)} has no edges, so that '
+      'nothing gets through it and nothing on it can be learnt.'
+    )
+    return Judgement('collapsed', said, 'no parameters')
+  if edges is None or free < edges:
     return None
   said = (
-    f'Collapsed: at epoch {epochs[-1]["epoch"]}, none of the {edges} edges of '
+    f'Collapsed: {_where(epochs[-1])} none of the {edges} edges of '
     f'{_cell(kind)} has an operation with parameters, so that nothing on them '
     f'can be learnt{_undecided(epochs[-1], kind)}.'
   )
@@ -167,15 +179,24 @@ def _no_parameters(
 
 def _without_parameters(
   record: Record, kind: str, space: Mapping[str, Any]
-) -> tuple[int, int]:
-  """How many edges of a derived cell have no parameters, and its edges."""
+) -> tuple[int, int | None]:
+  """How many edges of a derived cell have no parameters, and its edges.
+
+  None of a line without the cell.
+  """
   if not record.get('genotype'):
-    return 0, 0
+    return 0, None
   genotype = genotype_of(record)
   if kind not in genotype.kinds:
-    return 0, 0
+    return 0, None
   styles, edges = Styles(space), genotype[kind].edges
   return sum(not styles[e.operation].parametric for e in edges), len(edges)
+
+
+def _where(record: Record) -> str:
+  if record['kind'] == FOUND:
+    return 'in what the search gave,'
+  return f'at epoch {record["epoch"]},'
 
 
 def _cell(kind: str) -> str:

@@ -4,7 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from opp_darts_jax.methods.signs import skip_share
-from opp_darts_jax.reporting import alpha_tables, amounts, charts, judgement
+from opp_darts_jax.reporting import (
+  alpha_tables,
+  amounts,
+  charts,
+  derived,
+  judgement,
+)
 from opp_darts_jax.reporting.axes import Axis
 from opp_darts_jax.reporting.charts import Chart, Series
 from opp_darts_jax.reporting.derived import genotype_of
@@ -48,11 +54,17 @@ class Monitor(NamedTuple):
 
 
 def measured(run: Run) -> list[dict[str, Any]]:
-  """The lines of a search, with shares and entropies where they lack them."""
+  """The lines of a search, with shares and entropies where they lack them.
+
+  The last is that of what the search gave, if no epoch's line is it.
+  """
   kinds = alpha_tables.cell_kinds(run.alphas)
   method = str(run.config.get('method') or '')
   tables = {line['epoch']: line for line in run.alphas}
-  return [_measured(r, tables, kinds, method) for r in run.records]
+  lines = [_measured(r, tables, kinds, method) for r in run.records]
+  ends = [r for r in lines if r['kind'] == 'epoch']
+  gave = derived.found(ends, run.genotype, run.results)
+  return [*lines, gave] if gave else lines
 
 
 def _measured(
@@ -73,7 +85,7 @@ def _measured(
   line = tables.get(record['epoch'], {})
   for kind in kinds:
     if f'entropy_{kind}' not in found and line and kind in line:
-      weights = alpha_tables.edge_weights(line[kind], method)
+      weights = alpha_tables.weights_of(line, kind, method)
       found[f'entropy_{kind}'] = alpha_tables.entropy(weights)
   return found
 

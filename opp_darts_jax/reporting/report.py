@@ -57,6 +57,7 @@ def of_run(run: Run) -> str:
   truth_charts, truth_facts = run_parts.truth(run, axis)
   monitor = monitor_parts.monitor(run, axis)
   shown_cells = search_parts.cells(run, drawn)
+  last_epoch = max([f.frames[-1].last for f in shown_cells], default=0)
   return page.render(
     'report.html.j2',
     head=head_parts.head(run, monitor.judged.level if monitor else ''),
@@ -68,7 +69,8 @@ def of_run(run: Run) -> str:
       for frame in frames.frames
       for box in frame.picture.boxes
     ),
-    last_epoch=max([f.frames[-1].last for f in shown_cells], default=0),
+    found_apart=bool(run.epochs) and last_epoch > run.epochs[-1]['epoch'],
+    last_epoch=last_epoch,
     chosen=search_parts.chosen(run, drawn),
     stages=search_parts.stages(run, drawn),
     alphas=alpha_parts.alphas(run, drawn, axis),

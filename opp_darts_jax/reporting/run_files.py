@@ -12,6 +12,7 @@ import numpy as np
 
 from opp_darts_jax import errors, files
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.reporting import derived
 from opp_darts_jax.running import metrics, sessions
 
 Record = Mapping[str, Any]
@@ -58,12 +59,18 @@ class Run(NamedTuple):
   @property
   def is_search(self) -> bool:
     """Whether it is a search, not a training."""
-    return is_search(self.records, self.alphas)
+    # A method that draws its cells leaves lines of neither.
+    return bool(self.space) or is_search(self.records, self.alphas)
 
   @property
   def epochs(self) -> list[dict[str, Any]]:
     """The lines of the epochs that have ended."""
     return [r for r in self.records if r['kind'] == 'epoch']
+
+  @property
+  def found(self) -> dict[str, Any] | None:
+    """The line of what a search gave, if no epoch ended with it."""
+    return derived.found(self.epochs, self.genotype, self.results)
 
   @property
   def stages(self) -> list[dict[str, Any]]:
@@ -123,8 +130,8 @@ def read_run(workdir: str | pathlib.Path) -> Run:
     )
   fields = _read_json(workdir / 'genotype.json')
   # Before the end of a search, that of the last epoch.
-  derived = [r['genotype'] for r in records if r.get('genotype')]
-  fields = fields or (derived[-1] if derived else {})
+  genotypes = [r['genotype'] for r in records if r.get('genotype')]
+  fields = fields or (genotypes[-1] if genotypes else {})
   return Run(
     workdir,
     records,

@@ -1,6 +1,6 @@
 """What the page of any run shows: its curves, times, costs and truth."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opp_darts_jax.reporting import amounts, charts
@@ -115,8 +115,13 @@ def costs(run: Run) -> list[tuple[str, str]]:
 
 
 def truth(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
-  """What the cells of the epochs are worth, trained, where a table knows."""
-  found = [r for r in run.epochs if any(name.startswith(_TEST) for name in r)]
+  """What cells are worth, trained, where a table knows.
+
+  Returns:
+    Charts over the epochs; what it is of the cell that the search gave.
+  """
+  lines = [*run.epochs, *([run.found] if run.found else ())]
+  found = [r for r in lines if any(name.startswith(_TEST) for name in r)]
   names = list(
     dict.fromkeys(n for r in found for n in r if n.startswith(_TEST))
   )
@@ -126,14 +131,14 @@ def truth(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
   for i, name in enumerate(names):
     data, css = name.removeprefix(_TEST), f'c{i % 6}'
     known = [r for r in found if r.get(name) is not None]
-    line = [(axis.of(r), float(r[name])) for r in known]
+    line = [(axis.of(r), float(r[name])) for r in _ends(known)]
     series.append(Series(shown(data), css, line, step=True))
     regrets = [
       r[f'{_REGRET}{data}'] for r in known[-1:] if f'{_REGRET}{data}' in r
     ]
     if regrets and regrets[0] is not None:
       best = known[-1][name] + regrets[0]
-      at = [(0.0, best), (axis.last, best)]
+      at = [(0.0, best), (axis.last, best)] if line else []
       series.append(Series('', css, at, dash='2 3'))
       facts.append(
         (
@@ -143,7 +148,7 @@ def truth(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
         )
       )
   ranked = [r for r in found if r.get(_RANK) is not None]
-  rank = [(axis.of(r), float(r[_RANK])) for r in ranked]
+  rank = [(axis.of(r), float(r[_RANK])) for r in _ends(ranked)]
   if ranked:
     facts.append(('rank', f'{ranked[-1][_RANK]:,}'))
   found_charts = [
@@ -162,3 +167,8 @@ def truth(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
     ),
   ]
   return [chart for chart in found_charts if chart.lines], facts
+
+
+def _ends(lines: Sequence[Record]) -> list[Record]:
+  """Those of the lines that are of epochs."""
+  return [r for r in lines if r['kind'] == 'epoch']

@@ -52,7 +52,8 @@ class Chosen(NamedTuple):
 
   Attributes:
     edge: its name.
-    style: of the operation on it; None if the cell leaves the edge out.
+    style: of the operation on it, or of one of several; None if the cell leaves
+      the edge out.
     weight: of that operation.
     other: the strongest alternative.
     other_weight: of it.
@@ -88,16 +89,18 @@ class StageBars(NamedTuple):
 
 
 def cells(run: Run, styles: Styles) -> list[Frames]:
-  """All kinds of cells through the epochs; the last alone if none are known."""
+  """All kinds of cells through the epochs; the last alone if none are known.
+
+  What the search gave stands one after the last epoch, if that has another.
+  """
   derived = [
     (r['epoch'], genotype_of(r)) for r in run.epochs if r.get('genotype')
   ]
   if run.genotype is None:
     return []
-  # At the end of a search it may have been derived once more.
   if not derived or derived[-1][1] != run.genotype:
-    last = derived.pop()[0] if derived else 0
-    derived.append((last, run.genotype))
+    at = derived[-1][0] + 1 if derived else 0
+    derived.append((at, run.genotype))
   return [
     Frames(
       cell.kind,
@@ -152,24 +155,24 @@ def _stage(line: Record, styles: Styles) -> StageBars:
 def chosen(run: Run, styles: Styles) -> dict[str, list[Chosen]]:
   """Per edge the strongest alternative, and by how much it lost.
 
-  On an edge of the cell that is the strongest other operation, `none` left out
-  where the cell cannot have it. An edge that the cell leaves out lost by what
-  its strongest operation lacks to the weakest edge of the same node.
+  On an edge of the cell, with a line for each of its operations, that is the
+  strongest one it does not have; `none` is left out where the cell cannot have
+  it. An edge that the cell leaves out lost by what its strongest operation
+  lacks to the weakest edge of the same node.
   """
   found = {}
   edges = [tuple(e) for e in (run.space.get('graph') or {}).get('edges') or ()]
-  for kind, (_, names, weights_TEK) in alpha_parts.weights(run).items():
-    rows = weights_TEK[-1]
+  at = run.found['epoch'] if run.found else None
+  for kind, (tables, names, weights_TEK) in alpha_parts.weights(run).items():
+    places = [i for i, line in enumerate(tables) if line.get('epoch') == at]
+    rows = weights_TEK[places[-1] if places else -1]
     if run.genotype is None or kind not in run.genotype.kinds:
       continue
     if len(edges) != len(rows):  # Of an earlier release, without a graph.
       continue
     cell = run.genotype[kind]
-    on = {(e.source, e.node): e.operation for e in cell.edges}
-    may_none = any(e.operation == _NONE for e in cell.edges) or len(on) == len(
-      rows
-    )
-    lines = []
+    on = titles.on_edges(cell)
+    may_none = len(on) == len(rows) or any(_NONE in own for own in on.values())
     strengths = {
       edge: {
         n: float(w)
@@ -178,34 +181,48 @@ def chosen(run: Run, styles: Styles) -> dict[str, list[Chosen]]:
       }
       for edge, row in zip(edges, rows)
     }
-    for edge, own in strengths.items():
-      name = on.get(edge)
-      others = {n: w for n, w in own.items() if n != name}
-      other = max(others, key=others.__getitem__, default=None)
-      other_weight = others.get(other) if other else None
-      if name is None:
-        kept = [
-          strengths[e].get(o) for e, o in on.items()
-          if e[1] == edge[1] and e in strengths
-        ]  # fmt: skip
-        known = [w for w in kept if w is not None]
-        weight = min(known) if known else None
-      else:
-        weight = own.get(name)
-      lost = (
-        weight - other_weight
-        if weight is not None and other_weight is not None
-        else None
-      )
-      lines.append(
-        Chosen(
-          titles.edge_name(cell.inputs, edge),
-          styles[name] if name else None,
-          weight if name else None,
-          styles[other] if other else None,
-          other_weight,
-          lost,
-        )
-      )
-    found[kind] = lines
+    found[kind] = [
+      _chosen(edge, name, on, strengths, cell.inputs, styles)
+      for edge in edges
+      for name in on.get(edge, (None,))
+    ]
   return found
+
+
+def _chosen(
+  edge: tuple[int, ...],
+  name: str | None,
+  on: Mapping[tuple[int, ...], Sequence[str]],
+  strengths: Mapping[tuple[int, ...], Mapping[str, float]],
+  inputs: int,
+  styles: Styles,
+) -> Chosen:
+  """An edge's line of one of its operations; of None, that it is left out."""
+  own = strengths[edge]
+  others = {n: w for n, w in own.items() if n not in on.get(edge, ())}
+  other = max(others, key=others.__getitem__, default=None)
+  other_weight = others.get(other) if other else None
+  if name is None:
+    kept = [
+      strengths[e].get(o)
+      for e, names in on.items()
+      for o in names
+      if e[1] == edge[1] and e in strengths
+    ]
+    known = [w for w in kept if w is not None]
+    weight = min(known) if known else None
+  else:
+    weight = own.get(name)
+  lost = (
+    weight - other_weight
+    if weight is not None and other_weight is not None
+    else None
+  )
+  return Chosen(
+    titles.edge_name(inputs, edge),
+    styles[name] if name else None,
+    weight if name else None,
+    styles[other] if other else None,
+    other_weight,
+    lost,
+  )

@@ -1,5 +1,6 @@
 """What cells and edges are called on a page."""
 
+from opp_darts_jax.genotypes.genotype import Cell
 from opp_darts_jax.reporting.run_files import Run
 from opp_darts_jax.reporting.styles import shown
 
@@ -25,8 +26,16 @@ def operations_of(run: Run, kind: str, count: int) -> list[str]:
   edges = (run.space.get('graph') or {}).get('edges') or []
   if len(edges) != count or not run.genotype or kind not in run.genotype.kinds:
     return [''] * count
-  on = {(e.source, e.node): e.operation for e in run.genotype[kind].edges}
-  return [shown(on.get(tuple(edge), '')) for edge in edges]
+  on = on_edges(run.genotype[kind])
+  return [shown(' + '.join(on.get(tuple(edge), ()))) for edge in edges]
+
+
+def on_edges(cell: Cell) -> dict[tuple[int, ...], list[str]]:
+  """By (source, node): the operations that a cell has between these nodes."""
+  found: dict[tuple[int, ...], list[str]] = {}
+  for edge in cell.edges:
+    found.setdefault((edge.source, edge.node), []).append(edge.operation)
+  return found
 
 
 def edge_name(inputs: int, edge: tuple[int, ...]) -> str:

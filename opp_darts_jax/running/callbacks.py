@@ -5,6 +5,7 @@ are the same kind.
 """
 
 import pathlib
+import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,8 +15,10 @@ import numpy as np
 from opp_darts_jax import files
 from opp_darts_jax.errors import UserError, described
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import SearchState
+from opp_darts_jax.methods.tables import softmax_weights
 from opp_darts_jax.running import console, truth
 from opp_darts_jax.running.runs import Run
 from opp_darts_jax.spaces.space import Space
@@ -38,6 +41,8 @@ class EpochRecord(NamedTuple):
       not active.
     stages: so far.
     workdir: of the run.
+    weights: of operations by kind, as nested lists like `alphas`, where they
+      are not the softmax of these; {} else.
   """
 
   epoch: int
@@ -48,6 +53,7 @@ class EpochRecord(NamedTuple):
   alphas: Mapping[str, Any]
   stages: Sequence[Stage]
   workdir: pathlib.Path
+  weights: Mapping[str, Any] = types.MappingProxyType({})
 
 
 # It may end the search after this epoch, by returning True.
@@ -80,18 +86,53 @@ def record_of(
   genotype: Genotype,
   stages: Sequence[Stage],
   workdir: pathlib.Path,
+  weights: Mapping[str, np.ndarray] = types.MappingProxyType({}),
 ) -> EpochRecord:
   """The record of an epoch that has ended."""
-  params: Any
   params, mask = jax.device_get((state.alphas, state.mask))
   alphas = jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), params)
-  for kind, table in mask.items():
-    known: Any = np.where(table, params[kind].astype(object), None)
-    alphas[kind] = known.tolist()
-  step = int(state.step)
+  alphas |= {kind: _active(params[kind], mask[kind]) for kind in mask}
   return EpochRecord(
-    epoch, epochs, step, means, genotype, alphas, tuple(stages), workdir
+    epoch,
+    epochs,
+    int(state.step),
+    means,
+    genotype,
+    alphas,
+    tuple(stages),
+    workdir,
+    {kind: _active(table, mask[kind]) for kind, table in weights.items()},
   )
+
+
+def _active(table_EK: np.ndarray, mask_EK: np.ndarray) -> Any:
+  """As nested lists; None where an operation is not active."""
+  table: Any = table_EK.astype(object)
+  table[~mask_EK] = None
+  return table.tolist()
+
+
+def own_weights(
+  space: Space, method: Method, state: SearchState
+) -> dict[str, np.ndarray]:
+  """The operation weights that a method derives from, if softmaxes do not tell.
+
+  Returns:
+    {kind: (E, K)}; {} where an edge's weights are the softmax of its alphas, or
+    a share of that, as of a method that weighs edges too.
+  """
+  scores, shares = jax.device_get(
+    (
+      method.scores(space, state.alphas, state.mask),
+      softmax_weights(space, state.alphas, state.mask),
+    )
+  )
+  for kind, scores_EK in scores.items():
+    sums_E1 = scores_EK.sum(1, keepdims=True)
+    alike = np.allclose(scores_EK, sums_E1 * shares[kind], atol=1e-5)
+    if not alike or sums_E1.max() > 1 + 1e-4:
+      return dict(scores)
+  return {}
 
 
 def built_in(run: Run, space: Space) -> list[OnEpoch]:
@@ -112,7 +153,8 @@ def built_in(run: Run, space: Space) -> list[OnEpoch]:
 
   def write_alphas(record: EpochRecord) -> None:
     at = {'epoch': record.epoch, 'step': record.step}
-    lines.write({**at, 'operations': space.names, **record.alphas})
+    own = {'weights': record.weights} if record.weights else {}
+    lines.write({**at, 'operations': space.names, **record.alphas, **own})
 
   def write_genotype(record: EpochRecord) -> None:
     path = run.folder / 'genotype.json'

@@ -110,7 +110,10 @@ def of_search(search: LiveSearch, target: Absent) -> Forecast:
     scored = progressive.count_scored(search.space, config.schedule)
     parts.append(Part('scoring', programs.score, arguments, scored * each))
   found = of_parts(parts, target.accelerator, config.precision)
-  last = '            as if all operations had entered from the start'
+  last = (
+    '            as if all operations had entered from the start, into a '
+    f'supernet of {config.layers} cells throughout'
+  )
   return found._replace(text=f'{found.text}\n{last}')
 
 

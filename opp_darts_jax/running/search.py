@@ -253,8 +253,9 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     means = {**means, **method.numbers(search, state, genotype)}
     with run.timed(epoch, 'monitor'):
       means = means | monitor.measure(search, state, epoch, genotype)
+    weights = callbacks.own_weights(search.space, method, state)
     record = callbacks.record_of(
-      config.epochs, epoch, state, means, genotype, stages, run.folder
+      config.epochs, epoch, state, means, genotype, stages, run.folder, weights
     )
     # All are called, whichever asks for the end.
     answers = [watcher(record) for watcher in watchers]

@@ -46,6 +46,8 @@ def write(search: LiveSearch, state: SearchState, ended: str) -> Genotype:
       **search.method.numbers(search, state, found),
       **known,
       **ranks,
+      # Of the last epoch: a method may have let the supernet grow.
+      'supernet': search.size,
       'genotype': found.to_dict(),
     },
   )
@@ -59,9 +61,9 @@ def count_network(
 ) -> None:
   """Adds to a search's results what a network of its cells takes.
 
-  That of as many cells and channels as the supernet has, for as many classes:
-  `network` has `weights` and `multiply_adds`, see `summary.totals`. A search
-  that has not finished, or has them, is left as it is.
+  That of as many cells and channels as the supernet had in the end, for as many
+  classes: `network` has `weights` and `multiply_adds`, see `summary.totals`. A
+  search that has not finished, or has them, is left as it is.
 
   Args:
     workdir: of the search.
@@ -73,10 +75,12 @@ def count_network(
   if not found or 'network' in found or 'data' not in made_of:
     return
   space = space or get_space(config.space, config.nodes)
+  begun = {'layers': config.layers, 'channels': config.channels}
+  size = begun | found.get('supernet', {})  # Earlier releases did not say it.
   network = Network(
     Genotype.from_dict(found['genotype']),
-    config.layers,
-    config.channels,
+    size['layers'],
+    size['channels'],
     len(made_of['data']['classes']),
     auxiliary=False,
     space=space,

@@ -39,6 +39,13 @@ def derive_two_edges(
   )
 
 
+def _row(names: Iterable[str]) -> tuple[str, ...]:
+  """The operations of an edge; a name alone is no list of them."""
+  if isinstance(names, str):
+    raise TypeError
+  return tuple(names)
+
+
 @dataclasses.dataclass(frozen=True)
 class Space:
   """What a search chooses from, and how what it finds is put together.
@@ -63,9 +70,10 @@ class Space:
       to the best.
 
   Raises:
-    UserError: on an operation that is unknown, given twice, or listed for an
-      edge but not a candidate; on no parametric operation; on a node without
-      edges into it; on lists that are not as long as a cell has edges.
+    UserError: on fields of another type (lists become tuples); on an operation
+      that is unknown, given twice, or listed for an edge but not a candidate;
+      on no parametric operation; on a node without edges into it; on lists
+      that are not as long as a cell has edges.
   """
 
   name: str
@@ -83,9 +91,10 @@ class Space:
   truth: Callable[[Genotype], Mapping[str, float]] | None = None
 
   def __post_init__(self) -> None:
+    self._check_types()
     try:
       listed = {
-        kind: tuple(map(tuple, rows))
+        kind: tuple(map(_row, rows))
         for kind, rows in dict(self.candidates).items()
       }
     except (TypeError, ValueError) as error:
@@ -113,8 +122,7 @@ class Space:
           f'Expected edges into every intermediate node of space '
           f'{self.name!r}, got none into node {node}.'
         )
-    plan = self.skeleton.plan(6, 2, False)
-    planned = {part.kind for part in plan if part.kind}
+    planned = {p.kind for p in self.skeleton.plan(6, 2, False) if p.kind}
     if not planned <= set(self.kinds):
       raise errors.UserError(
         f'Expected kinds of space {self.name!r} to have all that its skeleton '
@@ -133,6 +141,29 @@ class Space:
         errors.check_choice(
           f'operation of space {self.name!r}', name, self.names
         )
+
+  def _check_types(self) -> None:
+    """Lists become tuples; `UserError` on what is of no type it should be."""
+    types = {'operations': Operation, 'further': Operation, 'kinds': str}
+    for name, of in types.items():
+      given = getattr(self, name)
+      parts = given if isinstance(given, (tuple, list)) else [None]
+      if not all(isinstance(part, of) for part in parts):
+        raise errors.UserError(
+          f'Expected {name} of space {self.name!r} as a tuple of '
+          f'{of.__name__}, got {given!r}.'
+        )
+      object.__setattr__(self, name, tuple(given))
+    for name, kind in (('graph', CellGraph), ('skeleton', Skeleton)):
+      if not isinstance(getattr(self, name), kind):
+        raise errors.UserError(
+          f'Expected a {kind.__name__} as {name} of space {self.name!r}, got '
+          f'{getattr(self, name)!r}.'
+        )
+    if len(set(self.kinds)) < len(self.kinds):
+      raise errors.UserError(
+        f'Expected different kinds of space {self.name!r}, got {self.kinds}.'
+      )
 
   @property
   def names(self) -> tuple[str, ...]:

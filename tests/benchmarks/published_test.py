@@ -1,5 +1,7 @@
 """Published results: figures that papers give, and how they are found."""
 
+import importlib
+
 import pytest
 
 from opp_darts_jax.benchmarks import nasbench201
@@ -23,6 +25,18 @@ def test_names_are_found_however_they_are_written():
   assert find('pcdarts', 'darts', 'cifar10')
   # Another setting of a method is another method.
   assert find('pc_darts(partial=2)', 'darts', 'cifar10') == []
+
+
+@pytest.mark.parametrize(
+  'name',
+  ['beta_darts', 'darts_cifar10', 'darts_minus', 'darts_pt', 'darts_s3',
+   'drnas', 'fair_darts', 'gdas', 'lambda_darts', 'oles', 'p_darts',
+   'pc_darts_cifar10', 'sdarts_adv', 'sdarts_rs', 'snas'],
+)  # fmt: skip
+def test_figures_stand_beside_the_configs_of_their_papers(name):
+  module = f'opp_darts_jax.launchers.configs.{name}'
+  config = importlib.import_module(module).get_config('search')
+  assert find(config.method, config.space, 'cifar10')
 
 
 def test_every_result_says_where_it_is_from():

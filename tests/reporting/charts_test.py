@@ -39,6 +39,22 @@ def test_weights_are_over_the_active_operations_of_each_edge():
   )
 
 
+def test_weights_that_a_run_wrote_are_no_softmax():
+  table = [[0.0, 0.0, None]]
+  line = alphas_of(cell=table, weights={'cell': [[0.5, 0.75, None]]})
+  np.testing.assert_array_equal(
+    alpha_tables.weights_of(line, 'cell'), [[0.5, 0.75, np.nan]]
+  )
+  assert alpha_tables.is_apart([line], 'early_stopping(rule="order")')
+  # It is nothing else that the method has.
+  assert alpha_tables.further([line]) == {}
+  without = alphas_of(cell=table)
+  np.testing.assert_array_equal(
+    alpha_tables.weights_of(without, 'cell'), [[0.5, 0.5, np.nan]]
+  )
+  assert not alpha_tables.is_apart([without], 'darts')
+
+
 def test_entropy_is_of_edges_that_have_a_choice():
   alike = np.full((2, 4), 0.25)
   assert alpha_tables.entropy(alike) == pytest.approx(1.0)

@@ -135,6 +135,11 @@ def test_a_cell_without_parameters_learns_nothing():
   found = judge([{**line, 'genotype': cells}], S3)
   assert (found.level, found.rule) == ('collapsed', 'no parameters')
   assert 'none of the 2 edges of the normal cell has' in found.sentence
+  # Nor one without edges, as a method with a threshold can leave it.
+  empty = {'cells': {'normal': {'inputs': 2, 'edges': [], 'output': [2]}}}
+  found = judge([{**line, 'genotype': empty}], S3)
+  assert (found.level, found.rule) == ('collapsed', 'no parameters')
+  assert 'the normal cell has no edges' in found.sentence
   # What the space says of an operation counts more than its name.
   own = {'name': 'max_pool_3x3', 'drawn': 'pooling', 'parametric': True}
   found = judge([{**line, 'genotype': cells}], {**S3, 'operations': [own]})

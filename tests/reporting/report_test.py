@@ -1,6 +1,7 @@
 """Tests of a run's page: the files read, and what it says of them."""
 
 import base64
+import dataclasses
 import io
 import json
 import os
@@ -25,7 +26,10 @@ from run_files import (
 )
 
 from opp_darts_jax import errors
+from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.reporting import (
+  compare_parts,
+  compared,
   monitor_parts,
   report,
   run_files,
@@ -104,6 +108,85 @@ def test_cells_through_the_epochs(search_dir):
   assert ['hidden' in a for a in frames] == [True, False, False]
 
 
+def write_early_stop(folder, skips, gave):
+  """A search in NAS-Bench-201: the skips of its epochs, and of what it gave."""
+
+  def told(count):
+    names = ['skip_connect'] * count + ['nor_conv_3x3'] * (6 - count)
+    edges = [[s, n] for n in range(1, 4) for s in range(n)]
+    cell = {'inputs': 1, 'output': [3]}
+    cell['edges'] = [[name, *edge] for name, edge in zip(names, edges)]
+    truth = {'truth_test_cifar10': 0.9 - 0.1 * count,
+             'truth_regret_cifar10': 0.1 * count}  # fmt: skip
+    return {**truth, 'genotype': {'cells': {'cell': cell}}}
+
+  lines = [{'kind': 'stop', 'epoch': len(skips), 'step': 10 * len(skips)}]
+  alphas = []
+  for epoch, count in enumerate(skips):
+    at = {'epoch': epoch, 'step': 10 * (epoch + 1)}
+    numbers = {'skip_cell': count, 'skip_share_cell': count / 6}
+    lines.append({'kind': 'epoch', **at, **numbers, **told(count)})
+    table = [[0.1 * epoch, 0.2, 0.1, -epoch / 2]] * 6
+    alphas.append({**at, 'operations': OPERATIONS, 'cell': table})
+  write_lines(folder / 'metrics.jsonl', lines)
+  write_lines(folder / 'alphas.jsonl', alphas)
+  results = {'ended_by': 'the method', 'epochs': len(skips), **told(gave)}
+  (folder / 'results.json').write_text(json.dumps(results))
+  (folder / 'genotype.json').write_text(json.dumps(results['genotype']))
+  graph = CellGraph(1, 3, (3,))
+  space = {'name': 'nasbench201', 'graph': dataclasses.asdict(graph)}
+  (folder / 'space.json').write_text(json.dumps(space))
+
+
+def test_a_search_that_gives_the_cell_of_an_earlier_epoch(tmp_path):
+  write_early_stop(tmp_path, [0, 1, 1, 6], gave=1)
+  page = page_of(tmp_path)
+  assert (
+    'In 4 epochs the search found a cell with 1 skip connection on its 6 '
+    'edges, judged healthy; there are no accuracies yet; trained, the cell '
+    'reaches 80.0 % on cifar10' in page.text
+  )
+  assert 'cifar10 80.0 %, 10.00 points below the best cell' in page.text
+  assert 'after each epoch: healthy 0–2 , collapsed 3 .' in page.text
+  # What it gave stands after the last epoch, whose own cell is there too.
+  frames = [a for t, a in page.elements if 'data-first' in a]
+  spans = [(a['data-first'], a['data-last'], a['data-new']) for a in frames]
+  assert spans == [('0', '0', '0'), ('1', '2', '1'), ('3', '3', '5'),
+                   ('4', '4', '5')]  # fmt: skip
+  assert page.attributes('input', 'data-end') == ['the search']
+  assert 'The cells after the search;' in page.text
+  # By the weights of its epoch, the last that has this cell.
+  run = run_files.read_run(tmp_path)
+  first = search_parts.chosen(run, styles.Styles({}))['cell'][0]
+  weights = np.exp([0.2, 0.2, 0.1, -1.0])
+  assert first.weight == pytest.approx(weights[2] / weights.sum())
+  (row,) = map(compare_parts.row, compared.compared([run])[0])
+  assert (row.level, row.skips) == ('healthy', pytest.approx(1 / 6))
+
+
+def test_a_search_that_gives_what_no_epoch_had(tmp_path):
+  write_early_stop(tmp_path, [0, 1], gave=6)
+  page = page_of(tmp_path)
+  assert '6 skip connections on its 6 edges, judged collapsed' in page.text
+  assert 'Collapsed: in what the search gave, all 6 edges' in page.text
+  assert 'Judged after each epoch: ' in page.text
+
+
+def test_a_search_without_epochs(tmp_path):
+  write_early_stop(tmp_path, [], gave=2)
+  page = page_of(tmp_path)
+  assert ': search Search ✓ finished' in page.text
+  assert (
+    'The search found a cell with 2 skip connections on its 6 edges; trained, '
+    'the cell reaches 70.0 % on cifar10, by the table' in page.text
+  )
+  assert page.sections == ['cells', 'truth']
+  (row,) = map(
+    compare_parts.row, compared.compared([run_files.read_run(tmp_path)])[0]
+  )
+  assert (row.level, row.skips) == ('unknown', pytest.approx(1 / 3))
+
+
 def test_page_of_one_kind_of_cell(search_dir):
   (search_dir / 'genotype.json').write_text(BENCH.to_json())
   records = [{**r, 'genotype': BENCH.to_dict()} for r in search_records()]
@@ -162,6 +245,28 @@ def test_what_edges_chose(search_dir):
   assert out.style is None
   assert out.other.name == 'sep_conv_3x3'
   assert out.lost == pytest.approx(0.0)
+
+
+def test_an_edge_that_has_two_operations(search_dir):
+  fields = {'operations': [], 'graph': dataclasses.asdict(CellGraph())}
+  (search_dir / 'space.json').write_text(json.dumps(fields))
+  twice = {**GENOTYPE, 'normal': [('skip_connect', 0), *GENOTYPE['normal']]}
+  twice['normal'].pop(2)
+  (search_dir / 'genotype.json').write_text(json.dumps(twice))
+  found = run_files.read_run(search_dir)
+  chosen = search_parts.chosen(found, styles.Styles({}))['normal']
+  assert len(chosen) == 15
+  first, second, third = chosen[:3]
+  assert [c.style.name for c in chosen[:2]] == ['skip_connect', 'sep_conv_3x3']
+  assert first.edge == second.edge
+  assert first.weight < second.weight
+  # Neither is an alternative of the other, and there is no third.
+  assert (first.other, first.lost, second.other) == (None, None, None)
+  # What is left out lost to the weaker of the two.
+  assert third.style is None
+  assert third.lost == pytest.approx(first.weight - second.weight)
+  text = page_of(search_dir).text
+  assert 'c[k−2] → 0: skip_connect + sep_conv_3x3' in text
 
 
 def test_shares_and_entropies_of_runs_that_did_not_write_them(search_dir):

@@ -19,7 +19,7 @@ from tiny_runs import (
 
 from opp_darts_jax import files
 from opp_darts_jax.errors import DivergedError
-from opp_darts_jax.methods.catalogue import configured_method
+from opp_darts_jax.methods.catalogue import configured_method, get_method
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.growth import all_enter
 from opp_darts_jax.methods.stages import Change, Stage
@@ -84,6 +84,32 @@ def test_a_record_says_where_the_search_is(tmp_path):
   for row, want in zip(record.alphas['normal'], np.asarray(alphas).tolist()):
     assert row == [want[0], None, want[2]]
   assert len(record.alphas['reduce']) == SPACE.graph.num_edges
+
+
+@pytest.mark.parametrize(
+  ('method', 'apart'),
+  [('darts', False), ('pc_darts', False), ('fair_darts', True)],
+)
+def test_weights_are_told_where_no_softmax_tells_them(method, apart, tmp_path):
+  method = get_method(method)
+  state = small_state(0)
+  params = method.init(jax.random.key(0), SPACE)
+  params = jax.tree.map(lambda x: x + jnp.arange(x.shape[-1]) / 2, params)
+  state = state.replace(alphas=params)
+  weights = callbacks.own_weights(SPACE, method, state)
+  assert bool(weights) == apart
+  record = callbacks.record_of(
+    3, 0, state, MEANS, TINY, STAGES, tmp_path, weights
+  )
+  assert set(record.weights) == (set(SPACE.kinds) if apart else set())
+  if apart:
+    assert record.weights['normal'][0][1] is None
+    assert record.weights['normal'][0][2] == pytest.approx(1 / (1 + np.exp(-1)))
+    with opened(tmp_path) as run:
+      for watcher in callbacks.built_in(run, SPACE)[:2]:
+        watcher(record)
+    (line,) = files.read_lines(tmp_path / 'alphas.jsonl')
+    assert line['weights'] == record.weights
 
 
 @contextlib.contextmanager
@@ -255,7 +281,8 @@ def test_after_a_resume_every_epoch_is_told_once_more_at_most(whole, tmp_path):
   again = Watcher()
   assert search(tmp_path, again, method=method) == whole[1]
   assert again.epochs == [1, 2]
-  assert [r[:-1] for r in again.records] == [r[:-1] for r in whole[2][1:]]
+  told = [r._replace(workdir=tmp_path) for r in whole[2][1:]]
+  assert again.records == told
   assert contents(tmp_path) == contents(whole[0])
   finished = Watcher()
   assert search(tmp_path, finished, method=method) == whole[1]

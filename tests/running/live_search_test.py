@@ -1,6 +1,7 @@
 """Tests of searches whose supernet gets another size on the way."""
 
 import dataclasses
+import json
 import types
 
 import jax
@@ -12,6 +13,7 @@ import tiny_runs
 from opp_darts_jax.methods import growth
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.stages import Change, Stage
+from opp_darts_jax.running import search_results
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.live_search import LiveSearch
 from opp_darts_jax.running.search import run_search
@@ -68,6 +70,12 @@ def test_a_supernet_that_deepens_and_goes_on(tmp_path):
   whole = run('whole', on_epoch=lambda r: losses.append(r.metrics['eval_loss']))
   assert np.isfinite(losses).all()
   assert seen == [(0, 1), (1, 1), (2, 2)]
+  # The network that is counted has the size of the last supernet.
+  search_results.count_network(tmp_path / 'whole', SEARCH)
+  results = json.loads((tmp_path / 'whole' / 'results.json').read_text())
+  assert (SEARCH.layers, results['supernet']['layers']) == (1, 2)
+  assert results['network']['layers'] == 2
+  assert results['network']['channels'] == SEARCH.channels
 
   def kill(record):
     if record.epoch == 2:

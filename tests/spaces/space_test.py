@@ -172,6 +172,35 @@ def test_custom_space_is_checked(operations, message):
     Space('mine', named(*operations))
 
 
+@pytest.mark.parametrize(
+  ('fields', 'message'),
+  [
+    ({'operations': (SEP3,)}, r"of Operation, got \('sep_conv_3x3',"),
+    ({'operations': SEP3}, "'mine' as a tuple of Operation, got 'sep_conv"),
+    ({'operations': (named,)}, r'of Operation, got \(<function named'),
+    ({'operations': None}, "operations of space 'mine' as a .*, got None"),
+    ({'further': (SEP3,)}, "further of space 'mine' as"),
+    ({'kinds': 'normal'}, "kinds of space 'mine' as a tuple of str, got 'norm"),
+    ({'kinds': (1, 2)}, r'kinds of .*, got \(1, 2\)'),
+    ({'kinds': ('normal', 'reduce', 'normal')}, 'Expected different kinds of'),
+    ({'graph': None}, 'Expected a CellGraph as graph of .*, got None'),
+    ({'skeleton': 3}, 'Expected a Skeleton as skeleton of'),
+    ({'candidates': {'normal': (SEP3,) * 14}}, r'as \{kind: \(\(operation'),
+  ],
+)
+def test_fields_of_another_type(fields, message):
+  with pytest.raises(errors.UserError, match=message):
+    Space(**{'name': 'mine', 'operations': named(SEP3), **fields})
+
+
+def test_lists_are_as_good_as_tuples():
+  space = Space('mine', list(named(SEP3)), CellGraph(output=[2, 3]),
+                ['normal', 'reduce'])  # fmt: skip
+  own = Space('mine', named(SEP3), CellGraph(output=(2, 3)))
+  assert hash(space) == hash(own)
+  assert space == own
+
+
 def test_every_node_has_edges_into_it():
   graph = CellGraph(2, 2, edges=((0, 2), (1, 2)))
   with pytest.raises(

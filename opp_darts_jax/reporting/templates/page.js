@@ -17,11 +17,14 @@
         }
       }
     }
-    slider.setAttribute('aria-valuetext', `epoch ${epoch}`);
-    document.querySelector('#epoch-text').textContent = `epoch ${epoch}`;
+    // What the search gave, if it is no epoch's, stands after the last one.
+    const end = slider.dataset.end && slider.value === slider.max;
+    const name = end ? slider.dataset.end : `epoch ${epoch}`;
+    slider.setAttribute('aria-valuetext', name);
+    document.querySelector('#epoch-text').textContent = name;
     document.querySelector('#epoch-changes').textContent = texts.join('; ');
     for (const line of document.querySelectorAll('.now')) {
-      const x = Number(line.dataset.x) + (epoch + 1) * Number(line.dataset.per);
+      const x = Number(line.dataset.x) + (end ? epoch : epoch + 1) * Number(line.dataset.per);
       line.setAttribute('x1', x);
       line.setAttribute('x2', x);
       line.removeAttribute('hidden');
