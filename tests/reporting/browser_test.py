@@ -100,12 +100,15 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def pages(folder):
-  """The page of a run, and one that compares it with another."""
+  """Of a run, of one that gave another cell, and of both in comparison."""
   other = shutil.copytree(folder, folder.parent / 'other')
   config = json.loads((other / 'config.json').read_text())
   (other / 'config.json').write_text(json.dumps({**config, 'space': 's3'}))
+  (other / 'results.json').write_text('{"ended_by": "the method"}')
+  (other / 'genotype.json').write_text(json.dumps(GENOTYPE))
   return {
     'report': report.write_report(folder),
+    'ended': report.write_report(other),
     'compare': compare_page.write(
       [folder, other], folder.parent / 'compare.html'
     ),
@@ -172,6 +175,19 @@ def test_the_slider_moves_by_keyboard(show):
   assert float(now.get_attribute('x1')) == pytest.approx(last - per)
   page.keyboard.press('Home')
   assert frames(page) == [0, 0]
+
+
+def test_what_a_search_gave_stands_after_the_last_epoch(show):
+  page = show('ended')
+  text, now = page.locator('#epoch-text'), page.locator('.now').first
+  assert frames(page) == [EPOCHS, 0]
+  assert text.inner_text() == 'the search'
+  at = now.get_attribute('x1')
+  page.locator('#epoch').focus()
+  page.keyboard.press('ArrowLeft')
+  assert frames(page) == [EPOCHS - 1, 0]
+  assert text.inner_text() == f'epoch {EPOCHS - 1}'
+  assert now.get_attribute('x1') == at  # Both are at the end of all charts.
 
 
 @pytest.mark.parametrize('name', ['report', 'compare'])
