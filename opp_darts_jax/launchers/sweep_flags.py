@@ -8,6 +8,7 @@ from typing import Any
 
 from absl import flags
 
+from opp_darts_jax.config.run import check_seeds
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import config_files
 from opp_darts_jax.running import submitted
@@ -126,7 +127,9 @@ def numbers(seeds: Sequence[str]) -> tuple[int, ...]:
   """The seeds in `--seeds`; `UserError` if these are none."""
   if not all(seed.isdecimal() for seed in seeds):
     raise UserError(f'--seeds takes numbers such as 0,1,2; got {seeds}.')
-  return tuple(map(int, seeds))
+  found = tuple(map(int, seeds))
+  check_seeds(found, '--seeds')
+  return found
 
 
 def split(name: str, text: str) -> tuple[str, ...]:

@@ -73,6 +73,13 @@ def test_a_file_that_gives_something_else(own):
     config_files.load(str(own))
 
 
+def test_seeds_of_a_sweep_are_seeds():
+  assert sweep_flags.numbers(['0', '4294967295']) == (0, 2**32 - 1)
+  for wrong in (['4294967296'], ['1', '1']):
+    with pytest.raises(UserError, match='--seeds must be different numbers'):
+      sweep_flags.numbers(wrong)
+
+
 def test_a_sweep_looks_for_the_configs_of_trainings_before_it_searches(own):
   sweep_flags.fields_of(['digits', f'{own}', 's2:small'], train=True)
   sweep_flags.fields_of(['s2:search'], train=False)
