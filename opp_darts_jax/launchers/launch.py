@@ -171,10 +171,15 @@ def _parse_flags(config: str, argv: list[str]) -> list[str]:
     if len(rest) > 1:
       raise flags.Error(f'Expected only flags, got {rest[1]!r}.')
     return rest
-  except AttributeError as error:  # Thus ml_collections names a wrong field.
-    name, *hint = str(error.args[0]).splitlines()
+  except (AttributeError, KeyError) as error:
+    # Thus ml_collections names a wrong field, or one of what is no group; an
+    # error may be around another.
+    said = error.args[0]
+    while isinstance(said, KeyError):
+      said = said.args[0]
+    name, *hint = str(said).splitlines()
     also = f' ({hint[0].rstrip("?.")}?)' if hint else ''
-    name = name.strip('\'"')
+    name = name.rpartition('lookup: ')[2].strip('\'"')
     _stop(
       f"The config has no field '{name}'{also}; opp_darts_jax/config has all."
     )

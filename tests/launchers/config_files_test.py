@@ -73,6 +73,25 @@ def test_a_file_that_gives_something_else(own):
     config_files.load(str(own))
 
 
+@pytest.mark.parametrize(
+  ('text', 'sentence'),
+  [
+    ('x = (', r"SyntaxError: '\(' was never closed \(cifar10.py, line 1\)"),
+    ('import sys\nsys.nope', 'AttributeError at line 2: .* has no attribute'),
+    ('import no_such_module', 'ModuleNotFoundError at line 1: No module named'),
+    ('def get_config():\n  return {}["a"]', "KeyError at line 2: 'a'"),
+    ('def get_config():\n  raise TypeError', 'TypeError at line 2: TypeError'),
+  ],
+)
+def test_what_a_file_raises_is_a_sentence(own, text, sentence):
+  own.write_text(text)
+  sentence = f'^Could not read the config {own}: {sentence}.*\\.$'
+  with pytest.raises(UserError, match=sentence):
+    config_files.load(str(own))
+  with pytest.raises(UserError, match=sentence):
+    sweep_flags.fields_of([str(own)], train=False)
+
+
 def test_seeds_of_a_sweep_are_seeds():
   assert sweep_flags.numbers(['0', '4294967295']) == (0, 2**32 - 1)
   for wrong in (['4294967296'], ['1', '1']):
