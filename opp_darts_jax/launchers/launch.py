@@ -97,13 +97,19 @@ def define_target() -> flags.FlagHolder[str]:
 
 
 def define_profile_steps() -> flags.FlagHolder[str]:
-  """Defines `--profile_steps`; see `profiler.parse`."""
-  return flags.DEFINE_string(
+  """Defines `--profile_steps`, of a run alone; see `profiler.parse`."""
+  steps = flags.DEFINE_string(
     'profile_steps',
     '',
     'A,B: make a trace of the steps A to B, counted from 1, with jax.profiler, '
     'in the folder profile of the workdir.',
   )
+  flags.register_multi_flags_validator(
+    ['profile_steps', 'dry_run'],
+    lambda values: not (values['profile_steps'] and values['dry_run']),
+    '--profile_steps traces steps of a run; with --dry_run there are none.',
+  )
+  return steps
 
 
 def prepare_target(target: str) -> None:

@@ -49,6 +49,22 @@ def test_help_of_a_command_is_its_own():
   assert '--config' not in done.stdout  # That is a flag of others.
 
 
+@pytest.mark.parametrize(
+  ('flags', 'sentence'),
+  [
+    (['--workdir='], 'Give either --workdir, of runs'),
+    (['--workdirs=,'], 'Give either --workdir, of runs'),
+    (['--workdirs=a,b', '--pictures'], '--pictures are of runs that get a'),
+    (['--workdir=a', '--out=x.html'], '--out is the page that compares --work'),
+  ],
+)
+def test_flags_of_a_report_that_do_not_go_together(flags, sentence):
+  done = launch('report', *flags)
+  assert done.returncode == 2
+  assert sentence in done.stderr
+  assert not done.stdout
+
+
 @pytest.mark.parametrize('name', COMMANDS)
 def test_launchers_of_the_repository(name):
   words = f'experiments/{name}.py', '--help'
