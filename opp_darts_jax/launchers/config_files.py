@@ -88,18 +88,23 @@ def load(config: str) -> ml_collections.ConfigDict:
 def _module(name: str) -> types.ModuleType:
   if name in names():
     return importlib.import_module(f'{configs.__name__}.{name}')
-  if not (name.endswith('.py') and os.path.isfile(name)):
+  path = _path_of(name)
+  if not (name.endswith('.py') and os.path.isfile(path)):
     raise UserError(
       f'Unknown config {name!r}; valid are: {", ".join(names())}, or the path '
       'of a .py file.'
     )
-  spec = importlib.util.spec_from_file_location('config_file', name)
+  spec = importlib.util.spec_from_file_location('config_file', path)
   assert spec is not None
   assert spec.loader is not None
   module = importlib.util.module_from_spec(spec)
   with _reading(name):
     spec.loader.exec_module(module)
   return module
+
+
+def _path_of(name: str) -> str:
+  return os.path.abspath(os.path.expanduser(name))
 
 
 @contextlib.contextmanager
@@ -110,7 +115,7 @@ def _reading(name: str) -> Iterator[None]:
   except UserError:
     raise
   except Exception as error:
-    path = os.path.abspath(name)
+    path = _path_of(name)
     frames = traceback.extract_tb(error.__traceback__)
     lines = [f.lineno for f in frames if f.filename == path]
     where = f' at line {lines[-1]}' if lines else ''

@@ -5,7 +5,7 @@ import logging as std_logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 import jax
@@ -60,6 +60,30 @@ def define_config(default: str) -> flags.FlagHolder[ml_collections.ConfigDict]:
   )
   flags.FLAGS['config'].parser = _ConfigParser()
   return config
+
+
+class _PathParser(flags.ArgumentParser[str]):
+  """Reads a path: shells do not know the `~` in `--workdir=~/runs`."""
+
+  def parse(self, argument: str) -> str:
+    """The path, from the home folder where it begins with `~`."""
+    return os.path.expanduser(argument)
+
+
+def define_path(
+  name: str, meaning: str, required: bool = False
+) -> flags.FlagHolder[str]:
+  """Defines a flag that is a path; None if it is not given."""
+  parser = _PathParser()
+  return flags.DEFINE(  # type: ignore[return-value]
+    parser, name, None, meaning, required=required
+  )
+
+
+def paths(values: Iterable[str]) -> list[str]:
+  """Those in the values of a flag that takes several, parted by commas."""
+  parse = _PathParser().parse
+  return [parse(one) for value in values for one in value.split(',') if one]
 
 
 def define_dry_run() -> flags.FlagHolder[bool]:

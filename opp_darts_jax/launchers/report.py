@@ -10,7 +10,6 @@ figure as an SVG file of its own, too. Several runs on one page, side by side:
 """
 
 import sys
-from collections.abc import Iterable
 
 from absl import flags
 
@@ -26,20 +25,14 @@ _PICTURES = flags.DEFINE_bool(
 _WORKDIRS = flags.DEFINE_list(
   'workdirs', [], 'Folders of runs, or of sweeps, to be compared.'
 )
-_OUT = flags.DEFINE_string(
-  'out', '', 'The page that compares --workdirs; compare.html if not given.'
+_OUT = launch.define_path(
+  'out', 'The page that compares --workdirs; compare.html if not given.'
 )
-
-
-def _folders(values: Iterable[str]) -> list[str]:
-  """Those that a flag names, separated by commas."""
-  return [folder for value in values for folder in value.split(',') if folder]
-
-
 flags.register_multi_flags_validator(
   ['workdir', 'workdirs'],
   lambda values: (
-    bool(_folders(values['workdir'])) != bool(_folders(values['workdirs']))
+    bool(launch.paths(values['workdir']))
+    != bool(launch.paths(values['workdirs']))
   ),
   'Give either --workdir, of runs that get a page each, or --workdirs, of runs '
   'that are compared on one page.',
@@ -61,10 +54,10 @@ def main() -> None:
   """Writes the pages and says where."""
   # Names of folders may have bytes that are no text: they are printed as given.
   sys.stdout.reconfigure(errors='surrogateescape')  # type: ignore[union-attr]
-  compared = _folders(_WORKDIRS.value)
+  compared = launch.paths(_WORKDIRS.value)
   if compared:
     print(compare_page.write(compared, _OUT.value or 'compare.html'))
-  for workdir in _folders(_WORKDIR.value):
+  for workdir in launch.paths(_WORKDIR.value):
     print(report.write_report(workdir))
     if _PICTURES.value:
       for path in report.write_pictures(workdir):

@@ -10,7 +10,7 @@ from absl import flags
 
 from opp_darts_jax.config.run import check_seeds
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.launchers import config_files
+from opp_darts_jax.launchers import config_files, launch
 from opp_darts_jax.running import submitted
 from opp_darts_jax.running.part_queue import Launch
 from opp_darts_jax.running.sweep import config_name, training_config
@@ -58,11 +58,8 @@ def define_seeds() -> flags.FlagHolder[list[str]]:
 
 def define_workdir() -> flags.FlagHolder[str]:
   """Defines `--workdir`."""
-  return flags.DEFINE_string(
-    'workdir',
-    None,
-    'Folder of the sweep; one in it is continued.',
-    required=True,
+  return launch.define_path(
+    'workdir', 'Folder of the sweep; one in it is continued.', required=True
   )
 
 

@@ -37,6 +37,13 @@ def test_file_and_variant(own):
   assert config_files.load(f'{own}:train').genotype
 
 
+def test_a_file_in_the_home_folder(own, monkeypatch):
+  monkeypatch.setenv('HOME', str(own.parent))
+  assert config_files.load('~/cifar10.py').seed == 5
+  (fields,) = sweep_flags.fields_of(['~/cifar10.py'], train=False).values()
+  assert fields['search']['seed'] == 5
+
+
 def test_name_is_not_taken_from_the_folder(own, monkeypatch):
   monkeypatch.chdir(own.parent)
   assert config_files.load('cifar10').seed == 0

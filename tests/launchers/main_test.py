@@ -74,6 +74,24 @@ def test_launchers_of_the_repository(name):
   assert f'  opp-darts {name} --' in done.stdout, done.stderr
 
 
+@pytest.mark.parametrize(
+  ('words', 'path'),
+  [
+    (['latency', '--out=~'], ''),
+    (['report', '--workdir=~/none'], '/none'),
+    (['report', '--workdirs=~/none,~/b'], '/none'),
+    (['sweep', '--configs=digits', '--workdir=~/taken'], '/taken'),
+  ],
+)
+def test_a_tilde_is_the_home_folder(words, path, tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  (tmp_path / 'taken').touch()
+  done = launch(*words, cwd=tmp_path)
+  assert done.returncode != 0
+  assert f'{tmp_path}{path}' in done.stderr
+  assert not (tmp_path / '~').exists()
+
+
 def test_where_a_table_goes_is_looked_at_before_anything_is_timed(tmp_path):
   done = launch('latency', f'--out={tmp_path}')
   assert done.returncode == 2
