@@ -179,8 +179,11 @@ def outcome(run: Run) -> dict[str, Any]:
 
 def _seconds(folder: pathlib.Path) -> float:
   """Of steps, evaluations and what a method does between epochs."""
-  lines = files.read_lines(folder / TIMES)
-  return round(sum(line['seconds'] for line in lines), 3)
+  path = folder / TIMES
+  try:
+    return round(sum(line['seconds'] for line in files.read_lines(path)), 3)
+  except (KeyError, TypeError) as error:
+    raise UserError(f'Expected seconds in every line of {path}.') from error
 
 
 def _write(workdir: pathlib.Path, found: Mapping[str, Any]) -> None:

@@ -133,6 +133,7 @@ def test_everything_is_run_once_and_written_down(make, capfd):
   assert set(known['variants']) == {*METHODS, 'progressive+darts'}
   for name, text in (
     ('results.json', '{"a'),
+    ('times.jsonl', '{"seconds": "1"}'),
     ('config.json', ''),
     ('config.json', '{"space": "darts"}'),
   ):
