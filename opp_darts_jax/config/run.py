@@ -1,7 +1,7 @@
 """What searches and training have in common."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from opp_darts_jax.config import fields as fields_lib
@@ -9,12 +9,15 @@ from opp_darts_jax.config.parts import (
   DataConfig,
   WeightOptimizerConfig,
   at_least,
+  require,
 )
 from opp_darts_jax.errors import check_choice
 
 COMPUTES = ('float32', 'bfloat16')
 PRECISIONS = ('highest', 'high', 'default')
 NORM_STATISTICS = ('global', 'device')
+# Keys of JAX are made of 32 bits, and cut off what is above.
+_SEEDS = 2**32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +26,7 @@ class RunConfig:
 
   Attributes:
     seed: decides all that is random: weights, alphas, order of the images,
-      augmentation and drop-path.
+      augmentation and drop-path; below 2**32.
     layers: cells in the network; those at layers // 3 and 2 * layers // 3 are
       reduction cells.
     channels: channels of the first cell.
@@ -86,7 +89,8 @@ class RunConfig:
       at_least(self, name, 1)
     at_least(self, 'eval_epochs', 1)
     at_least(self, 'batch_size', 2)
-    for name in ('seed', 'save_steps', 'eval_batch_size'):
+    require(self.seed, 'seed', _is_seed, 'at least 0 and below 2**32')
+    for name in ('save_steps', 'eval_batch_size'):
       at_least(self, name, 0)
     check_choice('compute', self.compute, COMPUTES)
     check_choice('precision', self.precision, PRECISIONS)
@@ -115,3 +119,17 @@ class RunConfig:
   def from_dict(cls, fields: Mapping[str, Any]) -> Self:
     """Builds the config from nested mappings; `UserError` if one is wrong."""
     return fields_lib.from_dict(cls, fields)
+
+
+def check_seeds(seeds: Sequence[int], name: str) -> None:
+  """Raises `UserError` unless these are seeds, and none is there twice."""
+  require(
+    seeds,
+    name,
+    lambda v: len(set(v)) == len(v) and all(map(_is_seed, v)),
+    'different numbers, at least 0 and below 2**32',
+  )
+
+
+def _is_seed(value: int) -> bool:
+  return 0 <= value < _SEEDS

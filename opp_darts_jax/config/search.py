@@ -11,7 +11,7 @@ from opp_darts_jax.config.parts import (
   at_least,
   require,
 )
-from opp_darts_jax.config.run import RunConfig
+from opp_darts_jax.config.run import RunConfig, check_seeds
 from opp_darts_jax.errors import UserError, check_choice
 
 BILEVEL_ORDERS = ('first', 'second', 'second_fd')
@@ -75,12 +75,7 @@ class SearchConfig(RunConfig):
     require(
       self.train_fraction, 'train_fraction', lambda v: 0 < v < 1, 'in (0, 1)'
     )
-    require(
-      self.search_seeds,
-      'search_seeds',
-      lambda v: len(set(v)) == len(v) and all(s >= 0 for s in v),
-      'different numbers, at least 0',
-    )
+    check_seeds(self.search_seeds, 'search_seeds')
     if self.weights.nesterov and self.order != 'first':
       raise UserError(
         "weights.nesterov goes with order='first': the step that second order "

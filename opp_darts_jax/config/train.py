@@ -8,7 +8,7 @@ from opp_darts_jax.config.parts import (
   at_least,
   require,
 )
-from opp_darts_jax.config.run import RunConfig
+from opp_darts_jax.config.run import RunConfig, check_seeds
 from opp_darts_jax.errors import UserError, check_choice
 
 RATE_SCHEDULES = ('cosine', 'exponential', 'linear')
@@ -81,9 +81,4 @@ class TrainConfig(RunConfig):
       lambda v: 0 <= v < self.epochs,
       f'at least 0 and below epochs, {self.epochs}',
     )
-    require(
-      self.seeds,
-      'seeds',
-      lambda v: len(set(v)) == len(v) and all(s >= 0 for s in v),
-      'different numbers, at least 0',
-    )
+    check_seeds(self.seeds, 'seeds')

@@ -1,17 +1,20 @@
 """Configs: those of the package by name, those of users by file."""
 
+import contextlib
 import dataclasses
 import importlib
 import importlib.util
 import inspect
 import os
 import pkgutil
+import traceback
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import ml_collections
 
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.errors import UserError, first_line
 from opp_darts_jax.launchers import configs
 
 
@@ -54,8 +57,8 @@ def load(config: str) -> ml_collections.ConfigDict:
     What the config's `get_config` returns.
 
   Raises:
-    UserError: if there is no such config or no such variant of it, or it is no
-      `ConfigDict`.
+    UserError: if there is no such config or no such variant of it, if reading
+      it fails, or if it is no `ConfigDict`.
   """
   name, colon, variant = config.partition(':')
   module = _module(name)
@@ -72,7 +75,8 @@ def load(config: str) -> ml_collections.ConfigDict:
       f'Expected get_config of {name} to take {takes}, as {config!r} names; '
       f'got: {error}.'
     ) from error
-  found = module.get_config(*given)
+  with _reading(name):
+    found = module.get_config(*given)
   if not isinstance(found, ml_collections.ConfigDict):
     raise UserError(
       f'Expected get_config of {name} to return an ml_collections.ConfigDict; '
@@ -84,14 +88,38 @@ def load(config: str) -> ml_collections.ConfigDict:
 def _module(name: str) -> types.ModuleType:
   if name in names():
     return importlib.import_module(f'{configs.__name__}.{name}')
-  if not (name.endswith('.py') and os.path.isfile(name)):
+  path = _path_of(name)
+  if not (name.endswith('.py') and os.path.isfile(path)):
     raise UserError(
       f'Unknown config {name!r}; valid are: {", ".join(names())}, or the path '
       'of a .py file.'
     )
-  spec = importlib.util.spec_from_file_location('config_file', name)
+  spec = importlib.util.spec_from_file_location('config_file', path)
   assert spec is not None
   assert spec.loader is not None
   module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
+  with _reading(name):
+    spec.loader.exec_module(module)
   return module
+
+
+def _path_of(name: str) -> str:
+  return os.path.abspath(os.path.expanduser(name))
+
+
+@contextlib.contextmanager
+def _reading(name: str) -> Iterator[None]:
+  """Whatever the code of a config raises becomes a `UserError`."""
+  try:
+    yield
+  except UserError:
+    raise
+  except Exception as error:
+    path = _path_of(name)
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.lineno for f in frames if f.filename == path]
+    where = f' at line {lines[-1]}' if lines else ''
+    raise UserError(
+      f'Could not read the config {name}: {type(error).__name__}{where}: '
+      f'{first_line(error)}.'
+    ) from error

@@ -39,7 +39,7 @@ _TARGET = flags.DEFINE_string(
   '',
   f'A device that need not be here: {", ".join(ACCELERATORS)}.',
 )
-_OUT = flags.DEFINE_string('out', None, 'File of the table.', required=True)
+_OUT = launch.define_path('out', 'File of the table.', required=True)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import logging as std_logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 import jax
@@ -62,6 +62,30 @@ def define_config(default: str) -> flags.FlagHolder[ml_collections.ConfigDict]:
   return config
 
 
+class _PathParser(flags.ArgumentParser[str]):
+  """Reads a path: shells do not know the `~` in `--workdir=~/runs`."""
+
+  def parse(self, argument: str) -> str:
+    """The path, from the home folder where it begins with `~`."""
+    return os.path.expanduser(argument)
+
+
+def define_path(
+  name: str, meaning: str, required: bool = False
+) -> flags.FlagHolder[str]:
+  """Defines a flag that is a path; None if it is not given."""
+  parser = _PathParser()
+  return flags.DEFINE(  # type: ignore[return-value]
+    parser, name, None, meaning, required=required
+  )
+
+
+def paths(values: Iterable[str]) -> list[str]:
+  """Those in the values of a flag that takes several, parted by commas."""
+  parse = _PathParser().parse
+  return [parse(one) for value in values for one in value.split(',') if one]
+
+
 def define_dry_run() -> flags.FlagHolder[bool]:
   """Defines `--dry_run`, without which `--workdir` must be given."""
   dry_run = flags.DEFINE_bool(
@@ -97,13 +121,19 @@ def define_target() -> flags.FlagHolder[str]:
 
 
 def define_profile_steps() -> flags.FlagHolder[str]:
-  """Defines `--profile_steps`; see `profiler.parse`."""
-  return flags.DEFINE_string(
+  """Defines `--profile_steps`, of a run alone; see `profiler.parse`."""
+  steps = flags.DEFINE_string(
     'profile_steps',
     '',
     'A,B: make a trace of the steps A to B, counted from 1, with jax.profiler, '
     'in the folder profile of the workdir.',
   )
+  flags.register_multi_flags_validator(
+    ['profile_steps', 'dry_run'],
+    lambda values: not (values['profile_steps'] and values['dry_run']),
+    '--profile_steps traces steps of a run; with --dry_run there are none.',
+  )
+  return steps
 
 
 def prepare_target(target: str) -> None:
@@ -171,10 +201,15 @@ def _parse_flags(config: str, argv: list[str]) -> list[str]:
     if len(rest) > 1:
       raise flags.Error(f'Expected only flags, got {rest[1]!r}.')
     return rest
-  except AttributeError as error:  # Thus ml_collections names a wrong field.
-    name, *hint = str(error.args[0]).splitlines()
+  except (AttributeError, KeyError) as error:
+    # Thus ml_collections names a wrong field, or one of what is no group; an
+    # error may be around another.
+    said = error.args[0]
+    while isinstance(said, KeyError):
+      said = said.args[0]
+    name, *hint = str(said).splitlines()
     also = f' ({hint[0].rstrip("?.")}?)' if hint else ''
-    name = name.strip('\'"')
+    name = name.rpartition('lookup: ')[2].strip('\'"')
     _stop(
       f"The config has no field '{name}'{also}; opp_darts_jax/config has all."
     )

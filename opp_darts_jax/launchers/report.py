@@ -25,14 +25,28 @@ _PICTURES = flags.DEFINE_bool(
 _WORKDIRS = flags.DEFINE_list(
   'workdirs', [], 'Folders of runs, or of sweeps, to be compared.'
 )
-_OUT = flags.DEFINE_string(
-  'out', 'compare.html', 'The page that compares --workdirs.'
+_OUT = launch.define_path(
+  'out', 'The page that compares --workdirs; compare.html if not given.'
 )
 flags.register_multi_flags_validator(
   ['workdir', 'workdirs'],
-  lambda values: bool(values['workdir']) != bool(values['workdirs']),
+  lambda values: (
+    bool(launch.paths(values['workdir']))
+    != bool(launch.paths(values['workdirs']))
+  ),
   'Give either --workdir, of runs that get a page each, or --workdirs, of runs '
   'that are compared on one page.',
+)
+flags.register_multi_flags_validator(
+  ['workdirs', 'pictures'],
+  lambda values: not (values['workdirs'] and values['pictures']),
+  '--pictures are of runs that get a page each, by --workdir.',
+)
+flags.register_multi_flags_validator(
+  ['workdir', 'out'],
+  lambda values: not (values['workdir'] and values['out']),
+  '--out is the page that compares --workdirs; a run of --workdir gets its '
+  'page in its folder.',
 )
 
 
@@ -40,14 +54,14 @@ def main() -> None:
   """Writes the pages and says where."""
   # Names of folders may have bytes that are no text: they are printed as given.
   sys.stdout.reconfigure(errors='surrogateescape')  # type: ignore[union-attr]
-  if _WORKDIRS.value:
-    print(compare_page.write(_WORKDIRS.value, _OUT.value))
-  for workdirs in _WORKDIR.value:
-    for workdir in filter(None, workdirs.split(',')):
-      print(report.write_report(workdir))
-      if _PICTURES.value:
-        for path in report.write_pictures(workdir):
-          print(path)
+  compared = launch.paths(_WORKDIRS.value)
+  if compared:
+    print(compare_page.write(compared, _OUT.value or 'compare.html'))
+  for workdir in launch.paths(_WORKDIR.value):
+    print(report.write_report(workdir))
+    if _PICTURES.value:
+      for path in report.write_pictures(workdir):
+        print(path)
 
 
 if __name__ == '__main__':

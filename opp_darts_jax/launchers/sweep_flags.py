@@ -8,8 +8,9 @@ from typing import Any
 
 from absl import flags
 
+from opp_darts_jax.config.run import check_seeds
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.launchers import config_files
+from opp_darts_jax.launchers import config_files, launch
 from opp_darts_jax.running import submitted
 from opp_darts_jax.running.part_queue import Launch
 from opp_darts_jax.running.sweep import config_name, training_config
@@ -57,11 +58,8 @@ def define_seeds() -> flags.FlagHolder[list[str]]:
 
 def define_workdir() -> flags.FlagHolder[str]:
   """Defines `--workdir`."""
-  return flags.DEFINE_string(
-    'workdir',
-    None,
-    'Folder of the sweep; one in it is continued.',
-    required=True,
+  return launch.define_path(
+    'workdir', 'Folder of the sweep; one in it is continued.', required=True
   )
 
 
@@ -126,7 +124,9 @@ def numbers(seeds: Sequence[str]) -> tuple[int, ...]:
   """The seeds in `--seeds`; `UserError` if these are none."""
   if not all(seed.isdecimal() for seed in seeds):
     raise UserError(f'--seeds takes numbers such as 0,1,2; got {seeds}.')
-  return tuple(map(int, seeds))
+  found = tuple(map(int, seeds))
+  check_seeds(found, '--seeds')
+  return found
 
 
 def split(name: str, text: str) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from opp_darts_jax.running.training import dry_run
 
 _DEFAULT = 'digits:train'
 _CONFIG = launch.define_config(_DEFAULT)
-_WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'Folder of the run; a run in it is continued.'
+_WORKDIR = launch.define_path(
+  'workdir', 'Folder of the run; a run in it is continued.'
 )
 _DRY_RUN = launch.define_dry_run()
 _TARGET = launch.define_target()

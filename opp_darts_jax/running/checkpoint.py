@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 
 from opp_darts_jax.errors import CheckpointError, WriteError, first_line
 from opp_darts_jax.running.metrics import METRICS, read_epochs
@@ -170,6 +171,9 @@ class Checkpoints:
         shutil.rmtree(aside, ignore_errors=True)
         (self._folder / str(number)).rename(aside)
     if damaged:
+      # Of several processes none may look before the first one has moved them,
+      # or they differ in what is there, and wait for each other in vain.
+      multihost_utils.sync_global_devices('damaged checkpoints set aside')
       self._manager.reload()
 
   def _check_room(self, state: Any) -> None:

@@ -7,7 +7,6 @@ A method is named 'METHOD', all operations from the first epoch on, or
 import csv
 import dataclasses
 import itertools
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,12 +19,12 @@ from opp_darts_jax.methods.catalogue import (
   get_method,
   scheduled,
 )
-from opp_darts_jax.running import comparison, comparison_table, sweep
+from opp_darts_jax.running import comparison, comparison_table, results, sweep
 from opp_darts_jax.running.comparison import MEASURES
 from opp_darts_jax.running.metrics import TIMES
 from opp_darts_jax.running.part_queue import Launch
-from opp_darts_jax.running.results import RESULTS
 from opp_darts_jax.running.sweep import Run, Sweep, Variant
+from opp_darts_jax.running.workdirs import CONFIG
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,9 +146,13 @@ def run_compare(
 
 
 def outcome(run: Run) -> dict[str, Any]:
-  """What a finished run came to: numbers by name."""
+  """What a finished run came to: numbers by name.
+
+  Raises:
+    UserError: if its files are damaged.
+  """
   search, train = run.folders
-  config = json.loads((search / 'config.json').read_text())
+  config = results.read(search, CONFIG, ['space', 'data'])
   found: dict[str, Any] = {
     'config': run.config,
     'method': run.variant,
@@ -158,15 +161,14 @@ def outcome(run: Run) -> dict[str, Any]:
     'data': config['data']['source'].removeprefix('tfds:'),
     'search_seconds': _seconds(search),
   }
-  results = json.loads((search / RESULTS).read_text())
   numbers = {
     name: value
-    for name, value in results.items()
+    for name, value in results.read(search, results.RESULTS).items()
     if isinstance(value, int | float) and not isinstance(value, bool)
   }
   found |= numbers
   if train is not None:
-    tested = json.loads((train / RESULTS).read_text())
+    tested = results.read(train, results.RESULTS, ['test_accuracy'])
     found |= {
       'test_accuracy': tested['test_accuracy'],
       'num_weights': tested.get('num_weights'),
@@ -177,8 +179,11 @@ def outcome(run: Run) -> dict[str, Any]:
 
 def _seconds(folder: pathlib.Path) -> float:
   """Of steps, evaluations and what a method does between epochs."""
-  lines = files.read_lines(folder / TIMES)
-  return round(sum(line['seconds'] for line in lines), 3)
+  path = folder / TIMES
+  try:
+    return round(sum(line['seconds'] for line in files.read_lines(path)), 3)
+  except (KeyError, TypeError) as error:
+    raise UserError(f'Expected seconds in every line of {path}.') from error
 
 
 def _write(workdir: pathlib.Path, found: Mapping[str, Any]) -> None:

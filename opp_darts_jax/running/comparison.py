@@ -24,6 +24,7 @@ MEASURES = (
 )
 _TRUTH = 'truth_test_'
 _RANKS = ('spearman_', 'kendall_')
+_RANKED = 'cifar10'  # By which cells are ranked, unless on the run's data.
 
 
 def summary(
@@ -43,7 +44,8 @@ def summary(
     has runs: `measure`; `seeds`, how many; `mean`, sample standard deviation
     (`std`), `least` and `largest` of the measure; `seconds`, the mean of a
     search; `spearman` and `kendall`, means of the ranks of sampled cells, if
-    they were; `published`. Against the first method of the config: `baseline`,
+    they were: on the data of the measure or of the runs, else on CIFAR-10;
+    `published`. Against the first method of the config: `baseline`,
     its name, `pairs`, `difference`, `p`, `p_holm` (for all methods of the
     config together), `least_p` and `effect`, see `paired`. None stands for what
     there is not.
@@ -118,8 +120,10 @@ def _of_method(
     'seconds': statistics.mean(run['search_seconds'] for run in runs),
   }
   for prefix in _RANKS:
-    found = [run.get(f'{prefix}{data}') for run in runs]
-    known = [value for value in found if value is not None]
+    # A table knows cells on data sets of its own, of which the run's may be.
+    own = (f'{prefix}{name}' for name in (data, _RANKED))
+    key = next((key for key in own if any(key in run for run in runs)), '')
+    known = [run[key] for run in runs if run.get(key) is not None]
     row[prefix.strip('_')] = statistics.mean(known) if known else None
   # Against the first method; Holm's comes when all are there.
   row |= dict.fromkeys(

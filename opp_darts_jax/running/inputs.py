@@ -4,7 +4,9 @@ A config names files and data sets; what they hold may be edited between two
 calls. Each run keeps the content beside its config, and compares.
 """
 
+import hashlib
 import inspect
+import json
 import types
 from typing import Any
 
@@ -13,6 +15,7 @@ from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import Method
+from opp_darts_jax.networks.costs import Costs
 from opp_darts_jax.spaces.space import Space
 
 
@@ -29,6 +32,7 @@ def of_search(
         'candidates': dict(space.candidates),
       },
       'method': _settings(method),
+      **_cost(method),
     }
   )
 
@@ -53,11 +57,31 @@ def _settings(method: Method) -> dict[str, Any]:
     if name in ('name', 'summary'):  # The config has the one; words may change.
       continue
     if isinstance(value, types.FunctionType):
-      made_of = inspect.getclosurevars(value).nonlocals
-      found[name] = {k: v for k, v in made_of.items() if _is_plain(v)}
+      made_of = _arguments(value).items()
+      found[name] = {k: v for k, v in made_of if _is_plain(v)}
     elif _is_plain(value):
       found[name] = value
   return found
+
+
+def _cost(method: Method) -> dict[str, Any]:
+  """What networks cost, for a method that is held to it; else nothing.
+
+  Prices are of the numbers, which a table of latency has from its file.
+  """
+  for value in method:
+    if isinstance(value, types.FunctionType):
+      for costs in _arguments(value).values():
+        if isinstance(costs, Costs):
+          text = json.dumps(files.plain(costs))
+          digest = hashlib.sha256(text.encode()).hexdigest()
+          return {'cost': {costs.quantity: digest}}
+  return {}
+
+
+def _arguments(function: types.FunctionType) -> dict[str, Any]:
+  """Of what made a function, by name."""
+  return dict(inspect.getclosurevars(function).nonlocals)
 
 
 def _is_plain(value: Any) -> bool:

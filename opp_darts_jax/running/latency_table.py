@@ -1,15 +1,41 @@
 """A table of seconds that operations take: read, and as costs of networks."""
 
 import json
+import math
 import pathlib
+import types
 from collections.abc import Mapping
 from typing import Any
 
-from opp_darts_jax.errors import UserError
+from opp_darts_jax import naming
+from opp_darts_jax.errors import UserError, first_line
 from opp_darts_jax.networks import costs as costs_lib
 from opp_darts_jax.networks.costs import Costs, Site, Sites
 from opp_darts_jax.operations.operation import Operation
 from opp_darts_jax.spaces.space import Space
+
+# What is read of a table, and of each of its rows.
+_FIELDS = types.MappingProxyType(
+  {
+    'space': str,
+    'layers': int,
+    'channels': int,
+    'image_shape': tuple[int, ...],
+    'imagenet': bool,
+    'rest': float,
+    'scale': float,
+  }
+)
+_ROW = types.MappingProxyType(
+  {
+    'operation': str,
+    'channels': int,
+    'stride': int,
+    'height': int,
+    'width': int,
+    'seconds': float,
+  }
+)
 
 
 def costs_of(table: Mapping[str, Any], space: Space, sites: Sites) -> Costs:
@@ -60,20 +86,16 @@ def read(
     UserError: if there is none, it is no such table, or of another network.
   """
   try:
-    table = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
-    fields = ('space', 'layers', 'channels', 'image_shape', 'rest')
-    rows = ('operation', 'channels', 'stride', 'height', 'width', 'seconds')
-    missing = [name for name in fields if name not in table]
-    missing += [n for row in table['operations'] for n in rows if n not in row]
-    if table.get('unit') != 'seconds' or missing:
-      raise ValueError(f'it lacks {", ".join(missing) or "the unit seconds"}')
-  except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    file = pathlib.Path(path).expanduser()
+    table = _checked(json.loads(file.read_text(encoding='utf-8')))
+  except (OSError, ValueError, RuntimeError) as error:
     raise UserError(
       f'Expected a table of `opp-darts latency` in cost.table, {path!r}; got: '
-      f'{error}.'
+      f'{first_line(error)}.'
     ) from error
   own = (layers, channels, [*image_shape], imagenet)
-  found = *(table[name] for name in fields[1:4]), table.get('imagenet', False)
+  of = ('layers', 'channels', 'image_shape', 'imagenet')
+  found = tuple(table[name] for name in of)
   if found != own:
     raise UserError(
       f'Expected the table of latency {path!r} to be of the network that is to '
@@ -81,7 +103,36 @@ def read(
       'it, or set cost.layers, cost.channels, cost.image_size and '
       'cost.imagenet.'
     )
-  return {'scale': 1.0, **table}  # Those of earlier releases have none.
+  return table
+
+
+def _checked(table: Any) -> dict[str, Any]:
+  """The table, if all that is read of it is of its type; else `ValueError`."""
+  # Those of earlier releases have no scale.
+  _check_object('the table', table)
+  table = {'scale': 1.0, 'imagenet': False, **table}
+  if table.get('unit') != 'seconds':
+    raise ValueError('it lacks the unit seconds')
+  _check_fields(table, _FIELDS)
+  rows = table.get('operations')
+  if not isinstance(rows, list):
+    raise ValueError('operations must be a list')
+  for row in rows:
+    _check_object('a row of operations', row)
+    _check_fields(row, _ROW)
+  return table
+
+
+def _check_fields(found: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+  for name, kind in fields.items():
+    value = naming.of_type(kind, found.get(name), name)
+    if kind is float and not math.isfinite(value):
+      raise ValueError(f'{name} must be finite; got {value}')
+
+
+def _check_object(what: str, found: Any) -> None:
+  if not isinstance(found, Mapping):
+    raise ValueError(f'{what} must be an object; got {found!r}')
 
 
 def _network(layers: int, channels: int, shape: list[int], large: bool) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from opp_darts_jax.errors import UserError
@@ -24,8 +25,15 @@ def finished(workdir: str | pathlib.Path, beside: str) -> dict[str, Any]:
   return read(workdir, path.name)
 
 
-def read(workdir: pathlib.Path, name: str) -> dict[str, Any]:
+def read(
+  workdir: pathlib.Path, name: str, fields: Sequence[str] = ()
+) -> dict[str, Any]:
   """The object in a file that every run has which has ended an epoch.
+
+  Args:
+    workdir: of the run.
+    name: of the file.
+    fields: what the object must have.
 
   Raises:
     UserError: if there is no such file, or it is damaged.
@@ -40,4 +48,7 @@ def read(workdir: pathlib.Path, name: str) -> dict[str, Any]:
     ) from error
   if not isinstance(found, dict):
     raise UserError(f'Expected an object in {path}, got {found!r}.')
+  missing = [field for field in fields if field not in found]
+  if missing:
+    raise UserError(f'Expected {missing[0]} in {path}; it is not there.')
   return found

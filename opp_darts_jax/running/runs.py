@@ -119,7 +119,7 @@ class Run:
     first = epoch * self._per_epoch
     begin = time.monotonic()
     start, self._start = self._start, Position(0, self._zeros, {})
-    saved = first + start.done
+    saved = told = first + start.done
 
     def log(done: int, size: int, means: dict[str, float]) -> None:
       self.writer.write(
@@ -133,9 +133,17 @@ class Run:
         every and (first + done) // every > saved // every
       )
 
+    def note(step: int) -> None:
+      nonlocal begin, told
+      now = time.monotonic()
+      seconds, steps = round(now - begin, 3), step - told
+      begin, told = now, step
+      self._times.write({'epoch': epoch, 'steps': steps, 'seconds': seconds})
+
     def save(state: Any, position: Position) -> None:
       nonlocal saved
       saved = first + position.done
+      note(saved)  # Or a run that ends here would not tell of them.
       self._save(state, epoch, position, known)
       self.stop_if_asked(saved)
 
@@ -151,9 +159,7 @@ class Run:
       due,
       save,
     )
-    seconds = round(time.monotonic() - begin, 3)
-    steps = self._per_epoch - start.done
-    self._times.write({'epoch': epoch, 'steps': steps, 'seconds': seconds})
+    note(first + self._per_epoch)
     return state, means
 
   @contextlib.contextmanager

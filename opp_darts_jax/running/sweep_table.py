@@ -1,12 +1,11 @@
 """What the runs of a sweep came to: statistics by config, and their table."""
 
-import json
 import pathlib
 import statistics
 from collections.abc import Container, Sequence
 from typing import Any
 
-from opp_darts_jax.running.metrics import RESULTS
+from opp_darts_jax.running import results
 
 _SKIP = 'skip_'
 _NUMBERS = ('test_mean', 'test_std', 'test_best', 'eval_accuracy')
@@ -22,9 +21,12 @@ def result(
     seed: its seed.
     search: workdir of its search.
     train: workdir of the training of what was found, if there was one.
+
+  Raises:
+    UserError: if their results are damaged.
   """
-  found = json.loads((search / RESULTS).read_text())
-  tested = json.loads((train / RESULTS).read_text()) if train else {}
+  found = results.read(search, results.RESULTS, ['eval_accuracy'])
+  tested = results.read(train, results.RESULTS) if train else {}
   return {
     'config': config,
     'seed': seed,
@@ -35,11 +37,11 @@ def result(
   }
 
 
-def by_config(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def by_config(runs: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
   """Statistics of runs by config.
 
   Args:
-    results: as in `sweep.json`.
+    runs: as in `sweep.json`.
 
   Returns:
     By config: `runs`, their number; means of the D_val accuracy and of the skip
@@ -49,8 +51,8 @@ def by_config(results: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     nothing has no accuracy on D_val.
   """
   groups: dict[str, list[dict[str, Any]]] = {}
-  for result in results:
-    groups.setdefault(result['config'], []).append(result)
+  for run in runs:
+    groups.setdefault(run['config'], []).append(run)
   return {config: _statistics(group) for config, group in groups.items()}
 
 

@@ -37,6 +37,13 @@ def test_file_and_variant(own):
   assert config_files.load(f'{own}:train').genotype
 
 
+def test_a_file_in_the_home_folder(own, monkeypatch):
+  monkeypatch.setenv('HOME', str(own.parent))
+  assert config_files.load('~/cifar10.py').seed == 5
+  (fields,) = sweep_flags.fields_of(['~/cifar10.py'], train=False).values()
+  assert fields['search']['seed'] == 5
+
+
 def test_name_is_not_taken_from_the_folder(own, monkeypatch):
   monkeypatch.chdir(own.parent)
   assert config_files.load('cifar10').seed == 0
@@ -71,6 +78,32 @@ def test_a_file_that_gives_something_else(own):
   own.write_text('def get_config():\n  return 1\n')
   with pytest.raises(UserError, match='return an ml_collections.*; got 1'):
     config_files.load(str(own))
+
+
+@pytest.mark.parametrize(
+  ('text', 'sentence'),
+  [
+    ('x = (', r"SyntaxError: '\(' was never closed \(cifar10.py, line 1\)"),
+    ('import sys\nsys.nope', 'AttributeError at line 2: .* has no attribute'),
+    ('import no_such_module', 'ModuleNotFoundError at line 1: No module named'),
+    ('def get_config():\n  return {}["a"]', "KeyError at line 2: 'a'"),
+    ('def get_config():\n  raise TypeError', 'TypeError at line 2: TypeError'),
+  ],
+)
+def test_what_a_file_raises_is_a_sentence(own, text, sentence):
+  own.write_text(text)
+  sentence = f'^Could not read the config {own}: {sentence}.*\\.$'
+  with pytest.raises(UserError, match=sentence):
+    config_files.load(str(own))
+  with pytest.raises(UserError, match=sentence):
+    sweep_flags.fields_of([str(own)], train=False)
+
+
+def test_seeds_of_a_sweep_are_seeds():
+  assert sweep_flags.numbers(['0', '4294967295']) == (0, 2**32 - 1)
+  for wrong in (['4294967296'], ['1', '1']):
+    with pytest.raises(UserError, match='--seeds must be different numbers'):
+      sweep_flags.numbers(wrong)
 
 
 def test_a_sweep_looks_for_the_configs_of_trainings_before_it_searches(own):

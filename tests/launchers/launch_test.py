@@ -241,15 +241,18 @@ def test_a_network_without_an_auxiliary_head(tmp_path):
   [
     ('--config.batch_size=5000', 'batch_size must be at most', 2),
     ('--config.foo=1', 'The config has no field', 2),
+    ('--config.epoch=1', '\'epoch\' (Did you mean "epochs" instead of "', 2),
+    ('--config.epochs.x=1', "The config has no field 'epochs.x'", 2),
     ('--config=nope.py', "Unknown config 'nope.py'", 2),
     ('--config.epochs=abc', 'abc', 2),
     ('--config.data.source=/no/such', 'not a folder', 9),
     ('--profile_steps=7', "such as 10,12; got '7'", 2),
+    ('--dry_run --profile_steps=1,2', '--profile_steps traces steps of', 2),
     ('--profile_steps=7,5', 'steps of the run; got 7,5', 2),
   ],
 )
 def test_wrong_input_is_a_sentence(tmp_path, flag, sentence, code):
-  done = launch('search', f'--workdir={tmp_path}/run', flag)
+  done = launch('search', f'--workdir={tmp_path}/run', *flag.split())
   assert done.returncode == code
   assert sentence in done.stderr
   assert 'Traceback' not in done.stderr

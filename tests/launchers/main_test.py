@@ -49,6 +49,22 @@ def test_help_of_a_command_is_its_own():
   assert '--config' not in done.stdout  # That is a flag of others.
 
 
+@pytest.mark.parametrize(
+  ('flags', 'sentence'),
+  [
+    (['--workdir='], 'Give either --workdir, of runs'),
+    (['--workdirs=,'], 'Give either --workdir, of runs'),
+    (['--workdirs=a,b', '--pictures'], '--pictures are of runs that get a'),
+    (['--workdir=a', '--out=x.html'], '--out is the page that compares --work'),
+  ],
+)
+def test_flags_of_a_report_that_do_not_go_together(flags, sentence):
+  done = launch('report', *flags)
+  assert done.returncode == 2
+  assert sentence in done.stderr
+  assert not done.stdout
+
+
 @pytest.mark.parametrize('name', COMMANDS)
 def test_launchers_of_the_repository(name):
   words = f'experiments/{name}.py', '--help'
@@ -56,6 +72,24 @@ def test_launchers_of_the_repository(name):
   whole = name == 'report'
   done = run([sys.executable, *words]) if whole else launch(*words)
   assert f'  opp-darts {name} --' in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+  ('words', 'path'),
+  [
+    (['latency', '--out=~'], ''),
+    (['report', '--workdir=~/none'], '/none'),
+    (['report', '--workdirs=~/none,~/b'], '/none'),
+    (['sweep', '--configs=digits', '--workdir=~/taken'], '/taken'),
+  ],
+)
+def test_a_tilde_is_the_home_folder(words, path, tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  (tmp_path / 'taken').touch()
+  done = launch(*words, cwd=tmp_path)
+  assert done.returncode != 0
+  assert f'{tmp_path}{path}' in done.stderr
+  assert not (tmp_path / '~').exists()
 
 
 def test_where_a_table_goes_is_looked_at_before_anything_is_timed(tmp_path):

@@ -1,5 +1,6 @@
 """Tests of the checkpoints."""
 
+import shutil
 from typing import Any
 
 import chex
@@ -11,6 +12,7 @@ import pytest
 from flax import struct
 
 from opp_darts_jax.errors import CheckpointError
+from opp_darts_jax.running import checkpoint
 from opp_darts_jax.running.checkpoint import KEPT, Checkpoints
 
 
@@ -111,3 +113,29 @@ def test_a_field_that_is_none_is_as_if_it_were_not_there(tmp_path, own):
     else:
       with pytest.raises(CheckpointError, match='state/own should be absent'):
         checkpoints.restore(like)
+
+
+def test_processes_wait_for_what_is_set_aside(tmp_path, monkeypatch):
+  """All look at what is left after the first one has moved what is damaged."""
+  seen = []
+  moved = tmp_path / 'damaged_checkpoint_2'
+
+  def wait(name):
+    del name
+    seen.append(('wait', moved.is_dir()))
+
+  with Checkpoints(tmp_path, say=lambda line: None) as checkpoints:
+    for step in (1, 2):
+      checkpoints.save(step, whole(step), {})
+  shutil.rmtree(tmp_path / 'checkpoints' / '2' / 'state')
+  monkeypatch.setattr(checkpoint.multihost_utils, 'sync_global_devices', wait)
+  with Checkpoints(tmp_path, say=lambda line: None) as checkpoints:
+    reload = checkpoints._manager.reload
+
+    def look():
+      seen.append(('look', moved.is_dir()))
+      reload()
+
+    monkeypatch.setattr(checkpoints._manager, 'reload', look)
+    assert int(checkpoints.restore(whole(0)).state['state'].step) == 1
+    assert seen == [('wait', True), ('look', True)]

@@ -131,6 +131,16 @@ def test_everything_is_run_once_and_written_down(make, capfd):
   run_compare(make(methods=METHODS[:1]))
   known = json.loads((workdir / 'sweep.json').read_text())
   assert set(known['variants']) == {*METHODS, 'progressive+darts'}
+  for name, text in (
+    ('results.json', '{"a'),
+    ('times.jsonl', '{"seconds": "1"}'),
+    ('config.json', ''),
+    ('config.json', '{"space": "darts"}'),
+  ):
+    path = workdir / 'nasbench201/darts/seed1/search' / name
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf'Expected .*{name}'):
+      run_compare(make(methods=METHODS[:1]))
 
 
 def test_those_that_did_not_fail_are_compared(make, capfd):

@@ -61,6 +61,23 @@ def test_statistics():
   assert rows['gdas']['pairs'] == 4
 
 
+@pytest.mark.parametrize(
+  ('data', 'measure', 'spearman'),
+  [
+    ('digits', 'eval_accuracy', 0.5),
+    ('digits', MEASURE, 0.5),
+    ('cifar100', 'test_accuracy', 0.75),
+    ('cifar100', MEASURE, 0.5),
+  ],
+)
+def test_ranks_are_on_the_data_or_else_on_cifar10(data, measure, spearman):
+  ranks = {'spearman_cifar10': 0.5, 'spearman_cifar100': 0.75}
+  further = {'data': data, 'test_accuracy': 0.9, 'kendall_cifar10': None}
+  runs = [run | ranks | further for run in RUNS]
+  row = rows_of(summary(runs, ['darts'], measure))['darts']
+  assert (row['spearman'], row['kendall']) == (spearman, None)
+
+
 def test_only_seeds_in_common_make_pairs():
   runs = [run for run in RUNS if (run['method'], run['seed']) != ('darts', 0)]
   rows = rows_of(summary(runs, ('darts', 'drnas')))

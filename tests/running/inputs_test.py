@@ -13,6 +13,7 @@ from data_sets import save
 from genotype_cells import TINY
 from tiny_runs import SEARCH, TRAIN, KillError
 
+from opp_darts_jax import files
 from opp_darts_jax.config import DataConfig, ScheduleConfig
 from opp_darts_jax.data import dataset
 from opp_darts_jax.errors import OtherRunError, WorkdirError
@@ -21,6 +22,8 @@ from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.early_stopping import early_stopping
 from opp_darts_jax.methods.pc_darts import pc_darts
 from opp_darts_jax.methods.progressive import progressive
+from opp_darts_jax.methods.with_cost import with_cost
+from opp_darts_jax.networks.costs import Costs
 from opp_darts_jax.running import inputs, workdirs
 from opp_darts_jax.running.search import checked, run_search
 from opp_darts_jax.running.training import run_training
@@ -205,6 +208,26 @@ def test_inputs_of_a_search():
     inputs.of_search(data_of(*range(1, 21)), S3.with_nodes(1), pc_darts(2)),
   ):
     assert one != other
+
+
+def test_another_table_of_latency_is_another_input(tmp_path):
+  def made_of(seconds):
+    rows = ((0.0, 0.0, seconds),) * len(S3.graph.edges)
+    tables = tuple((kind, rows) for kind in S3.kinds)
+    costs = Costs('latency', S3.names, S3.graph.edges, 0.1, tables)
+    held = with_cost(pc_darts(2), costs, target=1.0)
+    return inputs.of_search(data_of(*range(20)), S3, held)
+
+  before = made_of(0.25)
+  assert before == made_of(0.25)
+  files.write_json(tmp_path / 'inputs.json', before)
+  workdirs.check(tmp_path, SEARCH, before)
+  with pytest.raises(OtherRunError, match=r'its cost\.latency was .* now'):
+    workdirs.check(tmp_path, SEARCH, made_of(0.5))
+  # Earlier releases did not write it down.
+  older = {name: own for name, own in before.items() if name != 'cost'}
+  files.write_json(tmp_path / 'inputs.json', older)
+  workdirs.check(tmp_path, SEARCH, made_of(0.5))
 
 
 def test_what_a_release_did_not_write_down_is_not_compared(tmp_path):

@@ -104,6 +104,23 @@ def test_tables_are_files(table, tmp_path):
   for wrong in (str(path), str(tmp_path / 'none.json')):
     with pytest.raises(UserError, match='Expected a table of `opp-darts late'):
       latency_table.read(wrong, *SIZE)
+  first, *others = table['operations']
+  for name, value, sentence in (
+    ('rest', None, 'rest must be of type float; got None'),
+    ('scale', '2', "scale must be of type float; got '2'"),
+    ('seconds', 'x', "seconds must be of type float; got 'x'"),
+    ('seconds', float('nan'), 'seconds must be finite; got nan'),
+    ('height', [8], r'height must be of type int; got \[8\]'),
+    ('image_shape', 8, 'image_shape must be a tuple; got 8'),
+    ('operations', 3, 'operations must be a list'),
+    ('operations', [3], 'a row of operations must be an object; got 3'),
+  ):
+    damaged = {**table, name: value}
+    if name in first:
+      damaged = {**table, 'operations': [*others, {**first, name: value}]}
+    path.write_text(json.dumps(damaged))
+    with pytest.raises(UserError, match=f'Expected a table .*: {sentence}'):
+      latency_table.read(str(path), *SIZE)
   with pytest.raises(UserError, match=r'goes with cost.quantity=.latency'):
     CostConfig(target=1.0, quantity='latency')
 

@@ -1,5 +1,6 @@
 """Tests of a run's life, with steps that cost nothing."""
 
+import collections
 import dataclasses
 import json
 import os
@@ -89,6 +90,16 @@ def check_same(workdir, result, whole):
   assert contents(workdir) == contents(whole[0])
 
 
+def check_times(workdir):
+  """Every step of an epoch is told of once, whichever session took it."""
+  steps = collections.Counter()
+  for line in files.read_lines(workdir / 'times.jsonl'):
+    assert line['steps'] > 0
+    assert line['seconds'] >= 0
+    steps[line['epoch']] += line['steps']
+  assert steps == dict.fromkeys(range(4), PER_EPOCH)
+
+
 @pytest.mark.parametrize('at', [0, 2, 6, 7, 12, 27])
 def test_a_run_that_dies_goes_on_from_the_last_epoch(tmp_path, whole, at):
   with pytest.raises(KillError):
@@ -110,6 +121,7 @@ def test_checkpoints_within_an_epoch(tmp_path, at):
   assert result[0] > 0 or at < 8
   np.testing.assert_array_equal(result[1], expected[1])
   assert contents(tmp_path / 'run') == contents(tmp_path / 'whole')
+  check_times(tmp_path / 'run')
 
 
 @pytest.mark.parametrize('at', [0, 4, 6, 13, 20])
@@ -119,6 +131,7 @@ def test_a_signal_saves_the_step_and_stops(tmp_path, whole, at):
   result = go(tmp_path)
   assert result[0] > at
   check_same(tmp_path, result, whole)
+  check_times(tmp_path)
 
 
 def test_a_finished_run_is_left_alone(tmp_path, whole):

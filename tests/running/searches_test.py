@@ -175,7 +175,7 @@ def test_folders_of_other_runs_are_refused_before_any_begins(tmp_path):
   ('fields', 'message'),
   [
     ({'search_seeds': (1, 1)}, r'search_seeds must be different .*\(1, 1\)'),
-    ({'search_seeds': (0, -1)}, r'at least 0; got \(0, -1\)'),
+    ({'search_seeds': (0, -1)}, r'2\*\*32; got \(0, -1\)'),
     ({'search_seeds': (0, 1), 'seed': 3}, 'give either; got seed=3'),
   ],
 )

@@ -173,6 +173,11 @@ def test_sweep_runs_everything_once(make, capfd):
   assert set(logs(sweep).values()) == {'called, own session True\n'}
   with pytest.raises(UserError, match=r'other train_flags, \[\]'):
     sweep_lib.run_sweep(make(train_flags=('--meet=0',)))
+  damaged = sweep.workdir / 'b' / 'seed2' / 'train' / 'results.json'
+  for text, sentence in (('{"a', 'is missing or damaged'), ('[1]', r'\[1\]')):
+    damaged.write_text(text)
+    with pytest.raises(UserError, match=rf'Expected .*seed2/train.*{sentence}'):
+      sweep_lib.run_sweep(sweep)
   (sweep.workdir / 'sweep.json').write_text('{"runs"')
   with pytest.raises(WorkdirError, match=r'sweep\.json, which is damaged'):
     sweep_lib.run_sweep(sweep)
