@@ -161,7 +161,7 @@ def test_first_epoch_lets_operations_in(name, schedule, space_name):
 @every_method
 @every_schedule
 def test_a_schedule_leaves_the_steps_alone(name, schedule):
-  own = ('name', 'check', 'begin_epoch', 'summary')
+  own = ('name', 'check', 'begin_epoch', 'summary', 'schedule')
   fields = scheduled(name, schedule)._asdict()
   assert {k: v for k, v in fields.items() if k not in own} == {
     k: v for k, v in ALL[name]._asdict().items() if k not in own
