@@ -1,7 +1,7 @@
 """S3, searched for so long that DARTS collapses."""
 
 import spaces
-from claim import Correlation, Prediction
+from claim import Prediction
 from run_claim import main
 
 _DARTS, _OPP, _LONG = 'DARTS', 'OPP-DARTS', 'OPP-DARTS in long stages'
@@ -33,14 +33,7 @@ CLAIM = spaces.CLAIM._replace(
   predictions=(
     *_FEWER,
     *_BETTER,
-    Correlation(
-      (_DARTS, _OPP, _LONG),
-      'skip_normal',
-      'test_accuracy',
-      -1,
-      'the more skips in the normal cell, the worse the trained network',
-      'harm',
-    ),
+    spaces.harm(_DARTS, _OPP, _LONG),
   ),
   settings=(
     'In sixty epochs DARTS does not collapse in S2 and S3 (the claim about S1 '

@@ -44,6 +44,20 @@ _SUPERNET = tuple(
   )
   for space in _SPACES
 )
+
+
+def harm(*variants: str) -> Correlation:
+  """That skips cost accuracy, for the claims that follow this one."""
+  return Correlation(
+    variants,
+    'skip_normal',
+    'test_accuracy',
+    -1,
+    'the more skips in the normal cell, the worse the trained network',
+    'harm',
+  )
+
+
 _SIGNS = tuple(
   Correlation(
     _both(space),

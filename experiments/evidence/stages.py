@@ -1,7 +1,7 @@
 """Why skips come back in S3: two explanations that may fail."""
 
 import spaces
-from claim import Correlation, Prediction
+from claim import Prediction
 from run_claim import main
 
 _SHORT, _LONG = 'stages of 2 epochs', 'stages of 20 epochs'
@@ -24,14 +24,7 @@ CLAIM = spaces.CLAIM._replace(
       'what long stages found is better, once trained',
       'accuracy',
     ),
-    Correlation(
-      (_SHORT, _LONG),
-      'skip_normal',
-      'test_accuracy',
-      -1,
-      'the more skips in the normal cell, the worse the trained network',
-      'harm',
-    ),
+    spaces.harm(_SHORT, _LONG),
   ),
   settings=(
     'Of the claim above, the first three seeds of S3 were looked at before: '
