@@ -24,6 +24,7 @@ NAMES = (
   'spaces',
   'stages',
   'collapse',
+  'published',
   'second_order',
 )
 
