@@ -1,7 +1,11 @@
 """Times of a search and of PyTorch's on this device."""
 
+import collections
 import hashlib
+import pathlib
+import re
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +27,7 @@ from opp_darts_jax.running.devices import Devices
 
 _OPERATIONS = (8, 1, 4, 2)  # The most telling first, should time run out.
 _ROUND_S = 0.5
+_KERNELS = 20  # That a profile names.
 
 
 def time_steps(
@@ -86,6 +91,8 @@ def time_steps(
       )
   with report.guard(what='determinism'):
     report.add(what='determinism', **_determinism(run, initial))
+  with report.guard(what='profile'):
+    report.add(what='profile', **_profile(run, initial))
   with report.guard(what='memory'):
     report.add(what='memory', **_memory())
 
@@ -130,6 +137,36 @@ def _determinism(run: Callable[..., Any], state: Any) -> dict[str, Any]:
     'bits_equal': all(a.tobytes() == b.tobytes() for a, b in zip(*leaves)),
     'deviation': deviation(*ends),
     'sha256': digest.hexdigest()[:16],  # To compare with another process.
+  }
+
+
+def _profile(run: Callable[..., Any], state: Any) -> dict[str, Any]:
+  """Milliseconds that kernels ran in a step: all of them, and by name.
+
+  Names are without the number that tells kernels of one function apart.
+  """
+  steps = 3
+  state = run(jax.tree.map(jnp.copy, state), 1)
+  with tempfile.TemporaryDirectory() as folder:
+    with jax.profiler.trace(folder):
+      run(state, steps)
+    (path,) = pathlib.Path(folder).rglob('*.xplane.pb')
+    profile = jax.profiler.ProfileData.from_file(str(path))
+  spent: collections.Counter[str] = collections.Counter()
+  runs: collections.Counter[str] = collections.Counter()
+  for plane in profile.planes:
+    if not plane.name.startswith('/device:'):
+      continue
+    for event in (event for line in plane.lines for event in line.events):
+      name = re.sub(r'[_.]*\d*$', '', event.name)
+      spent[name] += event.duration_ns / 1e6 / steps
+      runs[name] += 1
+  return {
+    'busy_ms': round(sum(spent.values()), 3),
+    'kernels_ms': {
+      name: [round(ms, 3), runs[name] // steps]
+      for name, ms in spent.most_common(_KERNELS)
+    },
   }
 
 

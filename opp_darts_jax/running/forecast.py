@@ -202,6 +202,8 @@ def of_parts(
     f'  time      about {duration(total)}: {each_part}, '
     f'{duration(compiling)} of compiling (measured here)',
   ]
+  if accelerator.measured:
+    lines.append(f'  at best   {accelerator.measured}')
   return Forecast('\n'.join(lines), total)
 
 

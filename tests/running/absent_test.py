@@ -228,13 +228,14 @@ def test_what_is_said_of_a_run():
   before = jax.config.jax_persistent_cache_min_compile_time_secs
   found = forecast.of_parts(parts(36_000_000), accelerator, 'highest')
   assert jax.config.jax_persistent_cache_min_compile_time_secs == before
-  title, memory, step, time = found.text.splitlines()
+  title, memory, step, time, best = found.text.splitlines()
   assert 'NVIDIA H100 80GB HBM3, which is not here' in title
   assert 'fits: 0.0 MB of 85.0 GB' in memory
   assert 'kernels, 0.00 GB read and written' in step
   assert ' min of steps, ' in time
   assert f'about {forecast.duration(found.seconds)}: ' in time
   assert time.endswith('of compiling (measured here)')
+  assert best.strip().startswith('at best   a step of config cifar10 took ')
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from opp_darts_jax.operations.accelerator.pallas import (
   load,
   loop,
   padded,
+  parts_of,
   store,
 )
 from opp_darts_jax.operations.accelerator.reading import (
@@ -42,9 +43,6 @@ from opp_darts_jax.operations.accelerator.reading import (
   tap_weight,
 )
 from opp_darts_jax.operations.norm import wide_type
-
-# Programs among which the pixels of a copy are divided for its weights.
-_PARTS = 16
 
 
 class Between(NamedTuple):
@@ -85,8 +83,9 @@ def through_matrices(
   from_grid, grid = grids(copies, x.shape)
   count = len(copies.copies)
   block, taps_block = padded(channels), padded(copies.taps)
-  parts = min(grid.tiles, _PARTS) if weights else grid.tiles
-  each = -(-grid.tiles // parts)
+  parts, each = grid.tiles, 1
+  if weights:
+    parts, each = parts_of(grid.tiles, count)
 
   def kernel(table, activity, source, k_ref, w_ref, arriving, out):
     part, n = pl.program_id(0), pl.program_id(1)

@@ -19,6 +19,8 @@ _LEAST_PRODUCT = 16
 # Pixels of a program, as many as keep programs enough for a large GPU.
 _PIXELS = (128, 64, 32, 16)
 _ENOUGH_TILES = 256
+# Programs that keep a large GPU busy, several on each of its processors.
+_ENOUGH_PROGRAMS = 2048
 
 
 def call(
@@ -47,8 +49,19 @@ def call(
     given = jax.tree.unflatten(tree, refs[: len(leaves)])
     kernel(*given, jax.tree.unflatten(out_tree, refs[len(leaves) :]))
 
-  run = pl.pallas_call(on_leaves, grid=grid, out_shape=out_leaves, **options)
+  run = pl.pallas_call(
+    on_leaves,
+    grid=grid,
+    out_shape=out_leaves,
+    name=name_of(kernel),
+    **options,
+  )
   return jax.tree.unflatten(out_tree, run(*leaves))
+
+
+def name_of(kernel: Callable[..., None]) -> str:
+  """What profiles call a kernel: the function that it is written in."""
+  return kernel.__qualname__.split('.')[0]
 
 
 def padded(size: int) -> int:
@@ -90,6 +103,19 @@ def divide(x: jax.Array, by: int) -> tuple[jax.Array, jax.Array]:
     return x, jnp.zeros_like(x)
   divisor = jnp.full_like(x, by)
   return lax.div(x, divisor), lax.rem(x, divisor)
+
+
+def parts_of(tiles: int, count: int) -> tuple[int, int]:
+  """How sums over the tiles of `count` rows are divided among programs.
+
+  A program goes through its tiles one by one, and waits for each: with too few
+  programs that is all the time there is.
+
+  Returns:
+    Parts of each row's sum, and the tiles of each of them.
+  """
+  each = max(1, tiles * count // _ENOUGH_PROGRAMS)
+  return -(-tiles // each), each
 
 
 class Grid:

@@ -25,6 +25,7 @@ from opp_darts_jax.operations.accelerator.pallas import (
   load,
   loop,
   padded,
+  parts_of,
   store,
 )
 from opp_darts_jax.operations.accelerator.reading import (
@@ -131,9 +132,8 @@ def term_sums(
   """
   channels, wide = g.shape[-1], wide_type(g)
   grid = Grid(g.shape[1:4])
-  parts = min(grid.tiles, 32)
-  each = -(-grid.tiles // parts)
   count = len(edges.terms)
+  parts, each = parts_of(grid.tiles, count)
 
   def kernel(about, given, g_ref, mask, out):
     part, t = pl.program_id(0), pl.program_id(1)

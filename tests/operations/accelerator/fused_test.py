@@ -144,6 +144,17 @@ def test_moments_of_tiles_are_those_of_all(total):
   np.testing.assert_allclose(var, x.var(0), rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize('count', [1, 2, 36, 5000])
+@pytest.mark.parametrize('tiles', [1, 255, 512])
+def test_sums_are_divided_among_programs_enough(tiles, count):
+  parts, each = pallas.parts_of(tiles, count)
+  # No tile is left out, and no part is without one.
+  assert (parts - 1) * each < tiles <= parts * each
+  assert parts * count >= min(2048, tiles * count)
+  # Nor are there so many that what they sum is much to write.
+  assert parts * count <= max(2 * 2048 + count, count)
+
+
 def test_rows_are_taken_and_given_back():
   x = jnp.arange(12.0).reshape(4, 3)
   rows = [2, -1, 0]

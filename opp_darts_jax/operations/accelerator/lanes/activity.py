@@ -25,6 +25,7 @@ from opp_darts_jax.operations.accelerator.lanes.tables import (
   known,
   seen_sizes,
 )
+from opp_darts_jax.operations.accelerator.pallas import name_of
 
 
 def tables_of(
@@ -62,6 +63,7 @@ def _find_seen(edges: Edges, table: jax.Array, mask: jax.Array) -> jax.Array:
     in_specs=[scalars, scalars],
     out_specs=scalars,
     out_shape=jax.ShapeDtypeStruct((count,), jnp.int32),
+    name=name_of(kernel),
     **options(0),
   )(table, mask)
   return found

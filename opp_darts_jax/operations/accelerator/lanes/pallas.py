@@ -15,6 +15,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from opp_darts_jax.operations.accelerator.lanes.tables import Tables
+from opp_darts_jax.operations.accelerator.pallas import name_of
 from opp_darts_jax.operations.target import current
 
 # Of the 128 MB next to a TPU's cores.
@@ -105,6 +106,7 @@ def call(
       jax.ShapeDtypeStruct(part.array.shape, part.array.dtype)
       for part in results
     ],
+    name=name_of(kernel),
     **options(axes),
   )
   return jax.tree.unflatten(
