@@ -49,11 +49,12 @@ _TAIL = """\
     python experiments/evidence/paper.py --hours --target=h100
 
 runs the paper's tables on one GPU, and goes on where it was cut off; the
-second says how long that takes. CIFAR-10 on an H100, modelled: five searches of
-0.33 hours, five short trainings of 1.1 to choose by, tested on training images
-held out, and ten trainings of 6.0: 67 hours. S2 likewise: four searches of
-0.41, four short trainings of 1.08, three trainings of 5.9: 24 hours. The other
-tables have not been counted, and none has been run.
+second says how long that takes, at best: a step of the search was measured to
+take four times its model (docs/speed.md). CIFAR-10 on an H100, modelled: five
+searches of 0.33 hours, five short trainings of 1.1 to choose by, tested on
+training images held out, and ten trainings of 6.0: 67 hours. S2 likewise: four
+searches of 0.41, four short trainings of 1.08, three trainings of 5.9: 24
+hours. The other tables have not been counted, and none has been run.
 """
 
 
