@@ -117,8 +117,8 @@ class Part:
     background: the colour that shows through where they are transparent.
   """
 
-  images: Encodings
-  rows: np.ndarray
+  images: Encodings = dataclasses.field(repr=False)
+  rows: np.ndarray = dataclasses.field(repr=False)
   channels: int
   size: int
   resized_crop: bool

@@ -14,6 +14,9 @@ class Split(NamedTuple):
   images: np.ndarray
   labels: np.ndarray
 
+  def __repr__(self) -> str:
+    return f'Split(images {self.images.shape}, labels {self.labels.shape})'
+
   def take(self, indices: np.ndarray) -> 'Split':
     """The images and labels at these indices."""
     return Split(self.images[indices], self.labels[indices])

@@ -45,7 +45,7 @@ class TrainedNetwork:
   """
 
   model: Network
-  variables: Mapping[str, Any]
+  variables: Mapping[str, Any] = dataclasses.field(repr=False)
   class_names: tuple[str, ...]
   image_shape: tuple[int, ...]
   mean: tuple[float, ...]

@@ -30,6 +30,12 @@ def test_digits_are_real_images_split_by_class():
   np.testing.assert_allclose(digits.std, [pixels.std()], rtol=1e-9)
 
 
+def test_a_data_set_is_said_without_its_pixels():
+  text = repr(load('digits'))
+  assert 'Split(images (1438, 8, 8, 1), labels (1438,))' in text
+  assert 'array' not in text
+
+
 def test_the_split_seed_decides_the_test_images():
   assert_same(load('digits').test, load('digits').test)
   other = load('digits', split_seed=1).test

@@ -85,6 +85,7 @@ def test_a_folder_is_known_again_elsewhere_and_not_if_it_changed(
 
 def test_a_stream_knows_files_by_name_and_size_and_reads_none(folder):
   own = opened(folder)
+  assert '.png' not in repr(own)
   want = own.fingerprint
   for path in folder.glob('*/*'):
     path.write_bytes(bytes(path.stat().st_size))

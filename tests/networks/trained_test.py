@@ -57,6 +57,13 @@ def test_a_loaded_network_gives_the_same_logits(saved):
   assert network(images[:2]).shape == (2, 3)
 
 
+def test_it_is_said_without_its_numbers(saved):
+  text = repr(trained.load_network(saved[0]))
+  assert 'class_names' in text
+  assert 'Array' not in text
+  assert 'array' not in text
+
+
 def test_its_float32_is_float32_on_other_devices(saved):
   network = trained.load_network(saved[0])
   images = np.zeros((2, 8, 8, 1), np.uint8)
