@@ -75,22 +75,23 @@ def _peer(compile_it: bool = False) -> Callable[[Report], None]:
   return lambda report: time_peer(report, _SIZE.value, compile_it)
 
 
-# In the order in which they are worth their time.
+# In the order in which they are worth their time. Limits are of a host that
+# takes 76 s to lower and compile first order at full size.
 PARTS = {
   'numbers': Part(_numbers('float32'), 120),
-  'first_float32': Part(_steps('first', 'float32'), 130),
-  'first_bfloat16': Part(_steps('first', 'bfloat16'), 110),
-  'peer': Part(_peer(), 90, torch=True),
-  'epoch_float32': Part(_epochs('float32'), 110, 60),
-  'weight_float32': Part(_steps('weight', 'float32'), 70),
+  'first_float32': Part(_steps('first', 'float32'), 150),
+  'first_bfloat16': Part(_steps('first', 'bfloat16'), 150),
+  'peer': Part(_peer(), 120, torch=True),
+  'epoch_float32': Part(_epochs('float32'), 250, 120),
+  'weight_float32': Part(_steps('weight', 'float32'), 100),
   'forward_float32': Part(_steps('forward', 'float32'), 50),
-  'second_float32': Part(_steps('second', 'float32'), 150, 60),
-  'weight_bfloat16': Part(_steps('weight', 'bfloat16'), 70),
+  'second_float32': Part(_steps('second', 'float32'), 400, 300),
+  'weight_bfloat16': Part(_steps('weight', 'bfloat16'), 100),
   'forward_bfloat16': Part(_steps('forward', 'bfloat16'), 50),
   'numbers_bfloat16': Part(_numbers('bfloat16'), 100),
   'numbers_of_steps': Part(check_steps, 100),
-  'epoch_bfloat16': Part(_epochs('bfloat16'), 110, 60),
-  'second_bfloat16': Part(_steps('second', 'bfloat16'), 150, 60),
+  'epoch_bfloat16': Part(_epochs('bfloat16'), 250, 120),
+  'second_bfloat16': Part(_steps('second', 'bfloat16'), 400, 300),
   'first_loop': Part(_steps('first', 'float32', 'loop'), 200, 60),
   'peer_compiled': Part(_peer(compile_it=True), 200, 60, torch=True),
 }
