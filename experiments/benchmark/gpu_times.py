@@ -91,8 +91,9 @@ def time_steps(
       )
   with report.guard(what='determinism'):
     report.add(what='determinism', **_determinism(run, initial))
-  with report.guard(what='profile'):
-    report.add(what='profile', **_profile(run, initial))
+  if jax.devices()[0].platform != 'cpu':
+    with report.guard(what='profile'):
+      report.add(what='profile', **_profile(run, initial))
   with report.guard(what='memory'):
     report.add(what='memory', **_memory())
 
