@@ -125,7 +125,15 @@ def test_margin_is_of_stages_that_had_a_choice(claims):
 
 @pytest.mark.parametrize(
   'name',
-  ['nasbench201', 'order', 'second_order', 'spaces', 'stages', 'collapse'],
+  [
+    'nasbench201',
+    'order',
+    'second_order',
+    'spaces',
+    'stages',
+    'collapse',
+    'published',
+  ],
 )
 def test_claims_name_their_variants_and_measures(claims, name):
   claim = importlib.import_module(name).CLAIM
@@ -145,7 +153,12 @@ def test_the_page_says_what_came(claims, tmp_path, monkeypatch):
   runs = _runs(a=(0.5, 0.75), b=(0.25, 0.25))
   compare.write_csv(tmp_path / 'runs.csv', runs)
   seconds = [
-    {'variant': run['variant'], 'seed': run['seed'], 'seconds': 1350}
+    {
+      'variant': run['variant'],
+      'seed': run['seed'],
+      'seconds': 1350,
+      'machine': 'a CPU' if run['variant'] == 'a' else 'another',
+    }
     for run in runs
   ]
   compare.write_csv(tmp_path / 'seconds.csv', seconds)
@@ -156,6 +169,7 @@ def test_the_page_says_what_came(claims, tmp_path, monkeypatch):
   text = page.section(claim, tmp_path)
   assert '| a | 2 | 0.625 ± 0.1768 | 1,350 ± 0 |' in text
   assert '4 searches, 1.5 hours' in text
+  assert ' one by one, on a CPU (2), another (2).' in text
   assert (
     '| a is better | 2 | +0.375 | 0.250 | 0.250 | +1.00 | undecided |' in text
   )
@@ -200,6 +214,7 @@ def test_a_claim_runs_its_searches_and_goes_on(claims, tmp_path, monkeypatch):
   assert {row['variant'] for row in found} == set(claim.names)
   seconds = claims['claim'].read_csv(tmp_path / 'results/toy/seconds.csv')
   assert {row['seconds'] for row in seconds} == {3.5}
+  assert {row['machine'] for row in seconds} == {'unknown'}
 
 
 def test_a_claim_that_is_stopped_ends_with_a_sentence(

@@ -13,6 +13,8 @@ import pytest
 from kill_runs import outcome
 from launched import Forked
 
+from opp_darts_jax.running.processor import processor
+
 # Of more epochs, so that there is time to stop it.
 SEARCH = (
   *launched.SEARCH,
@@ -136,7 +138,7 @@ def test_two_processes_search_as_one(finished, tmp_path, monkeypatch):
   runs = search_in_two(tmp_path, monkeypatch)
   (said, wrong), (quiet, _) = (run.communicate() for run in runs)
   assert [run.returncode for run in runs] == [0, 0], wrong
-  assert '2 of cpu (cpu) in 2 processes' in said
+  assert f'2 of {processor()} (cpu) in 2 processes' in said
   assert 'going on after step' in said
   assert 'epoch' not in quiet
   found, expected = alphas_of(tmp_path), alphas_of(finished)

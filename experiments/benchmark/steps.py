@@ -2,9 +2,7 @@
 
 import dataclasses
 import os
-import pathlib
 import platform
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +19,7 @@ from opp_darts_jax.methods.state import Batch, SearchState
 from opp_darts_jax.methods.steps import search_step
 from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.processor import processor
 from opp_darts_jax.running.programs import compiled
 from opp_darts_jax.spaces.darts import DARTS as SPACE
 
@@ -41,17 +40,6 @@ PER_EPOCH = 1000
 MODES = ('forward', 'weight', 'first', 'second', 'second_fd')
 
 
-def processor() -> str:
-  """What steps run on: a CPU by its name, where Linux tells it."""
-  device = jax.devices()[0]
-  info = pathlib.Path('/proc/cpuinfo')
-  if device.platform == 'cpu' and info.exists():
-    name = re.search(r'model name\s*: (.+)', info.read_text())
-    if name:
-      return name[1]
-  return device.device_kind
-
-
 def build_kernels() -> None:
   """Builds what is built once a machine: it is no program's compiling."""
   for library in native.LIBRARIES:
@@ -60,13 +48,15 @@ def build_kernels() -> None:
 
 def environment(**others: str) -> dict[str, str]:
   """What a row of results says of the machine and of versions, others' too."""
+  device = jax.devices()[0]
+  machine = processor() if device.platform == 'cpu' else device.device_kind
   versions = {
     'jax': jax.__version__,
     **others,
     'Python': platform.python_version(),
   }
   return {
-    'machine': f'{processor()}, {os.cpu_count()} cores',
+    'machine': f'{machine}, {os.cpu_count()} cores',
     'versions': ', '.join(' '.join(pair) for pair in versions.items()),
   }
 

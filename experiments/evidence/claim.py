@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 RESULTS = pathlib.Path(__file__).parent / 'results'
 Row = dict[str, Any]
+_TEXTS = ('variant', 'machine')  # Columns that are no numbers.
 
 
 class Prediction(NamedTuple):
@@ -100,4 +101,4 @@ def read_csv(path: pathlib.Path) -> list[Row]:
 
 
 def _value(name: str, text: str) -> Any:
-  return text if name == 'variant' else json.loads(text or 'null')
+  return text if name in _TEXTS else json.loads(text or 'null')

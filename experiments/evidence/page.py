@@ -5,6 +5,7 @@ python experiments/evidence/page.py
 Writes a picture a claim beside it, docs/evidence/CLAIM.svg.
 """
 
+import collections
 import importlib
 import pathlib
 import textwrap
@@ -34,7 +35,8 @@ _HEAD = """\
 What was claimed before it was run, and what came of it. Each claim is a file in
 `experiments/evidence`, with its hypotheses in it (git shows that they are older
 than the results), and its numbers are in `experiments/evidence/results`, the
-same to the bit for the same seeds on the same kind of machine. This page is
+same to the bit for the same seeds on the same kind of machine (on another kind
+the same search rounds otherwise, and can end with another cell). This page is
 made from them by `python experiments/evidence/page.py`. Tests are Wilcoxon's
 signed-rank tests of pairs with one seed, one-sided, as predicted; Holm's
 correction is over the predictions of one kind. "Undecided" is no evidence for
@@ -78,11 +80,15 @@ def section(claim: Claim, folder: pathlib.Path) -> str:
     folder: of its results.
   """
   runs = read_csv(folder / 'runs.csv')
-  seconds = {
-    (row['variant'], row['seed']): row['seconds']
-    for row in read_csv(folder / 'seconds.csv')
-  }
+  took = read_csv(folder / 'seconds.csv')
+  seconds = {(row['variant'], row['seed']): row['seconds'] for row in took}
   hours = sum(seconds.values()) / 3600
+  machines = ', '.join(
+    f'{machine} ({count})'
+    for machine, count in collections.Counter(
+      row['machine'] for row in took
+    ).items()
+  )
   for run in runs:
     run['seconds'] = seconds[run['variant'], run['seed']]
   pictures = DOCS / 'evidence'
@@ -95,7 +101,12 @@ def section(claim: Claim, folder: pathlib.Path) -> str:
     f'## {claim.question}\n',
     textwrap.fill(claim.settings, 80) + '\n',
     f'    python experiments/evidence/{claim.name}.py --jobs=2\n',
-    f'{len(runs)} searches, {hours:.1f} hours of searching one by one.\n',
+    textwrap.fill(
+      f'{len(runs)} searches, {hours:.1f} hours of searching one by one, on '
+      f'{machines}.',
+      80,
+    )
+    + '\n',
     *_table(claim, runs),
     '',
     f'![By epoch: {claim.question}](evidence/{claim.name}.svg)\n',

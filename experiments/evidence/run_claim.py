@@ -5,8 +5,8 @@
 runs the searches of a claim that are not finished, in runs/evidence/CLAIM, and
 writes into experiments/evidence/results/CLAIM what they came to, the same to
 the bit whenever it is run on the same kind of machine: `runs.csv`, a search a
-line; `epochs.csv`, an epoch a line. `seconds.csv` has what they took. A claim
-that is stopped goes on by the same command.
+line; `epochs.csv`, an epoch a line. `seconds.csv` has what they took, and on
+what. A claim that is stopped goes on by the same command.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from opp_darts_jax import errors
 from opp_darts_jax.files import read_lines
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.launchers import sweep_flags
-from opp_darts_jax.running import compare, sweep
+from opp_darts_jax.running import compare, sessions, sweep
 from opp_darts_jax.running.compare import write_csv
 from opp_darts_jax.running.metrics import METRICS, read_epochs
 from opp_darts_jax.spaces.catalogue import get_space
@@ -144,14 +144,14 @@ class _Found(NamedTuple):
 
 def _of_run(claim: Claim, run: sweep.Run) -> _Found:
   of = {'variant': _name(claim, run), 'seed': run.seed}
-  found = compare.outcome(run)
-  epochs = read_epochs(run.folders[0])
+  found, folder = compare.outcome(run), run.folders[0]
+  epochs = read_epochs(folder)
   # A search without an epoch of its own ends with what it began with.
   known = {**(epochs[-1] if epochs else {}), **found}
   if 'noise_normal' in claim.measures:
-    known['noise_normal'] = _noise(run.folders[0], found['space'])
+    known['noise_normal'] = _noise(folder, found['space'])
   if 'margin' in claim.measures:
-    known['margin'] = margin(read_lines(run.folders[0] / METRICS))
+    known['margin'] = margin(read_lines(folder / METRICS))
   numbers = [
     {k: v for k, v in epoch.items() if isinstance(v, int | float)}
     for epoch in epochs
@@ -160,8 +160,14 @@ def _of_run(claim: Claim, run: sweep.Run) -> _Found:
   return _Found(
     {**of, **{name: known.get(name) for name in claim.measures}},
     [{**of, **epoch} for epoch in numbers],
-    {**of, 'seconds': seconds},
+    {**of, 'seconds': seconds, 'machine': _machine(folder)},
   )
+
+
+def _machine(folder: pathlib.Path) -> str:
+  """What a run ran on last; 'unknown' of one that does not say so."""
+  found = sessions.read(folder)
+  return found[-1]['device'] if found else 'unknown'
 
 
 def _noise(folder: pathlib.Path, space: str) -> int | None:

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.operations.cpu import native
+from opp_darts_jax.running.processor import processor
 from opp_darts_jax.running.standing import Standing, View, bar
 
 _REFRESHES = 1  # a second, of what stands below the lines.
@@ -120,7 +121,8 @@ def genotype_lines(genotype: Genotype) -> str:
 def device() -> str:
   """What programs run on, and on CPU whose kernels they call."""
   first = jax.devices()[0]
-  text = f'{first.device_kind} ({first.platform})'
+  name = processor() if first.platform == 'cpu' else first.device_kind
+  text = f'{name} ({first.platform})'
   if jax.device_count() > 1:
     text = f'{jax.device_count()} of {text}'
     if jax.process_count() > 1:

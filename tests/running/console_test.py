@@ -9,6 +9,7 @@ import pytest
 from genotype_cells import BENCH, TINY
 
 from opp_darts_jax.running import console, standing
+from opp_darts_jax.running.processor import processor
 
 VALUES = {'train_loss': 1.23456, 'train_accuracy': 0.5, 'val_loss': 7.0}
 
@@ -125,5 +126,6 @@ def test_the_device_says_whose_kernels_it_calls(monkeypatch, available, words):
   monkeypatch.setattr(console.native, 'available', lambda *_: available)
   device = jax.devices()[0]
   line = console.device()
-  assert line.startswith(f'{device.device_kind} ({device.platform})')
+  name = processor() if device.platform == 'cpu' else device.device_kind
+  assert line.startswith(f'{name} ({device.platform})')
   assert (words in line) == (device.platform == 'cpu')
