@@ -57,7 +57,8 @@ CLAIM = spaces.CLAIM._replace(
   conclusion=(
     'With three seeds of seven: skips take over, however late they enter. '
     'DARTS ends with five, seven and seven on eight edges, OPP-DARTS with '
-    'four, seven and eight, and with eight, seven and six where they enter at epoch 120. '
+    'four, seven and eight, and with eight, seven and six where they enter at '
+    'epoch 120. '
     'Yet with each seed what OPP-DARTS finds is better than what DARTS does, '
     'either way (0.464 and 0.472 in the mean, 0.447), and of nine networks '
     'those with more skips are not the worse ones: at this size their number '
