@@ -139,7 +139,7 @@ CLAIM = Claim(
     'OPP-DARTS) or the smallest loss first. So it looks as if it matters that '
     'operations enter one by one and skips last, and not, as the paper has it, '
     'by which loss the others do; the claim about the order has two '
-    'explanations. DARTS does not fall to the cell of skip connections alone '
+    'explanations, neither of them confirmed. DARTS does not fall to the cell of skip connections alone '
     '(0.5430), as it does in searches of the published length. Around other '
     'methods the schedule is no gain by itself. DrNAS is better with it each '
     'time, PC-DARTS is not, and beta-DARTS ends with skip connections alone, '
