@@ -101,13 +101,6 @@ def batches(size=4, seed=0):
   )
 
 
-def double(tree):
-  """The tree, its numbers of float32 as float64."""
-  return jax.tree.map(
-    lambda t: t.astype(jnp.float64) if t.dtype == jnp.float32 else t, tree
-  )
-
-
 def loss_after_step(loss, settings, rate, state, alphas, train, val, key=KEY):
   """L_val at the weights after a step on D_train, written as one function."""
   grads = jax.grad(loss, has_aux=True)(state.weights, alphas, train, key)[0]

@@ -1,9 +1,4 @@
-"""Tests of steps under a mask that differs from edge to edge.
-
-In double precision, for which the kernels of second order are built already.
-"""
-
-import dataclasses
+"""Tests of steps under a mask that differs from edge to edge."""
 
 import jax
 import jax.numpy as jnp
@@ -21,24 +16,16 @@ SPACE = tiny_search.space_of(
 MASK = np.array([[True, False, True], [False, True, False]])
 
 
-@pytest.fixture(autouse=True)
-def double_precision():
-  with jax.enable_x64(True):
-    yield
-
-
 @pytest.mark.parametrize('order', ['first', 'second', 'second_fd'])
 def test_inactive_alphas_rest_and_have_no_say(order):
   task = tiny_search.task_of(SPACE, layers=1, channels=2, order=order)
-  # The type of the images, not that of the config.
-  task = dataclasses.replace(task, model=task.model.clone(compute=''))
-  state = tiny_search.double(tiny_search.random_state(task))
+  state = tiny_search.random_state(task)
   masks = {kind: jax.device_put(MASK) for kind in SPACE.kinds}
   state = state.replace(mask=masks)
 
   @jax.jit
   def step(state):
-    args = 0.1, *tiny_search.double(tiny_search.batches()), tiny_search.KEY
+    args = 0.1, *tiny_search.batches(), tiny_search.KEY
     return search_step(task, state, *args)[0]
 
   def other(table):

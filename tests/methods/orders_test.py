@@ -27,17 +27,24 @@ def double_precision():
     yield
 
 
+def double(tree):
+  """The tree, its numbers of float32 as float64."""
+  return jax.tree.map(
+    lambda t: t.astype(jnp.float64) if t.dtype == jnp.float32 else t, tree
+  )
+
+
 def problem(space, layout, layers=1):
   """A search of double precision, its state and its batches."""
   task = tiny_search.task_of(space, layout=layout, layers=layers, channels=2)
   # The type of the images, not that of the config.
   task = dataclasses.replace(task, model=task.model.clone(compute=''))
-  state = tiny_search.double(tiny_search.random_state(task))
+  state = double(tiny_search.random_state(task))
   # As if a step had been taken, so that there is a momentum.
   velocity = jax.tree.map(np.cos, state.weights)
   weight_opt = optax.tree.set(state.weight_opt, trace=velocity)
   state = state.replace(weight_opt=weight_opt)
-  return task, state, tiny_search.double(tiny_search.batches())
+  return task, state, double(tiny_search.batches())
 
 
 def hypergradient(task, state, batches, order, step=None):

@@ -52,18 +52,6 @@ def test_a_library_is_built_once(tiny):
   assert ctypes.cdll.LoadLibrary(str(path)).three() == 3
 
 
-@pytest.mark.skipif(native.compiler() is None, reason='no compiler')
-def test_kernels_of_second_order_are_right_for_float32():
-  """To build them takes long, and other tests have those for float64."""
-  units = [
-    native.SOURCES / f'{unit}.cc'
-    for unit in native.LIBRARIES['second_order'].units
-  ]
-  own = f'-DOPP_DARTS_TYPE={native.DTYPES["float32"]}'
-  flags = *native._FLAGS, own, '-isystem', jax.ffi.include_dir()
-  native._run([*native.compiler(), *flags, '-fsyntax-only', *units])
-
-
 @pytest.mark.parametrize('left', [0, 100, -1])
 def test_a_library_that_was_cut_off_is_built_again(tiny, caplog, left):
   whole = native._build('tiny', 'float32').read_bytes()
