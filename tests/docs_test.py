@@ -1,17 +1,14 @@
 """The documents: their examples run as printed, and what they name exists.
 
-But that networks have a cell less, and the search of README, as api_test.py has
-another from Python, a toy for a supernet: it takes a third of the time.
+But that networks have a cell less, which takes half the time.
 """
 
 import pathlib
 import re
 import shlex
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import pytest
-import toy_supernet
 from launched import ROOT, launch
 
 import opp_darts_jax
@@ -93,18 +90,16 @@ def all_commands():
 def test_examples(name, own, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   known = {'__name__': '__main__'}
-  toy = name == 'README.md'
-  with toy_supernet.in_place_of_supernets() if toy else nullcontext():
-    for block in own:
-      if block.file:
-        (tmp_path / block.file).write_text(block.text)
-      elif block.language == 'shell':
-        for words in commands(block):
-          done = launch(*words, cwd=tmp_path)
-          assert done.returncode == 0, done.stderr
-      else:
-        where = '\n' * (block.line - 1)  # So that tracebacks tell the line.
-        exec(compile(where + block.text, str(ROOT / name), 'exec'), known)
+  for block in own:
+    if block.file:
+      (tmp_path / block.file).write_text(block.text)
+    elif block.language == 'shell':
+      for words in commands(block):
+        done = launch(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    else:
+      where = '\n' * (block.line - 1)  # So that tracebacks tell the line.
+      exec(compile(where + block.text, str(ROOT / name), 'exec'), known)
 
 
 @pytest.mark.parametrize('words', all_commands())
