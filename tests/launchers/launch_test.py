@@ -2,7 +2,6 @@
 
 import json
 
-import launched
 import numpy as np
 import pytest
 from launched import DATA, TRAIN, launch
@@ -14,8 +13,17 @@ from opp_darts_jax.networks import trained
 from opp_darts_jax.reporting.report import write_report
 from opp_darts_jax.running import sweep_table
 
-# An epoch more than others' searches, whose programs it has.
-SEARCH = (*launched.SEARCH, '--config.epochs=4')
+SEARCH = (
+  *DATA,
+  '--config.space=s3',
+  '--config.layers=3',
+  '--config.nodes=2',
+  '--config.channels=2',
+  '--config.epochs=4',
+  '--config.batch_size=16',
+  '--config.log_steps=2',
+  '--config.schedule.stage_epochs=1',
+)
 BENCH = (
   *DATA,
   '--config.space=nasbench201',
