@@ -1,5 +1,7 @@
 """Searches on what stands for a supernet, and what a step of them did."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,10 +54,15 @@ def search_of(method, order='first', space=SPACE, epochs=4, mask=None):
   )
 
 
+@functools.lru_cache(16)
+def step_of(task):
+  """state -> the state after a step, and its metrics; compiled once."""
+  return jax.jit(lambda state: search_step(task, state, RATE, TRAIN, VAL, KEY))
+
+
 def stepped(task, state):
   """The state after a step, and its metrics."""
-  step = jax.jit(lambda state: search_step(task, state, RATE, TRAIN, VAL, KEY))
-  return step(state)
+  return step_of(task)(state)
 
 
 def alpha_gradient(task, before, after):

@@ -25,6 +25,7 @@ class Network(NamedTuple):
   classes: int
 
 
+@functools.cache
 def network(space, classes=3, cells=1):
   """What stands for a supernet of the space, of so many cells."""
   names = space.names

@@ -14,7 +14,6 @@ import pytest
 import tiny_search
 from toy_network import (
   KEY,
-  RATE,
   SPACE,
   TRAIN,
   VAL,
@@ -30,7 +29,6 @@ from opp_darts_jax.methods.growth import all_enter
 from opp_darts_jax.methods.loss import table_loss
 from opp_darts_jax.methods.progressive import progressive
 from opp_darts_jax.methods.stages import Change, Stage
-from opp_darts_jax.methods.steps import search_step
 from opp_darts_jax.methods.tables import softmax_weights
 from opp_darts_jax.operations.catalogue import OPERATIONS
 from opp_darts_jax.spaces.space import Space
@@ -68,8 +66,11 @@ def test_a_term_of_the_validation_loss_adds_its_gradient(order):
     return 3.0 * sum((params[kind] ** 2).sum() for kind in mask)
 
   plain, with_term = (
-    search_of(darts()._replace(init=larger, **fields), order)
-    for fields in ({}, {'val_term': term})
+    (task, state.replace(alphas=larger(KEY, SPACE)))
+    for task, state in (
+      search_of(darts()._replace(**fields), order)
+      for fields in ({}, {'val_term': term})
+    )
   )
   (one, one_metrics), (other, other_metrics) = (
     stepped(*given) for given in (plain, with_term)
@@ -261,9 +262,8 @@ def test_alphas_rest_while_they_are_not_trained(order, fields):
     trains_alphas=lambda progress: progress.epoch >= 1, **fields
   )
   task, state = search_of(method, order)
-  step = jax.jit(lambda state: search_step(task, state, RATE, TRAIN, VAL, KEY))
   for number in range(3):  # Two steps are an epoch.
-    after, metrics = step(state)
+    after, metrics = stepped(task, state)
     rests = number < 2
     for kind in SPACE.kinds:
       same = np.asarray(after.alphas[kind] == state.alphas[kind])

@@ -167,6 +167,11 @@ def test_auxiliary_logits_are_for_training():
     apply = functools.partial(model.apply, train=train, mutable=['batch_stats'])
     (_, auxiliary), _ = jax.eval_shape(apply, variables, images(32))
     assert (auxiliary and auxiliary.shape) == expected
+  # Nothing but the head is added.
+  whole, without = (
+    shapes(model)[1]['params'] for model in (with_head, without)
+  )
+  assert without == {k: v for k, v in whole.items() if k != 'auxiliary_head'}
 
 
 @pytest.mark.parametrize('size', [29, 32, 64])

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.networks.export.network_entries import network_entries
 from opp_darts_jax.networks.export.state_dicts import (
   as_array,
@@ -53,6 +54,15 @@ def supernet_from_torch(
     UserError: if names or shapes do not fit, which it lists, or the supernet
       has no names in PyTorch.
   """
+  entries = list(supernet_entries(model, order))
+  state_dict = plain_state_dict(state_dict)
+  shapes = _shapes(_supernet_init(model), state_dict)
+  return _load(entries, shapes, state_dict, 'supernet')
+
+
+@memoized(8)
+def _supernet_init(model: Supernet) -> Any:
+  """(images) -> variables; traced once, however many state dicts there are."""
   mask = model.space.mask()
   weights = {
     kind: np.zeros(table.shape, np.float32) for kind, table in mask.items()
@@ -62,9 +72,7 @@ def supernet_from_torch(
     key = jax.random.key(0)
     return model.init(key, images, weights, mask, train=False, key=key)
 
-  entries = list(supernet_entries(model, order))
-  state_dict = plain_state_dict(state_dict)
-  return _load(entries, _shapes(init, state_dict), state_dict, 'supernet')
+  return jax.jit(init)
 
 
 def supernet_to_torch(
