@@ -2,10 +2,8 @@
 
 import collections
 import hashlib
-import pathlib
 import re
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +14,7 @@ import numpy as np
 from counted import row_of, text_row
 from gpu_numbers import deviation
 from gpu_report import Report
+from profiles import profiled
 from rounds import alternate, chained, repeated
 from steps import ENTRY, SIZES, lower_steps, masked, start
 
@@ -148,11 +147,7 @@ def _profile(run: Callable[..., Any], state: Any) -> dict[str, Any]:
   """
   steps = 3
   state = run(jax.tree.map(jnp.copy, state), 1)
-  with tempfile.TemporaryDirectory() as folder:
-    with jax.profiler.trace(folder):
-      run(state, steps)
-    (path,) = pathlib.Path(folder).rglob('*.xplane.pb')
-    profile = jax.profiler.ProfileData.from_file(str(path))
+  profile = profiled(lambda: run(state, steps))
   spent: collections.Counter[str] = collections.Counter()
   runs: collections.Counter[str] = collections.Counter()
   for plane in profile.planes:

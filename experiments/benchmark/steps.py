@@ -19,7 +19,7 @@ from opp_darts_jax.methods.state import Batch, SearchState
 from opp_darts_jax.methods.steps import search_step
 from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.running.devices import Devices
-from opp_darts_jax.running.processor import processor
+from opp_darts_jax.running.processor import name_of
 from opp_darts_jax.running.programs import compiled
 from opp_darts_jax.spaces.darts import DARTS as SPACE
 
@@ -48,15 +48,13 @@ def build_kernels() -> None:
 
 def environment(**others: str) -> dict[str, str]:
   """What a row of results says of the machine and of versions, others' too."""
-  device = jax.devices()[0]
-  machine = processor() if device.platform == 'cpu' else device.device_kind
   versions = {
     'jax': jax.__version__,
     **others,
     'Python': platform.python_version(),
   }
   return {
-    'machine': f'{machine}, {os.cpu_count()} cores',
+    'machine': f'{name_of(jax.devices()[0])}, {os.cpu_count()} cores',
     'versions': ', '.join(' '.join(pair) for pair in versions.items()),
   }
 

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.operations.cpu import native
-from opp_darts_jax.running.processor import processor
+from opp_darts_jax.running.processor import name_of
 from opp_darts_jax.running.standing import Standing, View, bar
 
 _REFRESHES = 1  # a second, of what stands below the lines.
@@ -121,8 +121,7 @@ def genotype_lines(genotype: Genotype) -> str:
 def device() -> str:
   """What programs run on, and on CPU whose kernels they call."""
   first = jax.devices()[0]
-  name = processor() if first.platform == 'cpu' else first.device_kind
-  text = f'{name} ({first.platform})'
+  text = f'{name_of(first)} ({first.platform})'
   if jax.device_count() > 1:
     text = f'{jax.device_count()} of {text}'
     if jax.process_count() > 1:

@@ -1,12 +1,19 @@
-"""What the CPU of this machine is."""
+"""What the CPU of this machine is, and any device by its name."""
 
 import pathlib
 import platform
 import re
 
+import jax
+
 _INFO = pathlib.Path('/proc/cpuinfo')
 # By what Linux calls them; the widest first.
 _VECTORS = {'avx512f': 'AVX-512', 'avx2': 'AVX2'}
+
+
+def name_of(device: jax.Device) -> str:
+  """A device by its name: a CPU's is that of the machine."""
+  return processor() if device.platform == 'cpu' else device.device_kind
 
 
 def processor() -> str:
