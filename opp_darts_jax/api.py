@@ -57,10 +57,10 @@ def search(
     config: what to do; published settings by default.
     workdir: folder of the run, made if it is missing; the same call with the
       same workdir goes on where it stopped. None makes a temporary one.
-    data: (images, labels), or what `of_arrays` gives; None reads what
-      `config.data` names. A `DataConfig`, or a dict of its fields, is the
-      config's own field, beside images and labels too:
-      `search(images, labels, data={'flip': False})`.
+    data: (images, labels), or what `of_arrays` gives, which has heeded
+      `max_train` and the like; None reads what `config.data` names. A
+      `DataConfig`, or a dict of its fields, is the config's own field, beside
+      images and labels too: `search(images, labels, data={'flip': False})`.
     space: what is searched, or its name; None takes `config.space`.
     method: by which, with its schedule around it; None takes those that the
       config names, as does a text, which stands for `config.method`.
@@ -224,6 +224,7 @@ def _images(
     return None, config
   if isinstance(data, ImageData):
     images = data
+    dataset.check_made_by(images, config.data)
   elif isinstance(data, (tuple, list)) and len(data) == 2:
     images = dataset.of_arrays(*data, config.data)
   else:

@@ -311,6 +311,38 @@ def test_wrong_arguments_of_a_search(tmp_path, given, fields, sentence):
   assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize('call', [odj.search, odj.train])
+@pytest.mark.parametrize(
+  ('field', 'value'),
+  [
+    ('image_size', 16),
+    ('background', 'black'),
+    ('test_fraction', 0.5),
+    ('held_out', 0.1),
+    ('max_train', 20),
+    ('max_test', 5),
+    ('mean', (0.5,)),
+    ('std', (0.5,)),
+  ],
+)
+def test_ready_images_are_not_made_again(arrays, tmp_path, call, field, value):
+  """A field that would come too late is not passed over."""
+  own = odj.of_arrays(*arrays)
+  sentence = (
+    f'data.{field} as the data set .arrays. was made, .*, got .*{value}.*; give'
+  )
+  with pytest.raises(odj.UserError, match=sentence):
+    call(
+      config=dataclasses.replace(
+        SEARCH if call is odj.search else TRAIN,
+        data=odj.DataConfig(**{field: value}),
+      ),
+      data=own,
+      workdir=tmp_path / 'run',
+    )
+  assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
   ('fields', 'sentence'),
   [

@@ -24,6 +24,20 @@ from opp_darts_jax.errors import DataError, UserError
 
 MIN_IMAGE_SIZE = 4  # two reductions halve it to one pixel
 
+# Fields of a config that say how a data set is made. The others say how it is
+# used, as split_seed does, too.
+_OF_MAKING = (
+  'image_size',
+  'background',
+  'test_fraction',
+  'held_out',
+  'max_train',
+  'max_test',
+  'mean',
+  'std',
+  'stream',
+)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageData:
@@ -40,6 +54,7 @@ class ImageData:
       '24 files skipped: .txt 20, .webm 4'.
     tested_on: what the test images are: 'training images held out' in place of
       'test images'.
+    config: by which it was made.
   """
 
   name: str
@@ -50,6 +65,7 @@ class ImageData:
   std: tuple[float, ...]
   notes: tuple[str, ...] = ()
   tested_on: str = 'test images'
+  config: DataConfig = DataConfig()
 
   @property
   def image_shape(self) -> tuple[int, ...]:
@@ -79,6 +95,23 @@ class ImageData:
   def identity(self) -> dict[str, Any]:
     """What the data set is by content, as JSON has it: see identity.py."""
     return identity.identity(self)
+
+
+def check_made_by(images: ImageData, config: DataConfig) -> None:
+  """Raises `UserError` on a field that comes too late for these images.
+
+  Args:
+    images: ready ones.
+    config: of their use; what it leaves at its default is as they were made.
+  """
+  for name in _OF_MAKING:
+    wanted, made = getattr(config, name), getattr(images.config, name)
+    if wanted not in (made, getattr(DataConfig(), name)):
+      raise UserError(
+        f'Expected data.{name} as the data set {images.name!r} was made, '
+        f'{made!r}, got {wanted!r}; give it to of_arrays, or pass the images '
+        'and labels themselves.'
+      )
 
 
 def load(config: DataConfig) -> ImageData:
@@ -174,6 +207,7 @@ def of_source(source: Source, config: DataConfig) -> ImageData:
       *notes.on_classes(class_names, test.labels, 'test'),
     ),
     tested_on=notes.tested_on(config.held_out),
+    config=config,
   )  # fmt: skip
 
 
