@@ -12,7 +12,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.running import training
 from opp_darts_jax.running.devices import Devices, distribute
 
-# Both on the eight devices and on the first of them, by the same kernels.
+# Both on the eight devices and, by other kernels, on the first of them.
 _SEARCH = """
 import dataclasses
 import gc
@@ -42,9 +42,12 @@ assert jax.device_count() == 8
 images = dataset.load(config.data)
 # Interpreted kernels take long to compile: of one convolution alone.
 space = Space('few', named('skip_connect', 'dil_conv_3x3')).with_nodes(1)
-parts = dataclasses.replace(config, layout='copies', accumulate=2)
 found = []
-for devices in (Devices(jax.devices()[:1]), Devices()):
+for devices, layout in (
+  (Devices(jax.devices()[:1]), 'loop'),
+  (Devices(), 'copies'),
+):
+  parts = dataclasses.replace(config, layout=layout, accumulate=2)
   devices.check(parts.batch_size, parts.accumulate)
   assert devices.own_rows(16) == list(range(16))
   joined = devices.join(np.arange(16))
