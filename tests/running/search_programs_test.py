@@ -25,7 +25,7 @@ from opp_darts_jax.running.search_programs import SearchData
 KEY = tiny_search.KEY
 DEVICES = Devices()
 SPACE = tiny_search.space_of(
-  'test', 'none', 'max_pool_3x3', 'skip_connect', 'sep_conv_3x3'
+  'test', 'none', 'max_pool_3x3', 'skip_connect', 'sep_conv_3x3', nodes=1
 )
 TASK = tiny_search.task_of(SPACE, channels=2)
 
@@ -77,7 +77,7 @@ def test_an_operation_may_be_active_on_one_edge_alone(search):
   made, data = search
   names = ('max_pool_3x3', 'skip_connect', 'sep_conv_3x3')
   state = masked(made.init(KEY), *names)
-  column, edge = SPACE.names.index('sep_conv_3x3'), 3
+  column, edge = SPACE.names.index('sep_conv_3x3'), 1
   mask = {
     kind: m.at[:, column].set(False).at[edge, column].set(True)
     for kind, m in state.mask.items()
