@@ -50,11 +50,17 @@ def with_columns(
 
 
 def without_operations(state: SearchState, space: Space) -> SearchState:
-  """The state before the first stage: weights of all operations are zero."""
-  zeros = jax.tree.map(jnp.zeros_like, state.weights)
+  """The state before the first stage: weights of all operations are zero.
+
+  What is zero is on the host, for which no program has to be compiled.
+  """
+
+  def zeros(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
+
   return state.replace(
-    weights=with_operations(state.weights, zeros, space.names),
-    mask=jax.tree.map(jnp.zeros_like, state.mask),
+    weights=with_operations(state.weights, zeros(state.weights), space.names),
+    mask=zeros(state.mask),
   )
 
 
