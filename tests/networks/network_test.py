@@ -91,8 +91,8 @@ def test_same_operation_twice_has_weights_of_its_own():
 def test_init_does_not_depend_on_training():
   model = small((AVG, 0), (SKIP, 1), auxiliary=True)
   _, variables = shapes(model)
-  init = functools.partial(model.init, train=False)
-  assert variables == jax.eval_shape(init, jax.random.key(0), images(32))
+  # That is without training.
+  assert variables == network.variable_shapes(model, (32, 32, 3))
   assert 'auxiliary_head' in variables['params']
 
 
