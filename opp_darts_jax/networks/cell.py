@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from opp_darts_jax.genotypes.genotype import Cell
 from opp_darts_jax.networks.stack import at
-from opp_darts_jax.operations.norm import BatchNorm, Measured, Normalised
+from opp_darts_jax.operations.norm import BatchNorm, Measured, Normalised, param
 from opp_darts_jax.operations.operation import Operation, halved
 from opp_darts_jax.spaces.skeleton import Arrays, Part
 from opp_darts_jax.spaces.space import Space
@@ -63,8 +63,8 @@ class EdgeOperation(nn.Module):
   ) -> jax.Array:
     """(B, H, W, C) -> (B, H/s, W/s, C), times drop-path's factors."""
     operation = self.operation
-    weights = self.param(
-      'weights', operation.init, (), self.channels, self.stride
+    weights = param(
+      self, 'weights', operation.init, (), self.channels, self.stride
     )
     weights = jax.tree.map(lambda w: w.astype(x.dtype), weights)
 

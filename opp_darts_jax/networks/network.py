@@ -7,14 +7,16 @@ ICLR 2017) thins the edges out while training.
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.networks.cell import Draws, NetworkCell, drop_path_factors
 from opp_darts_jax.networks.stack import at, equal_parts, scan_cells
 from opp_darts_jax.operations.layers import AuxiliaryHead
@@ -187,6 +189,23 @@ class Network(nn.Module):
         if value:
           self.put_variable('batch_stats', part.name, value)
     return outputs
+
+
+@memoized(8)
+def _init_of(network: Network) -> Callable[[jax.Array], Any]:
+  """(images) -> variables; traced once, however often shapes are asked for."""
+
+  def init(images: jax.Array) -> Any:
+    keys = {name: jax.random.key(0) for name in ('params', 'noise')}
+    return network.init(keys, images, train=False)
+
+  return init
+
+
+def variable_shapes(network: Network, image_shape: Sequence[int]) -> Any:
+  """The shapes of the variables for images (H, W, C); nothing is computed."""
+  images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
+  return jax.eval_shape(_init_of(network), images)
 
 
 def count_weights(variables: Any) -> int:

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax import files
@@ -24,7 +23,7 @@ from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
-from opp_darts_jax.networks.network import Network
+from opp_darts_jax.networks.network import Network, variable_shapes
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
@@ -249,11 +248,7 @@ def _fill(
   arrays: Mapping[str, np.ndarray],
 ) -> Any:
   """The model's variables; UserError if arrays are missing or do not fit."""
-  expected = jax.eval_shape(
-    functools.partial(model.init, train=True),
-    {name: jax.random.key(0) for name in ('params', 'noise')},
-    jax.ShapeDtypeStruct((1, *image_shape), jnp.float32),
-  )
+  expected = variable_shapes(model, image_shape)
   leaves, structure = jax.tree.flatten_with_path(expected)
   want = {_name(keys): leaf.shape for keys, leaf in leaves}
   got = {name: array.shape for name, array in arrays.items()}

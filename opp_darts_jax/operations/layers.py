@@ -5,7 +5,7 @@ import jax
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.operations.dense import conv, factorized_reduce, uniform
-from opp_darts_jax.operations.norm import BatchNorm, wide_type
+from opp_darts_jax.operations.norm import BatchNorm, param, wide_type
 from opp_darts_jax.operations.separable import pointwise_unit
 
 # PyTorch's default for kernels: uniform, bound 1 / sqrt(fan in).
@@ -36,7 +36,7 @@ class ConvNorm(nn.Module):
     """(B, H, W, C) -> (B, H', W', channels)."""
     kernel = (self.size, self.size, x.shape[-1], self.channels)
     strides, paddings = (self.stride,) * 2, (self.padding,) * 2
-    weights = self.param('kernel', kernel_init, kernel).astype(x.dtype)
+    weights = param(self, 'kernel', kernel_init, kernel).astype(x.dtype)
     x = conv(x, weights, strides, paddings)
     if not self.norm:
       return x
@@ -58,7 +58,7 @@ class ReluConvNorm(nn.Module):
   def __call__(self, x: jax.Array, train: bool) -> jax.Array:
     """(B, H, W, C) -> (B, H, W, channels)."""
     kernel = (1, 1, x.shape[-1], self.channels)
-    weights = self.param('kernel', kernel_init, kernel).astype(x.dtype)
+    weights = param(self, 'kernel', kernel_init, kernel).astype(x.dtype)
     measured = pointwise_unit(x, weights[0, 0])
     return BatchNorm(self.affine, name='norm')(measured, train)
 
@@ -79,7 +79,7 @@ class FactorizedReduce(nn.Module):
     """(B, H, W, C) -> (B, ceil(H / 2), ceil(W / 2), channels)."""
     inputs = x.shape[-1]
     shape = (2, inputs, self.channels // 2)
-    kernels = self.param('pointwise', uniform, shape, inputs)
+    kernels = param(self, 'pointwise', uniform, shape, inputs)
     x = factorized_reduce(nn.relu(x), kernels.astype(x.dtype))
     return BatchNorm(self.affine, name='norm')(x, train)
 

@@ -11,7 +11,7 @@ running averages move towards the mean over all shares.
 Axes: D shares of a batch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -180,6 +180,19 @@ def update_running(running: Any, batch: Any) -> Any:
   )
 
 
+def param(
+  module: nn.Module, name: str, init: Callable[..., Any], *args: Any
+) -> Any:
+  """`module.param`, but that weights that are there are taken as they are.
+
+  Flax would trace `init` at every call to compare shapes, which takes a third
+  of the time to trace a network.
+  """
+  if module.has_variable('params', name):
+    return module.get_variable('params', name)
+  return module.param(name, init, *args)
+
+
 class BatchNorm(nn.Module):
   """Batch normalisation as a layer.
 
@@ -199,7 +212,7 @@ class BatchNorm(nn.Module):
     if train and not self.is_initializing():
       running.value = update_running(running.value, batch)
     if self.affine:
-      scale = self.param('scale', nn.initializers.ones, channels)
-      bias = self.param('bias', nn.initializers.zeros, channels)
+      scale = param(self, 'scale', nn.initializers.ones, channels)
+      bias = param(self, 'bias', nn.initializers.zeros, channels)
       return y.affine(scale, bias)
     return y.value

@@ -16,7 +16,7 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.networks import costs as costs_lib
 from opp_darts_jax.networks.cell import NO_DRAWS, Draws, EdgeOperation
 from opp_darts_jax.networks.costs import Costs, Site
-from opp_darts_jax.networks.network import Network
+from opp_darts_jax.networks.network import Network, variable_shapes
 from opp_darts_jax.operations.operation import Operation
 from opp_darts_jax.running import latency_table
 from opp_darts_jax.running.timing import Timing
@@ -151,10 +151,7 @@ def _network_program(
   network: Network, image_shape: tuple[int, ...], batch: int
 ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
   images = jax.ShapeDtypeStruct((batch, *image_shape), jnp.float32)
-  keys = {'params': jax.random.key(0), 'noise': jax.random.key(1)}
-  variables = jax.eval_shape(
-    lambda keys, x: network.init(keys, x, train=False), keys, images
-  )
+  variables = variable_shapes(network, image_shape)
 
   def run(variables: Any, images: jax.Array) -> Any:
     noise = {'noise': jax.random.key(1)}

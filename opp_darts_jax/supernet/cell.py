@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from opp_darts_jax.errors import UserError, check_choice
 from opp_darts_jax.operations.accelerator import fused
 from opp_darts_jax.operations.accelerator.lanes import fused as lanes
-from opp_darts_jax.operations.norm import update_running
+from opp_darts_jax.operations.norm import param, update_running
 from opp_darts_jax.operations.operation import halved
 from opp_darts_jax.operations.target import current
 from opp_darts_jax.spaces.skeleton import Arrays, Part
@@ -79,7 +79,7 @@ class SearchCell(nn.Module):
     if self.partial is not None:
       channels = self.partial.channels(channels)
     operations = cell_operations(space, part.kind, channels, part.reduction)
-    params = {o.name: self.param(o.name, o.init) for o in operations}
+    params = {o.name: param(self, o.name, o.init) for o in operations}
     running = {
       o.name: self.variable('batch_stats', o.name, o.init_statistics)
       for o in operations

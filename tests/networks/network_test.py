@@ -3,6 +3,7 @@
 Its numbers are tested in golden_test.py.
 """
 
+import dataclasses
 import functools
 
 import jax
@@ -58,7 +59,7 @@ def shapes(model, size=32, **options):
 @pytest.mark.parametrize('name', published.GENOTYPES)
 def test_published_genotypes_build(name):
   cells = published.GENOTYPES[name]
-  model = Network(cells, layers=6, channels=4, classes=7, auxiliary=True)
+  model = Network(cells, layers=4, channels=4, classes=7, auxiliary=True)
   (logits, auxiliary), variables = shapes(model, drop_path=0.2)
   assert logits.shape == auxiliary.shape == (4, 7)
   # Two reduction cells have doubled the channels twice.
@@ -90,8 +91,8 @@ def test_same_operation_twice_has_weights_of_its_own():
 def test_init_does_not_depend_on_training():
   model = small((AVG, 0), (SKIP, 1), auxiliary=True)
   _, variables = shapes(model)
-  init = functools.partial(model.init, train=False)
-  assert variables == jax.eval_shape(init, jax.random.key(0), images(32))
+  # That is without training.
+  assert variables == network.variable_shapes(model, (32, 32, 3))
   assert 'auxiliary_head' in variables['params']
 
 
@@ -111,8 +112,8 @@ def test_drop_path_spares_identities_alone():
 
   def dropped(operation, stride):
     module = EdgeOperation(OPERATIONS[operation].in_network, 2, stride)
-    y, _ = module.init_with_output(jax.random.key(0), x, train=True, draws=drop)
-    return not np.any(y)
+    run = jax.jit(functools.partial(module.init_with_output, train=True))
+    return not np.any(run(jax.random.key(0), x, draws=drop)[0])
 
   skip = EdgeOperation(OPERATIONS[SKIP], 2, 1)
   np.testing.assert_array_equal(
@@ -124,11 +125,7 @@ def test_drop_path_spares_identities_alone():
 
 def test_drop_path_in_a_network():
   model = small((AVG, 0), (SKIP, 1))
-  x = images()
-  # XLA's own generator compiles much faster than many threefry streams.
-  variables = jax.jit(functools.partial(model.init, train=True))(
-    jax.random.key(0, impl='rbg'), x
-  )
+  variables, x = fixed(model, images())
 
   @jax.jit
   def logits(rate, seed):
@@ -199,12 +196,13 @@ def test_noise_and_none():
   cell = NetworkCell(cells['normal'], Part('cell0', 'normal', 2), DARTS)
   x = images()[..., :2]
 
+  @jax.jit
   def output(seed):
     draws = Draws(key=jax.random.split(jax.random.key(seed), 2))
-    return cell.apply(variables, (x, x), False, draws)
+    # Its own weights are those of the inputs, the same for every seed.
+    init = functools.partial(cell.init_with_output, train=False, draws=draws)
+    return init(jax.random.key(0), (x, x))[0]
 
-  draws = Draws(key=jax.random.split(jax.random.key(0), 2))
-  variables = cell.init(jax.random.key(0), (x, x), False, draws)
   np.testing.assert_array_equal(output(0), output(0))
   assert np.abs(output(0) - output(1)).max() > 0.1
   none = EdgeOperation(OPERATIONS['none'], 2, 2)
@@ -267,39 +265,63 @@ MIXED = darts_genotype(
 )
 
 
-@functools.cache
-def results(model, size):
+NOISE_KEYS = {name: jax.random.key(7) for name in ('drop_path', 'noise')}
+
+
+def in_training(model, variables, x):
+  """Logits, and what has changed."""
+  (logits, _), changed = model.apply(
+    variables,
+    x,
+    train=True,
+    drop_path=0.3,
+    mutable=['batch_stats'],
+    rngs=NOISE_KEYS,
+  )
+  return logits, changed
+
+
+def results(model):
   """Logits, 'batch_stats' and gradients in training; logits in evaluation."""
-  variables, x = fixed(model, images(size, batch=3))
-  keys = {name: jax.random.key(7) for name in ('drop_path', 'noise')}
+  variables, x = fixed(model, images(batch=3))
 
   def loss(params):
-    (logits, _), changed = model.apply(
-      {**variables, 'params': params},
-      x,
-      train=True,
-      drop_path=0.3,
-      mutable=['batch_stats'],
-      rngs=keys,
-    )
-    return (logits**2).mean(), (logits, changed)
+    logits, changed = in_training(model, {**variables, 'params': params}, x)
+    # Of each image another, or norms would cancel most of the gradient.
+    pull = jnp.cos(jnp.arange(logits.size)).reshape(logits.shape)
+    return (pull * logits).sum(), (logits, changed)
 
   @jax.jit
   def compute(params):
-    evaluated, _ = model.apply(variables, x, train=False, rngs=keys)
+    evaluated, _ = model.apply(variables, x, train=False, rngs=NOISE_KEYS)
     return evaluated, jax.grad(loss, has_aux=True)(params)
 
   return compute(variables['params'])
 
 
+def of_cells(normal, reduce=0):
+  """The space of DARTS with a skeleton of so many cells of both kinds."""
+
+  def plan(layers, channels, imagenet):
+    del layers, imagenet
+    kinds = ['normal'] * normal + ['reduce'] * reduce
+    return tuple(
+      Part(f'cell{i}', kind, channels, reduction=kind == 'reduce')
+      for i, kind in enumerate(kinds)
+    )
+
+  skeleton = DARTS.skeleton._replace(plan=plan)
+  return dataclasses.replace(DARTS, skeleton=skeleton)
+
+
 def test_stack_and_remat_change_no_number():
-  model = Network(MIXED, 6, 2, 3)
-  outputs = [len(MIXED[kind].output) for kind in ('normal', 'reduce')]
-  found = groups(6, (6, 6), outputs, channels=2)
-  assert found == [[0, 1], [2], [3], [4], [5]]
-  want = results(model.clone(stack=False), 8)
+  model = Network(MIXED, 3, 2, 3, space=of_cells(2, 1))
+  outputs = {kind: len(MIXED[kind].output) for kind in ('normal', 'reduce')}
+  found = equal_parts(model.plan, ((8, 8, 6), (8, 8, 6)), outputs)
+  assert [len(group) for group in found] == [2, 1]
+  want = results(model.clone(stack=False))
   for options in ({}, {'remat': True}):
-    assert_same(results(model.clone(**options), 8), want)
+    assert_same(results(model.clone(**options)), want)
 
 
 def assert_same(got, want):
@@ -314,8 +336,8 @@ def assert_same(got, want):
 def test_draws_are_those_of_the_first_networks():
   """A training that the first house began goes on to the bit in this one."""
   model = Network(MIXED, 6, 2, 3)
-  _, changed = results(model, 8)
-  logits, _ = changed[1]
+  variables, x = fixed(model, images(batch=3))
+  logits, _ = jax.jit(functools.partial(in_training, model))(variables, x)
   np.testing.assert_allclose(
     logits,
     [
@@ -332,7 +354,7 @@ def fixed(model, x):
   rng = np.random.default_rng(0)
   shapes = jax.eval_shape(functools.partial(model.init, train=True), KEYS, x)
   return jax.tree.map(
-    lambda leaf: jnp.asarray(
+    lambda leaf: jax.device_put(
       rng.uniform(0.5, 1, leaf.shape).astype(leaf.dtype)
     ),
     shapes,
@@ -340,7 +362,8 @@ def fixed(model, x):
 
 
 def test_stack_shortens_the_program_and_remat_repeats_cells():
-  model = Network(genotype((SKIP, 0), (AVG, 1)), 18, 2, 3)
+  # The first two take other numbers of channels.
+  model = Network(genotype((SKIP, 0), (AVG, 1)), 9, 2, 3, space=of_cells(9))
   x = images(8)
   variables = jax.eval_shape(functools.partial(model.init, train=True), KEYS, x)
 

@@ -18,7 +18,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.genotypes.published import GENOTYPES
 from opp_darts_jax.networks import trained
-from opp_darts_jax.networks.network import Network
+from opp_darts_jax.networks.network import Network, variable_shapes
 from opp_darts_jax.operations.operation import Operation, no_weights
 from opp_darts_jax.operations.target import Target, traced_for
 from opp_darts_jax.spaces.darts import DARTS
@@ -30,9 +30,12 @@ IMAGES = ImageData('few', SPLIT, SPLIT, ('zero', 'one', 'two'), (0.4,), (0.3,))
 
 
 def initial(model):
-  init = jax.jit(lambda key: model.init(key, jnp.zeros((1, 8, 8, 1)), True))
-  # XLA's own generator compiles much faster than many threefry streams.
-  return init(jax.random.key(3, impl='rbg'))
+  """Random weights and averages, drawn without a program."""
+  rng = np.random.default_rng(3)
+  shapes = variable_shapes(model, (8, 8, 1))
+  return jax.device_put(
+    jax.tree.map(lambda s: rng.uniform(0.5, 1, s.shape).astype(s.dtype), shapes)
+  )
 
 
 @pytest.fixture(scope='module')

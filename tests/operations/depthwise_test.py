@@ -220,10 +220,11 @@ def test_kernels_in_float64_and_on_several_threads():
     params = {'stride': 1, 'dilation': 2}
     grad = functools.partial(depthwise._native_kernel_grad, size=5, **params)
     got = depthwise._native_conv(x, kernel, **params), jax.jit(grad)(x, x)
-    want = (
-      depthwise._shifted_conv(x, kernel, **params),
-      depthwise._scanned_kernel_grad(x, x, size=5, **params),
+    plain = (
+      functools.partial(depthwise._shifted_conv, **params),
+      functools.partial(depthwise._scanned_kernel_grad, size=5, **params),
     )
+    want = tuple(jax.jit(f)(x, b) for f, b in zip(plain, (kernel, x)))
   assert got[0].dtype == jnp.float64
   chex.assert_trees_all_close(got, want, rtol=1e-12, atol=1e-11)
 

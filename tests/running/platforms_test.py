@@ -111,10 +111,10 @@ def test_kernels_are_called_on_a_cpu_alone(make, fields, name, platform):
   [('cpu', 'loop'), ('cuda', 'copies'), ('tpu', 'lanes')],
 )
 def test_the_layout_is_that_of_the_platform(platform, layout):
-  chosen = text(search, 'score', platform)
-  assert chosen == text(search, 'score', platform, layout=layout)
+  chosen = text(search, 'evaluate', platform)
+  assert chosen == text(search, 'evaluate', platform, layout=layout)
   other = 'copies' if layout == 'loop' else 'loop'
-  assert chosen != text(search, 'score', platform, layout=other)
+  assert chosen != text(search, 'evaluate', platform, layout=other)
 
 
 def test_a_sum_by_atomic_additions_would_be_seen():

@@ -23,7 +23,7 @@ from opp_darts_jax.networks.export.state_dicts import (
   plain_state_dict,
 )
 from opp_darts_jax.networks.export.supernet_entries import supernet_entries
-from opp_darts_jax.networks.network import Network
+from opp_darts_jax.networks.network import Network, variable_shapes
 from opp_darts_jax.operations.entries import Entry
 from opp_darts_jax.supernet.supernet import Supernet
 
@@ -56,7 +56,8 @@ def supernet_from_torch(
   """
   entries = list(supernet_entries(model, order))
   state_dict = plain_state_dict(state_dict)
-  shapes = _shapes(_supernet_init(model), state_dict)
+  images = jax.ShapeDtypeStruct((1, *_image_shape(state_dict)), jnp.float32)
+  shapes = jax.eval_shape(_supernet_init(model), images)
   return _load(entries, shapes, state_dict, 'supernet')
 
 
@@ -110,14 +111,10 @@ def network_from_torch(
     UserError: if names or shapes do not fit, which it lists, or the network
       has no names in PyTorch.
   """
-
-  def init(images):
-    keys = {name: jax.random.key(0) for name in ('params', 'noise')}
-    return network.init(keys, images, train=False)
-
   entries = list(network_entries(network))
   state_dict = plain_state_dict(state_dict)
-  variables = _load(entries, _shapes(init, state_dict), state_dict, 'network')
+  shapes = variable_shapes(network, _image_shape(state_dict))
+  variables = _load(entries, shapes, state_dict, 'network')
   absent = [e.name for e in entries if e.name not in state_dict]
   if absent:
     raise UserError(
@@ -223,14 +220,13 @@ def _load(
   return variables
 
 
-def _shapes(init: Any, state_dict: StateDict) -> Any:
-  """Shapes of the variables for images of as many channels as the stem has."""
+def _image_shape(state_dict: StateDict) -> tuple[int, int, int]:
+  """(H, W, C) of images of as many channels as the stem has."""
   stems = (state_dict.get(f'{stem}.0.weight') for stem in ('stem', 'stem0'))
   kernel = next((np.shape(stem) for stem in stems if stem is not None), ())
   channels = kernel[1] if len(kernel) == 4 else 3
   # Large enough for every auxiliary head.
-  images = jax.ShapeDtypeStruct((1, 224, 224, channels), jnp.float32)
-  return jax.eval_shape(init, images)
+  return 224, 224, channels
 
 
 def _leaf(variables: Any, entry: Entry) -> Any:

@@ -1,7 +1,6 @@
 """Tests of exported networks: ONNX Runtime must give the network's logits."""
 
 import dataclasses
-import functools
 import json
 import math
 import sys
@@ -17,7 +16,7 @@ from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.genotypes.genotype import Cell, Edge, Genotype
 from opp_darts_jax.genotypes.published import GENOTYPES
 from opp_darts_jax.networks.export.onnx import export_onnx
-from opp_darts_jax.networks.network import Network
+from opp_darts_jax.networks.network import Network, variable_shapes
 from opp_darts_jax.networks.trained import TrainedNetwork
 from opp_darts_jax.operations.catalogue import OPERATIONS
 from opp_darts_jax.operations.cpu import native
@@ -61,11 +60,7 @@ def trained(genotype, image_shape=(8, 8, 3), layers=3, **options):
     return (rng.standard_normal(leaf.shape) * spread).astype(np.float32)
 
   model = Network(genotype, layers, channels=4, classes=5, **options)
-  shapes = jax.eval_shape(
-    functools.partial(model.init, train=False),
-    {'params': jax.random.key(0), 'noise': jax.random.key(0)},
-    jax.ShapeDtypeStruct((1, *image_shape), jnp.float32),
-  )
+  shapes = variable_shapes(model, image_shape)
   channels = slice(image_shape[-1])
   return TrainedNetwork(
     model,

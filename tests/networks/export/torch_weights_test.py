@@ -17,7 +17,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes import published
 from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.networks.export import torch_weights
-from opp_darts_jax.networks.network import Network
+from opp_darts_jax.networks.network import Network, variable_shapes
 from opp_darts_jax.operations.operation import Operation, no_weights
 from opp_darts_jax.operations.torch_names import TorchNames, TorchWeight
 from opp_darts_jax.spaces.catalogue import get_space
@@ -50,9 +50,13 @@ def supernet(name='darts', nodes=2, images=3):
 def network(name='DARTS_V2', auxiliary=True):
   cells = published.GENOTYPES[name]
   model = Network(cells, 3, channels=2, classes=5, auxiliary=auxiliary)
-  init = functools.partial(model.init, train=False)
-  x = jax.ShapeDtypeStruct((1, 32, 32, 1), jnp.float32)
-  return model, randomly(jax.eval_shape(init, jax.random.key(0), x))
+  if not auxiliary:  # All else is the same, network_test.py says.
+    _, variables = network(name)
+    return model, {
+      collection: {k: v for k, v in parts.items() if k != 'auxiliary_head'}
+      for collection, parts in variables.items()
+    }
+  return model, randomly(variable_shapes(model, (224, 224, 1)))
 
 
 def assert_equal(found, expected):
@@ -83,7 +87,7 @@ def test_supernet_with_a_part_of_the_operations():
   assert 'cells.0._ops.4._ops.2.1.running_var' in state_dict
   assert not [name for name in state_dict if '._ops.1.' in name[14:]]
   back = torch_weights.supernet_from_torch(state_dict, model, order)
-  for collection, cells in back.items():
+  for collection, cells in jax.device_get(back).items():
     for cell in ('cell0', 'cell1', 'cell2'):
       expected = variables[collection][cell]
       for name in model.space.names:
@@ -205,7 +209,7 @@ def prefixed(state_dict, prefix):
   [
     lambda d: {name: Tensor(array) for name, array in d.items()},
     lambda d: {n: a.astype(jnp.bfloat16) for n, a in d.items()},
-    lambda d: {n: jnp.asarray(a, jnp.float16) for n, a in d.items()},
+    lambda d: {n: jax.device_put(np.float16(a)) for n, a in d.items()},
     lambda d: prefixed(d, 'module.'),
     lambda d: prefixed(d, 'module._orig_mod.'),
     lambda d: {'state_dict': prefixed(d, 'module.'), 'epoch': 3},
@@ -288,9 +292,7 @@ def test_unknown_operation_is_refused():
 def test_large_images_of_one_channel_and_their_auxiliary_head():
   cells = published.GENOTYPES['DARTS_V1']
   model = Network(cells, 3, 4, 5, auxiliary=True, imagenet=True)
-  init = functools.partial(model.init, train=False)
-  x = jax.ShapeDtypeStruct((1, 224, 224, 1), jnp.float32)
-  variables = randomly(jax.eval_shape(init, jax.random.key(0), x))
+  variables = randomly(variable_shapes(model, (224, 224, 1)))
   state_dict = torch_weights.network_to_torch(variables, model)
   assert state_dict['stem0.0.weight'].shape == (2, 1, 3, 3)
   assert state_dict['auxiliary_head.features.5.weight'].ndim == 4
@@ -299,9 +301,7 @@ def test_large_images_of_one_channel_and_their_auxiliary_head():
 
 def test_names_of_nas_bench_201():
   model = Network(BENCH, 3, 2, 5, space=NASBENCH201)
-  init = functools.partial(model.init, train=False)
-  x = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
-  variables = randomly(jax.eval_shape(init, jax.random.key(0), x))
+  variables = randomly(variable_shapes(model, (224, 224, 3)))
   state_dict = torch_weights.network_to_torch(variables, model)
   norm = ('weight', 'bias', 'running_mean', 'running_var')
   # Convolutions of the cells, 0, 2 and 4, and of the blocks between them.
@@ -378,9 +378,7 @@ def with_names(torch):
     *([('own', 0), ('skip_connect', 1)], [2]),
   )
   model = Network(cells, 1, 2, 5, space=space)
-  init = functools.partial(model.init, train=False)
-  x = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
-  return model, randomly(jax.eval_shape(init, jax.random.key(0), x))
+  return model, randomly(variable_shapes(model, (224, 224, 1)))
 
 
 def test_a_weight_without_a_name_is_never_left_out():
