@@ -147,6 +147,14 @@ def test_claims_name_their_variants_and_measures(claims, name):
       assert prediction.more in claim.measures
 
 
+def test_claims_are_asked_settled_and_concluded_apart(claims):
+  """One that is made from another does not say of itself what that one says."""
+  made = [importlib.import_module(n).CLAIM for n in claims['page'].NAMES]
+  for field in ('name', 'question', 'settings', 'conclusion'):
+    said = [getattr(claim, field) for claim in made if getattr(claim, field)]
+    assert len(set(said)) == len(said), field
+
+
 def test_the_page_says_what_came(claims, tmp_path, monkeypatch):
   lib, page = claims['claim'], claims['page']
   claim = _claim(lib, ('a', 'b', 'accuracy', 'a is better'))
