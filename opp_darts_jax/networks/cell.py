@@ -10,8 +10,9 @@ import jax.numpy as jnp
 
 from opp_darts_jax.genotypes.genotype import Cell
 from opp_darts_jax.networks.stack import at
-from opp_darts_jax.operations.norm import BatchNorm, Measured, Normalised, param
+from opp_darts_jax.operations.norm import BatchNorm, Measured, Normalised
 from opp_darts_jax.operations.operation import Operation, halved
+from opp_darts_jax.operations.weights import param
 from opp_darts_jax.spaces.skeleton import Arrays, Part
 from opp_darts_jax.spaces.space import Space
 

@@ -5,8 +5,9 @@ import jax
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.operations.dense import conv, factorized_reduce, uniform
-from opp_darts_jax.operations.norm import BatchNorm, param, wide_type
+from opp_darts_jax.operations.norm import BatchNorm, wide_type
 from opp_darts_jax.operations.separable import pointwise_unit
+from opp_darts_jax.operations.weights import param
 
 # PyTorch's default for kernels: uniform, bound 1 / sqrt(fan in).
 kernel_init = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')

@@ -11,7 +11,7 @@ running averages move towards the mean over all shares.
 Axes: D shares of a batch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from opp_darts_jax.operations.target import current
+from opp_darts_jax.operations.weights import param
 
 EPSILON = 1e-5
 MOMENTUM = 0.1
@@ -178,19 +179,6 @@ def update_running(running: Any, batch: Any) -> Any:
   return jax.tree.map(
     lambda old, new: (1 - MOMENTUM) * old + MOMENTUM * new, running, batch
   )
-
-
-def param(
-  module: nn.Module, name: str, init: Callable[..., Any], *args: Any
-) -> Any:
-  """`module.param`, but that weights that are there are taken as they are.
-
-  Flax would trace `init` at every call to compare shapes, which takes a third
-  of the time to trace a network.
-  """
-  if module.has_variable('params', name):
-    return module.get_variable('params', name)
-  return module.param(name, init, *args)
 
 
 class BatchNorm(nn.Module):

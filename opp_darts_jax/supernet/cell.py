@@ -15,9 +15,10 @@ import jax.numpy as jnp
 from opp_darts_jax.errors import UserError, check_choice
 from opp_darts_jax.operations.accelerator import fused
 from opp_darts_jax.operations.accelerator.lanes import fused as lanes
-from opp_darts_jax.operations.norm import param, update_running
+from opp_darts_jax.operations.norm import update_running
 from opp_darts_jax.operations.operation import halved
 from opp_darts_jax.operations.target import current
+from opp_darts_jax.operations.weights import param
 from opp_darts_jax.spaces.skeleton import Arrays, Part
 from opp_darts_jax.spaces.space import Space
 from opp_darts_jax.supernet import copies, loop

@@ -209,11 +209,11 @@ def test_augment_pads_with_black_before_and_cuts_out_after_normalising():
   images = np.full((64, 8, 8, 1), 255, np.uint8)
   black, white = -2.0, 2.0
   padded = augment.Augmentation((0.5,), (0.25,), crop_padding=4)
-  values = np.unique(compiled(jax.random.key(0), images, padded))
-  np.testing.assert_allclose(values, [black, white], rtol=1e-6)
+  values = np.unique(augment.augment(jax.random.key(0), images, padded))
+  np.testing.assert_array_equal(values, [black, white])
   cut = augment.Augmentation((0.5,), (0.25,), crop_padding=0, cutout=4)
-  values = np.unique(compiled(jax.random.key(0), images, cut))
-  np.testing.assert_allclose(values, [0.0, white], rtol=1e-6)
+  values = np.unique(augment.augment(jax.random.key(0), images, cut))
+  np.testing.assert_array_equal(values, [0.0, white])
 
 
 def test_augment_depends_on_the_key_alone_and_is_the_same_compiled():

@@ -233,22 +233,3 @@ def test_devices_wait_for_each_other_once_a_norm_and_once_a_gradient():
   assert together.split() == ['2', '2', '0', '0']
   # At the end: gradients, loss and statistics in one sum.
   assert apart.split() == ['0', '1', '0', '0']
-
-
-def test_weights_that_are_there_are_not_made_anew():
-  made = []
-
-  def init(key, channels):
-    made.append(channels)
-    return jax.random.normal(key, (channels,))
-
-  class Layer(nn.Module):
-    @nn.compact
-    def __call__(self, x):
-      return x * norm.param(self, 'weights', init, x.shape[-1])
-
-  x = jnp.ones(3)
-  y, variables = Layer().init_with_output(jax.random.key(0), x)
-  np.testing.assert_array_equal(y, variables['params']['weights'])
-  np.testing.assert_array_equal(Layer().apply(variables, x), y)
-  assert made == [3]

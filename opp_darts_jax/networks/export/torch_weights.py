@@ -8,7 +8,7 @@ import collections
 import functools
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -62,7 +62,7 @@ def supernet_from_torch(
 
 
 @memoized(8)
-def _supernet_init(model: Supernet) -> Any:
+def _supernet_init(model: Supernet) -> Callable[[jax.Array], Any]:
   """(images) -> variables; traced once, however many state dicts there are."""
   mask = model.space.mask()
   weights = {
@@ -73,7 +73,7 @@ def _supernet_init(model: Supernet) -> Any:
     key = jax.random.key(0)
     return model.init(key, images, weights, mask, train=False, key=key)
 
-  return jax.jit(init)
+  return init
 
 
 def supernet_to_torch(
