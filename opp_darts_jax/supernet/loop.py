@@ -97,6 +97,7 @@ def _run_phase(
       xs['active'][..., columns],
       xs['weights'][..., columns],
       xs['mixed'],
+      xs['given'],
     )
     return sums, {'mixed': moments}
 

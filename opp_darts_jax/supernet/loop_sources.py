@@ -14,6 +14,7 @@ from jax import lax
 
 from opp_darts_jax.operations.cpu import (
   mixture,
+  mixture_parts,
   mixture_primitives,
   side_by_side,
 )
@@ -69,14 +70,28 @@ class Sources:
       'pooled': _copies(cell.running, phase, members.pools),
     }
     if members.mixed:
-      own = [o for o in members.mixed if not o.shared(phase)]
-      xs['mixed'] = mixture.pack(
-        list(_copies(cell.params, phase, own).values()), edges_SD.shape
-      )
+      xs |= self._mixed()
     keys = cell.keys(edges_SD.ravel())
     if keys is not None:
       xs['key'] = keys.reshape(edges_SD.shape)
     return xs
+
+  def _mixed(self) -> dict[str, Any]:
+    """What the kernel that runs several operations is given, for each edge."""
+    cell, phase = self.cell, self.phase
+    copies, dtype = phase.edges_SD.shape, cell.weights_EK.dtype
+    params, averages = [], []
+    for o in self.members.mixed:
+      # What is shared has a row for a source.
+      rows = np.broadcast_to(o.slots(phase).T, copies[::-1]).T.clip(0)
+      if not o.shared(phase):
+        params.append(take_copies(cell.params[o.name], rows))
+      if o.norms(phase) and not cell.train:
+        averages.append(take_copies(cell.running[o.name], rows))
+    return {
+      'mixed': mixture.pack(params, copies, dtype),
+      'given': mixture.pack_moments(averages, copies, dtype),
+    }
 
   def add(
     self, sums: jax.Array, start: jax.Array, xs: Any
@@ -99,7 +114,7 @@ class Sources:
         self.cell, self.phase, self.members, x, xs
       )
       alone = side_by_side.put(alone, self.images)
-      sums = mixture_primitives.add_to_last(sums, alone)
+      sums = mixture_parts.add_to_last(sums, alone)
     if self.members.mixed:
       sums, statistics['mixed'] = mixture.add_edges(
         self.mixed,
@@ -108,6 +123,7 @@ class Sources:
         xs['active'][:, self.mixed_columns],
         xs['weights'][:, self.mixed_columns],
         xs['mixed'],
+        xs['given'],
         self.phase.stride,
         self.images,
       )
@@ -116,7 +132,12 @@ class Sources:
   def collect(
     self, batches: dict[str, Any], sums: jax.Array, to: Statistics
   ) -> None:
-    """Adds statistics of all the sources to those of the cell's operations."""
+    """Adds statistics of all the sources to those of the cell's operations.
+
+    In training, where running averages move.
+    """
+    if not self.cell.train:
+      return
     batches = dict(batches)
     if self.members.mixed:
       mixed = mixture.statistics(
@@ -176,7 +197,7 @@ class _Members(NamedTuple):
 
 def _members(cell: CellEdges, phase: Phase, sums: jax.Array) -> _Members:
   members = _Members([], [], [], [])
-  kernels = cell.train and kernels_serve(sums, cell.weights_EK)
+  kernels = kernels_serve(sums, cell.weights_EK)
   for o in cell.operations:
     if not o.present(phase):
       continue

@@ -114,10 +114,14 @@ def network(name, parts):
   }
   variables = tiny_search.random_variables(model, images, weights, mask)
   variables = jax.tree.map(np.float64, variables)
+  # No copy's averages are another's.
+  variables['batch_stats'] = jax.tree.map(
+    lambda t: t + numbers.random(t.shape) / 5, variables['batch_stats']
+  )
   return model, *jax.device_put((variables, images, weights, mask))
 
 
-def loss_of(way, name, parts=0, **fields):
+def loss_of(way, name, parts=0, train=True, **fields):
   """(weights, operation weights, mask) -> a loss, and what a pass leaves."""
   layout, target = WAYS[way]
   model, variables, images, _, _ = network(name, parts)
@@ -130,7 +134,7 @@ def loss_of(way, name, parts=0, **fields):
         images,
         jax.tree.map(jnp.multiply, weights, mask),
         mask,
-        True,
+        train,
         KEY,
         mutable=['batch_stats'],
       )
@@ -140,9 +144,10 @@ def loss_of(way, name, parts=0, **fields):
 
 
 @functools.cache
-def gradient(way, name, parts):
+def gradient(way, name, parts, train=True):
   """Of weights and operation weights; logits and running averages."""
-  return jax.jit(jax.grad(loss_of(way, name, parts), (0, 1), has_aux=True))
+  loss = loss_of(way, name, parts, train)
+  return jax.jit(jax.grad(loss, (0, 1), has_aux=True))
 
 
 @functools.cache
@@ -187,6 +192,30 @@ def test_layouts_agree(name, parts, way):
     not np.array_equal(*pair)
     for pair in zip(jax.tree.leaves(before), jax.tree.leaves(moved))
   )
+
+
+@pytest.mark.parametrize(
+  ('name', 'parts', 'way'),
+  [
+    ('darts', 0, 'kernels'),
+    ('fused', 2, 'kernels'),
+    ('nasbench201', 0, 'copies'),
+  ],
+)
+def test_layouts_agree_in_evaluation(name, parts, way):
+  """By running averages, which do not move, and by which there is no slope."""
+  _, variables, _, weights, mask = network(name, parts)
+  args = variables['params'], weights, mask
+  got, want = (
+    jax.device_get(gradient(w, name, parts, False)(*args))
+    for w in (way, 'loop')
+  )
+  close(got, want)
+  (_, slopes), (logits, moved) = got
+  assert any(np.abs(g).max() > 1e-3 for g in jax.tree.leaves(slopes))
+  chex.assert_trees_all_equal(moved['batch_stats'], variables['batch_stats'])
+  trained = gradients('loop', name, parts)[1][0]
+  assert np.abs(logits - trained).max() > 1e-3
 
 
 @pytest.mark.parametrize('way', ['kernels', 'copies', 'lanes'])

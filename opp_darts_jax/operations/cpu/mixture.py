@@ -12,14 +12,15 @@ their norms; S sources; B batch, H W C.
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from opp_darts_jax.operations.cpu.mixture_parts import fused_forms, moments_of
 from opp_darts_jax.operations.cpu.mixture_primitives import (
   edges_p,
-  fused_forms,
   jvp_p,
   vjp_p,
 )
@@ -28,14 +29,34 @@ from opp_darts_jax.operations.norm import Statistics, unbiased
 from opp_darts_jax.operations.operation import Operation, Params
 
 
-def pack(params: Sequence[Params], copies: tuple[int, ...]) -> jax.Array:
+def pack(
+  params: Sequence[Params], copies: tuple[int, ...], dtype: Any
+) -> jax.Array:
   """Weights (copies, ...) of each separable operation -> (copies, P)."""
-  leaves = [
-    p[name].reshape(*copies, -1)
-    for p in params
-    for name in ('depthwise', 'pointwise')
-  ]
-  return jnp.concatenate(leaves, -1) if leaves else jnp.zeros((*copies, 0))
+  return _join(
+    [p[name] for p in params for name in ('depthwise', 'pointwise')],
+    copies,
+    dtype,
+  )
+
+
+def pack_moments(
+  averages: Sequence[Statistics], copies: tuple[int, ...], dtype: Any
+) -> jax.Array:
+  """Moments (copies, norms, C) of each operation that has norms -> (copies, M).
+
+  Those of what the edges share are the first one's.
+  """
+  return _join(
+    [a[name] for a in averages for name in ('mean', 'var')], copies, dtype
+  )
+
+
+def _join(
+  leaves: Sequence[jax.Array], copies: tuple[int, ...], dtype: Any
+) -> jax.Array:
+  rows = [leaf.reshape(*copies, -1).astype(dtype) for leaf in leaves]
+  return jnp.concatenate([*rows, jnp.zeros((*copies, 0), dtype)], -1)
 
 
 def add_edges(
@@ -45,10 +66,11 @@ def add_edges(
   active_DK: jax.Array,
   weights_DK: jax.Array,
   params_DP: jax.Array,
+  given_DM: jax.Array,
   stride: int,
   images: int = 1,
 ) -> tuple[jax.Array, jax.Array]:
-  """Adds the weighted sums of active operations to nodes, in training mode.
+  """Adds the weighted sums of active operations to nodes.
 
   Args:
     operations: the K operations, all of which have a fused form.
@@ -59,12 +81,14 @@ def add_edges(
     active_DK: which operations are active.
     weights_DK: of each operation.
     params_DP: `pack`ed.
+    given_DM: moments that the norms take, packed; (D, 0) if they take those of
+      what they normalise.
     stride: of the edges.
     images: that lie side by side (side_by_side.py) in states and source.
 
   Returns:
     The new states, and the moments of the operations' norms (D, M), 0 where
-    not active; no gradient goes through these.
+    not active, or (D, 0) if they were given. No gradient goes through moments.
   """
   inside = source.ndim == 0
   return tuple(
@@ -74,6 +98,7 @@ def add_edges(
       active_DK,
       weights_DK,
       params_DP,
+      given_DM,
       operations=tuple(operations),
       stride=stride,
       images=images,
@@ -91,6 +116,7 @@ def add_sources(
   active_SDK: jax.Array,
   weights_SDK: jax.Array,
   params_SDP: jax.Array,
+  given_SDM: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
   """`add_edges` of one source after another, all of them among the states.
 
@@ -105,24 +131,33 @@ def add_sources(
     active_SDK: which operations are active.
     weights_SDK: of each operation.
     params_SDP: `pack`ed.
+    given_SDM: moments that the norms take, or (S, D, 0).
 
   Returns:
-    The new states, and the moments (S, D, M).
+    The new states, and the moments (S, D, M), or (S, D, 0).
   """
 
   def add(states, xs):
-    source, active_DK, weights_DK, params_DP = xs
+    source, active_DK, weights_DK, params_DP, given_DM = xs
     return add_edges(
-      operations, states, source, active_DK, weights_DK, params_DP, 1, images
+      operations,
+      states,
+      source,
+      active_DK,
+      weights_DK,
+      params_DP,
+      given_DM,
+      1,
+      images,
     )
 
-  xs = sources_S, active_SDK, weights_SDK, params_SDP
+  xs = sources_S, active_SDK, weights_SDK, params_SDP, given_SDM
   return lax.scan(add, states, xs)
 
 
 @functools.partial(add_sources.defjvp, symbolic_zeros=True)
 def _add_sources_jvp(operations, images, primals, tangents):
-  states_dot, _, _, weights_dot, params_dot = tangents
+  states_dot, _, _, weights_dot, params_dot, _ = tangents
   dots = (states_dot, weights_dot, params_dot)
   moves = moving(dots)
   call = {
@@ -134,15 +169,17 @@ def _add_sources_jvp(operations, images, primals, tangents):
 
   def along(kept, dots):
     states, *xs = kept
-    states_dot, *xs_dot = spread(dots, moves, (states, *xs[2:]))
+    _, _, weights, params, _ = xs
+    states_dot, *xs_dot = spread(dots, moves, (states, weights, params))
 
     def step(states_dot, xs):
-      source, *others = xs[:4]
-      others += [states_dot, *xs[4:]]
-      (states_dot,) = jvp_p.bind(states[source], source, *others, **call)
+      (source, *others), xs_dot = xs
+      (states_dot,) = jvp_p.bind(
+        states[source], source, *others, states_dot, *xs_dot, **call
+      )
       return states_dot, None
 
-    return lax.scan(step, states_dot, (*xs, *xs_dot))[0]
+    return lax.scan(step, states_dot, (xs, xs_dot))[0]
 
   def back(kept, g):
     states, *xs = kept
@@ -186,15 +223,10 @@ def statistics(
   channels = states.shape[-1] // images
   count = states[0].size // channels
   result: list[Statistics] = []
-  at = 0
-  for kind in fused_forms(operations, stride):
-    size = kind.norms * channels
-    own = moments[..., at : at + 2 * size]
-    if kind.shared:
-      own = own[..., 0, :]
-    own = own.reshape(*own.shape[:-1], 2, kind.norms, channels)
-    mean, var = own[..., 0, :, :], own[..., 1, :, :]
-    named = {'mean': mean, 'var': unbiased(var, count)}
-    result.append(named if kind.norms else {})
-    at += 2 * size
+  kinds = fused_forms(operations, stride)
+  for kind, own in zip(kinds, moments_of(moments, kinds, channels)):
+    batch = {k: t[..., 0, :, :] if kind.shared else t for k, t in own.items()}
+    if batch:
+      batch['var'] = unbiased(batch['var'], count)
+    result.append(batch)
   return result

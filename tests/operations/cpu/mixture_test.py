@@ -54,6 +54,16 @@ def few_operations(stride):
   return tuple(several[k] for k in columns), active[:, columns]
 
 
+def pack(params):
+  """The weights of those that have any, of two edges."""
+  return mixture.pack([p for p in params if p], (2,), float)
+
+
+def own_moments(*copies):
+  """Norms take the moments of what they normalise."""
+  return jnp.zeros((*copies, 0))
+
+
 def arrays(channels, size, stride, operations=operations):
   """Four states of which the second is the source, or an own source."""
   rng = np.random.default_rng(0)
@@ -77,9 +87,19 @@ def arrays(channels, size, stride, operations=operations):
 
 
 def mixed(
-  states, source, weights, params, stride, images=1, operations=operations
+  states,
+  source,
+  weights,
+  params,
+  stride,
+  images=1,
+  operations=operations,
+  averages=None,
 ):
   several, active = operations(stride)
+  given = own_moments(2)
+  if averages:
+    given = mixture.pack_moments([a for a in averages if a], (2,), float)
   source = side_by_side.put(source, images)
   states, moments = mixture.add_edges(
     several,
@@ -87,22 +107,26 @@ def mixed(
     jnp.array(1) if stride == 1 else source,
     jax.device_put(active),
     weights,
-    mixture.pack([p for p in params if p], (2,)),
+    pack(params),
+    given,
     stride,
     images,
   )
   return side_by_side.take(states, images), moments
 
 
-def parts(states, source, weights, params, stride):
+def parts(states, source, weights, params, stride, averages=None):
   """The same operation by operation, of those that are active."""
   x = states[1] if stride == 1 else source
   several, active = operations(stride)
   statistics = [{} for _ in several]
   for d, k in np.argwhere(active).tolist():
-    apply = open_operation(several[k], stride, True)
+    apply = open_operation(several[k], stride, averages is None)
+    # Of what edges share, those of the first one.
+    row = 0 if several[k].fused(stride).shared else d
+    given = {k: t[row] for k, t in averages[k].items()} if averages else {}
     y, statistics[k][d] = apply(
-      jax.tree.map(lambda p, d=d: p[d], params[k]), {}, x, None
+      jax.tree.map(lambda p, d=d: p[d], params[k]), given, x, None
     )
     states = states.at[2 + d].add(weights[d, k] * y)
   return states, statistics
@@ -183,6 +207,34 @@ def test_derivatives_of_gradients_are_what_they_change_by(channels, size):
   )
 
 
+@pytest.mark.parametrize(
+  ('channels', 'size', 'stride', 'images'), [(5, 7, 1, 1), (3, 5, 2, 3)]
+)
+def test_norms_take_given_moments(channels, size, stride, images):
+  """What they give, and both derivatives, are those of the parts."""
+  args = arrays(channels, size, stride)
+  along = jax.tree.map(np.cos, args)
+  rng = np.random.default_rng(1)
+  averages = []
+  for operation in operations(stride)[0]:
+    shape = 2, operation.norms(stride), channels
+    drawn = {'mean': rng.standard_normal(shape), 'var': rng.random(shape) + 0.5}
+    averages.append(drawn if shape[1] else {})
+  own = functools.partial(mixed, images=images)
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def run(function):
+    function = functools.partial(function, averages=averages)
+    gradient = jax.grad(functools.partial(loss, function, stride), range(4))
+    return function(*args, stride), jax.jvp(gradient, args, along)
+
+  (states, moments), slopes = run(own)
+  (want, _), expected = run(parts)
+  chex.assert_trees_all_close(states, want, rtol=1e-10, atol=1e-10)
+  chex.assert_trees_all_close(slopes, expected, rtol=1e-9, atol=1e-9)
+  assert moments.shape == (2, 0)
+
+
 def product_of_weights(function, args, along, stride):
   """The gradient of the edges' weights, along a direction of the others."""
   *others, params = args
@@ -238,6 +290,7 @@ def test_ties_and_what_is_not_a_number():
     active_DK=jnp.ones((2, 1), bool),
     weights_DK=jnp.ones((2, 1)),
     params_DP=jnp.zeros((2, 0)),
+    given_DM=own_moments(2),
     stride=1,
   )
   # A channel of zeros has variance 0; a NaN reaches all of its channel.
@@ -320,7 +373,7 @@ def test_sources_one_after_another():
   several, active = operations(1)
   rng = np.random.default_rng(1)
   states = jax.device_put(rng.standard_normal((5, 2, 4, 5, 3)))
-  packed = mixture.pack([p for p in params if p], (2,))
+  packed = pack(params)
   active, weights, packed = (
     jnp.stack([t, t[::-1], t]) for t in (active, weights, packed)
   )
@@ -330,11 +383,12 @@ def test_sources_one_after_another():
 
   def by_edges(states, weights, packed):
     for source, *xs in zip(sources, active, weights, packed):
-      states, _ = mixture.add_edges(several, states, source, *xs, 1)
+      args = states, source, *xs, own_moments(2)
+      states, _ = mixture.add_edges(several, *args, 1)
     return states
 
   def at_once(states, weights, packed):
-    args = states, sources, active, weights, packed
+    args = states, sources, active, weights, packed, own_moments(3, 2)
     return mixture.add_sources(several, 1, *args)[0]
 
   def products(function):

@@ -16,18 +16,18 @@ struct Operations {
   ffi::Span<const int64_t> kinds, repeats, sizes, dilations;
   int64_t channels;
   std::vector<int64_t> params, moments;
+  int64_t edge_params = 0, edge_moments = 0;
 
   Operations(ffi::Span<const int64_t> kinds, ffi::Span<const int64_t> repeats,
              ffi::Span<const int64_t> sizes,
              ffi::Span<const int64_t> dilations, int64_t channels)
       : kinds(kinds), repeats(repeats), sizes(sizes), dilations(dilations),
         channels(channels) {
-    int64_t param = 0, moment = 0;
     for (int64_t k = 0; k < count(); ++k) {
-      params.push_back(param);
-      moments.push_back(moment);
-      param += depthwise(k) + repeats[k] * channels * channels;
-      moment += 2 * channels * Norms(kinds[k], repeats[k]);
+      params.push_back(edge_params);
+      moments.push_back(edge_moments);
+      edge_params += depthwise(k) + repeats[k] * channels * channels;
+      edge_moments += 2 * channels * Norms(kinds[k], repeats[k]);
     }
   }
 
@@ -37,15 +37,18 @@ struct Operations {
     return repeats[k] * sizes[k] * sizes[k] * channels;
   }
   template <typename T>
-  Operation<T> Get(int64_t k, const T* edge_params) const {
-    const T* own = edge_params + params[k];
+  Operation<T> Get(int64_t k, int64_t d, const T* all_params,
+                   const Plain<T>* given) const {
+    const T* own = all_params + d * edge_params + params[k];
+    if (given) given += d * edge_moments + moments[k];
     return {kinds[k], repeats[k], sizes[k], dilations[k], own,
-            own + depthwise(k)};
+            own + depthwise(k), given};
   }
 };
 
 // Edges that leave a node, D of them: active (D, K), weights (D, K), params (D,
-// all the operations' weights).
+// all the operations' weights), given (D, all their norms' moments) or nothing.
+// Moments of what the edges share are those at the first one.
 template <typename T>
 struct Edges {
   Mixture<T> mixture;
@@ -53,26 +56,24 @@ struct Edges {
   int64_t count;
   const bool* active;
   const T *weights, *params;
-  int64_t edge_params;
+  const Plain<T>* given;
 
   int64_t size() const { return mixture.out_size(); }
   bool used(int64_t d, int64_t k) const {
     return active[d * all.count() + k];
   }
   Operation<T> operation(int64_t d, int64_t k) const {
-    return all.Get(k, params + d * edge_params);
+    return all.Get(k, d, params, given);
   }
 
-  // Adds what they carry to the nodes that they feed, (D, B, H, W, C). Moments
-  // (D, edge_moments) of all the operations' norms, where they are asked for:
-  // those of what the edges share at the first one. `scratch` holds an output,
-  // and one more for each operation that is shared.
-  void Forward(Results<T> nodes, T* moments, int64_t edge_moments,
-               Array<T> scratch) const {
+  // Adds what they carry to the nodes that they feed, (D, B, H, W, C). Fills
+  // moments, as those given, where they are asked for. `scratch` holds an
+  // output, and one more for each operation that is shared.
+  void Forward(Results<T> nodes, T* moments, Array<T> scratch) const {
     auto run = [&](int64_t d, int64_t k, Array<T> y) {
       auto pass = mixture.Run(operation(d, k), y, 0);
       if (moments) {
-        T* to = moments + d * edge_moments + all.moments[k];
+        T* to = moments + d * all.edge_moments + all.moments[k];
         // Those of the first image are those of all.
         for (const auto* of : {&pass.mean, &pass.var}) {
           for (size_t i = 0; i < of->size(); i += mixture.channels) {
@@ -124,7 +125,8 @@ struct Edges {
           sharing.push_back(edge);
           continue;
         }
-        T* own = dparams ? dparams + d * edge_params + all.params[k] : nullptr;
+        T* own =
+            dparams ? dparams + d * all.edge_params + all.params[k] : nullptr;
         mixture.Backward(operation(d, k), {edge}, dx, own,
                          own ? own + all.depthwise(k) : nullptr, scratch);
       }

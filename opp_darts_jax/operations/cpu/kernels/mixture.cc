@@ -7,11 +7,12 @@ namespace {
 
 // Of a node that is a state or one of its own: states (N, B, H, W, C), the last
 // D of which are what the edges feed; source, a number among the states or the
-// node (B, H', W', C). The states that come in are those that go out. What is
-// computed between lies in `scratch`, which XLA keeps from call to call.
+// node (B, H', W', C). The states that come in are those that go out. Moments
+// that are not given are filled; the others are empty. What is computed between
+// lies in `scratch`, which XLA keeps from call to call.
 ffi::Error ForwardHandler(
     ffi::ThreadPool pool, Buffer states, ffi::AnyBuffer source,
-    ffi::Buffer<ffi::PRED> active, Buffer weights, Buffer params,
+    ffi::Buffer<ffi::PRED> active, Buffer weights, Buffer params, Buffer given,
     ResultBuffer to, ResultBuffer moments, ResultBuffer scratch, int64_t stride,
     int64_t images, Numbers kinds, Numbers repeats, Numbers sizes,
     Numbers dilations) {
@@ -25,10 +26,10 @@ ffi::Error ForwardHandler(
   const auto edges = MakeEdges<Number>(
       team, {stride, images, kinds, repeats, sizes, dilations},
       inside ? shape : source.dimensions(), x, active, weights.typed_data(),
-      params.typed_data(), params.dimensions()[1]);
+      params.typed_data(), given);
   Clear(moments);
   edges.Forward(to->typed_data() + (shape[0] - edges.count) * size,
-                moments->typed_data(), moments->dimensions()[1],
+                edges.given ? nullptr : moments->typed_data(),
                 scratch->typed_data());
   return ffi::Error::Success();
 }
@@ -38,7 +39,8 @@ ffi::Error ForwardHandler(
 // empty, and that is added to dstates at the number `at`. dparams may be empty.
 ffi::Error BackwardHandler(
     ffi::ThreadPool pool, Buffer x, ffi::Buffer<ffi::S32> at,
-    ffi::Buffer<ffi::PRED> active, Buffer weights, Buffer params, Buffer g,
+    ffi::Buffer<ffi::PRED> active, Buffer weights, Buffer params, Buffer given,
+    Buffer g,
     ResultBuffer dstates, ResultBuffer dweights, ResultBuffer dparams,
     ResultBuffer dx, ResultBuffer scratch, int64_t stride, int64_t images,
     Numbers kinds, Numbers repeats, Numbers sizes, Numbers dilations) {
@@ -47,8 +49,7 @@ ffi::Error BackwardHandler(
   Team team(pool);
   const auto edges = MakeEdges<Number>(
       team, {stride, images, kinds, repeats, sizes, dilations}, x.dimensions(),
-      x.typed_data(), active, weights.typed_data(), params.typed_data(),
-      params.dimensions()[1]);
+      x.typed_data(), active, weights.typed_data(), params.typed_data(), given);
   Clear(dx);
   Clear(dweights);
   Clear(dparams);
@@ -68,11 +69,11 @@ ffi::Error BackwardHandler(
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     mixture, Guarded(ForwardHandler),
     WithAttributes(WithResults<3>(
-        WithArgs<2>(Call()
+        WithArgs<3>(Call()
                         .Arg<Buffer>()
                         .Arg<ffi::AnyBuffer>()
                         .Arg<ffi::Buffer<ffi::PRED>>()))));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_grad, Guarded(BackwardHandler),
-                              (SourceBinding<3, 5>()));
+                              (SourceBinding<4, 5>()));
 
 }  // namespace opp_darts

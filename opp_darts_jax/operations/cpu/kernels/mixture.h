@@ -1,10 +1,10 @@
 // Weighted sums of operations on the edges that leave a node, added to the
 // nodes that they feed, and their gradients.
 //
-// What an operation gives is normalised by its own moments; one that is not
-// active costs nothing. Separable operations, units of unit.h one after the
-// other, have weights of their own on every edge; pools and identities are the
-// same on all of them. The gradients compute all of it anew: nothing but the
+// What an operation gives is normalised by its own moments or by given ones; what
+// is not active costs nothing. Separable operations, units of unit.h one after
+// the other, have weights of their own on every edge; pools and identities are
+// the same on all of them. The gradients compute all of it anew: nothing but the
 // node is kept.
 
 #ifndef OPP_DARTS_JAX_KERNELS_MIXTURE_H_
@@ -38,11 +38,18 @@ struct Mixture {
   // no step, only the last is left.
   Pass<T> Run(const Operation<T>& o, Array<T> to, int64_t step) const {
     const int64_t c = channels;
-    const int64_t norms = Norms(o.kind, o.repeats);
+    const int64_t norms = o.norms();
     Pass<T> pass;
     pass.y = x;
     pass.mean.resize(norms * c);
     pass.var.resize(norms * c);
+    if (o.given) {
+      const auto moments = images.Repeat(o.given, 2 * norms);
+      for (int64_t i = 0; i < norms * c; ++i) {
+        pass.mean[i] = T{moments[i]};
+        pass.var[i] = T{moments[norms * c + i]};
+      }
+    }
     pass.shift.assign((norms + 1) * c, T{});
     pass.scale.assign((norms + 1) * c, T{1});
     const int64_t taps = o.size * o.size;
@@ -53,6 +60,7 @@ struct Mixture {
     for (int64_t i = 0; i < norms; ++i) {
       const Array<T> y = to + i * step;
       T *mean = pass.mean.data() + i * c, *var = pass.var.data() + i * c;
+      T* measured = o.given ? nullptr : mean;
       if (o.kind == kSeparable) {
         const Window w =
             i ? Window{out_height(), out_width(), out_height(), out_width(),
@@ -65,12 +73,12 @@ struct Mixture {
                               pass.kernels.data() + i * taps * c,
                               pass.matrices.data() + i * c * c});
         pass.units_y.push_back(y);
-        pass.units[i].Forward(y, mean, var);
+        pass.units[i].Forward(y, measured, var);
       } else {
-        MakePool(o.kind).Forward(y, mean, var);
+        MakePool(o.kind).Forward(y, measured, var);
       }
       pass.y = y;
-      images.MergeMoments(mean, var);
+      if (measured) images.MergeMoments(mean, var);
       for (int64_t j = 0; j < c; ++j) {
         pass.shift[(i + 1) * c + j] = mean[j];
         pass.scale[(i + 1) * c + j] = InverseRoot(var[j], kEpsilon);
@@ -159,6 +167,7 @@ struct Mixture {
     for (int64_t i = o.repeats - 1; i >= 0; --i) {
       const T* of = pass.scale.data() + (i + 1) * c;
       for (int64_t j = 0; j < c; ++j) {
+        if (o.given) continue;
         gmean[j] = dshift[j];
         gvar[j] = VarianceGradient(of[j], dscale[j]);
       }
@@ -197,7 +206,7 @@ struct Mixture {
     const T *shift = pass.shift.data() + pass.last(),
             *scale = pass.scale.data() + pass.last();
     std::vector<T> constant(channels), slope(channels);
-    if (o.kind != kIdentity) {
+    if (o.kind != kIdentity && !o.given) {
       const Plain<T> each = Plain<T>(1) / (batch * out_pixels());
       for (int64_t j = 0; j < channels; ++j) {
         constant[j] = dshift[j] * each;

@@ -40,11 +40,11 @@ auto SourceBinding() {
 }
 
 // The edges of a call, x their source (B, H', W', C), the channels of several
-// images.
+// images. `given` is empty if norms take their own moments.
 template <typename T>
 Edges<T> MakeEdges(Team& team, const Attributes& attributes, Numbers x_shape,
                    Array<T> x, const ffi::Buffer<ffi::PRED>& active,
-                   const T* weights, const T* params, int64_t edge_params) {
+                   const T* weights, const T* params, const Buffer& given) {
   const int64_t* shape = x_shape.end() - 4;
   const SideBySide images{attributes.images, shape[3] / attributes.images};
   return {{team, shape[0], shape[1], shape[2], shape[3], attributes.stride, x,
@@ -54,7 +54,7 @@ Edges<T> MakeEdges(Team& team, const Attributes& attributes, Numbers x_shape,
           active.typed_data(),
           weights,
           params,
-          edge_params};
+          given.element_count() > 0 ? given.typed_data() : nullptr};
 }
 
 inline void Clear(ResultBuffer& buffer) {

@@ -21,7 +21,7 @@ std::vector<Dual<Number>> Pairs(const Buffer& values, const Buffer& tangents) {
 // empty if it is the state of number `at`. `scratch` is (2, as in mixture.h).
 ffi::Error ForwardTangentHandler(
     ffi::ThreadPool pool, Buffer x, ffi::Buffer<ffi::S32> at,
-    ffi::Buffer<ffi::PRED> active, Buffer weights, Buffer params,
+    ffi::Buffer<ffi::PRED> active, Buffer weights, Buffer params, Buffer given,
     Buffer states_dot, Buffer x_dot, Buffer weights_dot, Buffer params_dot,
     ResultBuffer to_dot, ResultBuffer scratch, int64_t stride, int64_t images,
     Numbers kinds, Numbers repeats, Numbers sizes, Numbers dilations) {
@@ -36,10 +36,10 @@ ffi::Error ForwardTangentHandler(
   const auto edges = MakeEdges<Dual<Number>>(
       team, {stride, images, kinds, repeats, sizes, dilations}, x.dimensions(),
       {x.typed_data(), source_dot}, active, all_weights.data(),
-      all_params.data(), params.dimensions()[1]);
+      all_params.data(), given);
   Number* own = scratch->typed_data();
   edges.Forward({to_dot->typed_data() + (shape[0] - edges.count) * size},
-                nullptr, 0, {own, own + scratch->element_count() / 2});
+                nullptr, {own, own + scratch->element_count() / 2});
   return ffi::Error::Success();
 }
 
@@ -47,8 +47,8 @@ ffi::Error ForwardTangentHandler(
 // g_dot.
 ffi::Error BackwardTangentHandler(
     ffi::ThreadPool pool, Buffer x, ffi::Buffer<ffi::S32> at,
-    ffi::Buffer<ffi::PRED> active, Buffer weights, Buffer params, Buffer g,
-    Buffer x_dot, Buffer weights_dot, Buffer params_dot, Buffer g_dot,
+    ffi::Buffer<ffi::PRED> active, Buffer weights, Buffer params, Buffer given,
+    Buffer g, Buffer x_dot, Buffer weights_dot, Buffer params_dot, Buffer g_dot,
     ResultBuffer dstates_dot, ResultBuffer dweights_dot,
     ResultBuffer dparams_dot, ResultBuffer dx_dot, ResultBuffer scratch,
     int64_t stride, int64_t images, Numbers kinds, Numbers repeats,
@@ -61,7 +61,7 @@ ffi::Error BackwardTangentHandler(
   const auto edges = MakeEdges<Dual<Number>>(
       team, {stride, images, kinds, repeats, sizes, dilations}, x.dimensions(),
       {x.typed_data(), x_dot.typed_data()}, active, all_weights.data(),
-      all_params.data(), params.dimensions()[1]);
+      all_params.data(), given);
   Clear(dx_dot);
   std::vector<Dual<Number>> dweights(all_weights.size());
   std::vector<Dual<Number>> dparams(dparams_dot->element_count());
@@ -84,8 +84,8 @@ ffi::Error BackwardTangentHandler(
 }  // namespace
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_jvp, Guarded(ForwardTangentHandler),
-                              (SourceBinding<6, 2>()));
+                              (SourceBinding<7, 2>()));
 XLA_FFI_DEFINE_HANDLER_SYMBOL(mixture_grad_jvp, Guarded(BackwardTangentHandler),
-                              (SourceBinding<7, 5>()));
+                              (SourceBinding<8, 5>()));
 
 }  // namespace opp_darts

@@ -19,11 +19,15 @@ inline int64_t Norms(int64_t kind, int64_t repeats) {
 }
 
 // Kind and geometry of an operation, and the weights of a separable one:
-// depthwise (repeats, k, k, C), pointwise (repeats, C, C).
+// depthwise (repeats, k, k, C), pointwise (repeats, C, C). Its norms take their
+// own moments, or given ones: means (norms, C), then variances.
 template <typename T>
 struct Operation {
   int64_t kind, repeats, size, dilation;
   const T *depthwise, *pointwise;
+  const Plain<T>* given;
+
+  int64_t norms() const { return Norms(kind, repeats); }
 };
 
 // An edge on which an operation is active.

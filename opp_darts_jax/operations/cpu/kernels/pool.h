@@ -62,6 +62,7 @@ struct Pool {
     return largest ? result : result / Pixels(row, column);
   }
 
+  // The moments are left out if there is no place for the mean.
   void Forward(Array<T> y, T* mean, T* var) const {
     std::vector<Spread<T>> spreads(batch * blocks());
     team.Run(batch, products(), [&] {
@@ -76,14 +77,16 @@ struct Pool {
               out[row * w.out_row() + i] = At(window, row, i);
             }
           }
-          spreads[index * blocks() + b].AddRows(out.get(), w.out_height,
-                                                w.out_width, w.out_row());
+          if (mean) {
+            spreads[index * blocks() + b].AddRows(out.get(), w.out_height,
+                                                  w.out_width, w.out_row());
+          }
           StoreBlock<T>(out.get(), w.out_row(), w.out_height, w.out_width,
                         channels, b, y + out_image(index));
         }
       };
     });
-    MergeMoments(spreads, batch, channels, mean, var);
+    if (mean) MergeMoments(spreads, batch, channels, mean, var);
   }
 
   // Adds to dx what passes through the pool. gradient(image, block, g) fills g

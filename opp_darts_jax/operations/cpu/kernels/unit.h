@@ -66,6 +66,7 @@ struct Unit {
     return std::max<int64_t>(1, 64 / w.out_row());
   }
 
+  // The moments are left out if there is no place for the mean.
   void Forward(Array<T> y, T* mean, T* var) const {
     auto kernels = LoadMatrix(kernel, taps(), channels);
     auto matrix = LoadMatrix(pointwise, channels, out_channels);
@@ -83,8 +84,10 @@ struct Unit {
                     out_channels, out.get());
           for (int64_t b = 0; b < out_blocks(); ++b) {
             const Vector<T>* block = out.get() + b * rows * w.out_row();
-            spreads[index * out_blocks() + b].AddRows(block, rows, w.out_width,
-                                                      w.out_row());
+            if (mean) {
+              spreads[index * out_blocks() + b].AddRows(
+                  block, rows, w.out_width, w.out_row());
+            }
             StoreBlock<T>(block, w.out_row(), rows, w.out_width, out_channels,
                           b,
                           y + (out_image(index) +
@@ -93,7 +96,7 @@ struct Unit {
         }
       };
     });
-    MergeMoments(spreads, batch, out_channels, mean, var);
+    if (mean) MergeMoments(spreads, batch, out_channels, mean, var);
   }
 
   // What reaches y directly is y * factor, channel by channel. What the unit

@@ -234,6 +234,7 @@ int main() {
         sanitize::CheckMixture({2, 5, 6, 3, 0, stride, 0}, inside);
         if (exhaust) continue;
         sanitize::CheckMixture({2, 4, 5, 6, 0, stride, 0}, inside, 2);
+        sanitize::CheckMixture({2, 4, 5, 6, 0, stride, 0}, inside, 2, true);
         sanitize::CheckMixture({3, 8, 7, 18, 0, stride, 0}, inside);
       }
     }

@@ -20,14 +20,21 @@ struct Edges {
   int64_t num_operations;  // The identity, the last, leaves no reduction.
   Flags active;
   Tensor<int32_t> at;
+  Numbers given;  // Moments that norms take; none if they take their own.
 
-  Edges(const Shape& shape, bool inside, int64_t images)
+  Edges(const Shape& shape, bool inside, int64_t images, bool give)
       : shape(shape), inside(inside), images(images),
         num_operations(shape.stride == 1 ? 5 : 4),
-        active({kEdges, num_operations}), at({}) {
+        active({kEdges, num_operations}), at({}),
+        given(Random({kEdges, give ? moments() : 0})) {
+    // Variances are among them.
+    for (int64_t i = 0; i < given.size(); ++i) given[i] = 1 + given[i] * given[i];
     for (int64_t i = 0; i < active.size(); ++i) active[i] = i % 4 != 1;
     at[0] = 1;
   }
+
+  // Of 2 + 1 norms of separable operations and those of two pools.
+  int64_t moments() const { return 2 * 5 * shape.channels / images; }
 
   Point RandomPoint() const {
     const int64_t c = shape.channels / images;
@@ -73,13 +80,12 @@ struct Edges {
 
   Numbers Forward(const Point& point) const {
     Numbers states = point[kOfStates], scratch = Scratch(1 + kShared);
-    // Of 2 + 1 norms of separable operations and those of two pools.
-    Numbers moments({kEdges, 2 * 5 * shape.channels / images});
+    Numbers found({kEdges, given.size() ? 0 : moments()});
     Call call;
     call.Arg(states);
     inside ? call.Arg(at) : call.Arg(point[kOfX]);
-    call.Arg(active).Arg(point[kOfWeights]).Arg(point[kOfParams]);
-    call.Ret(states).Ret(moments).Ret(scratch);
+    call.Arg(active).Arg(point[kOfWeights]).Arg(point[kOfParams]).Arg(given);
+    call.Ret(states).Ret(found).Ret(scratch);
     Run(Attributes(call), mixture, "mixture");
     return states;
   }
@@ -101,7 +107,7 @@ struct Edges {
     Numbers scratch = Scratch(kNorms * (direction ? 2 : 1));
     Call call;
     call.Arg(point[kOfX]).Arg(at).Arg(active);
-    call.Arg(point[kOfWeights]).Arg(point[kOfParams]);
+    call.Arg(point[kOfWeights]).Arg(point[kOfParams]).Arg(given);
     if (direction) {
       call.Arg(point[kOfG]).Arg(along[kOfX]);
       call.Arg(along[kOfWeights]).Arg(along[kOfParams]);
@@ -119,7 +125,7 @@ struct Edges {
     Numbers scratch = Scratch(2 * (1 + kShared));
     Call call;
     call.Arg(point[kOfX]).Arg(at).Arg(active);
-    call.Arg(point[kOfWeights]).Arg(point[kOfParams]).Arg(states);
+    call.Arg(point[kOfWeights]).Arg(point[kOfParams]).Arg(given).Arg(states);
     call.Arg(inside ? none : along[kOfX]);
     call.Arg(along[kOfWeights]).Arg(along[kOfParams]).Ret(states).Ret(scratch);
     Run(Attributes(call), mixture_jvp, "mixture_jvp");
@@ -133,8 +139,9 @@ Point Parts(const Edges& edges, const Point& point) {
   return {point[kOfStates], x, point[kOfWeights], point[kOfParams]};
 }
 
-void CheckMixture(const Shape& shape, bool inside, int64_t images = 1) {
-  const Edges edges(shape, inside, images);
+void CheckMixture(const Shape& shape, bool inside, int64_t images = 1,
+                  bool give = false) {
+  const Edges edges(shape, inside, images, give);
   const Point point = edges.RandomPoint(), other = RandomLike(point);
   Point direction = RandomLike(point);
   const Point second = edges.Backward(point, &direction);
