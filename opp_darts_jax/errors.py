@@ -5,8 +5,10 @@ that the run was stopped and the same command goes on with it; every other code
 waits for a person.
 """
 
+import contextlib
 import math
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -93,6 +95,27 @@ def described(value: Any) -> str:
     return f'a {type(value).__name__} of {len(value)}'
   call = ' (call it to make one)' if callable(value) else ''
   return f'{type(value).__name__}{call}'
+
+
+@contextlib.contextmanager
+def telling(sentence: str, path: str) -> Iterator[None]:
+  """Whatever a user's file raises becomes a `UserError`.
+
+  Args:
+    sentence: of what could not be done; what was raised is put behind it.
+    path: of the file, of which the line is told; '' if it has none.
+  """
+  try:
+    yield
+  except UserError:
+    raise
+  except Exception as error:
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == path]
+    where = f' at line {lines[-1]}' if lines else ''
+    raise UserError(
+      f'{sentence}: {type(error).__name__}{where}: {first_line(error)}.'
+    ) from error
 
 
 def first_line(error: BaseException) -> str:

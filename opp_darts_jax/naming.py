@@ -20,7 +20,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from opp_darts_jax.errors import UserError, first_line
+from opp_darts_jax.errors import UserError, first_line, telling
 
 # Types of arguments that are checked, where a function says them.
 _KINDS: tuple[Any, ...] = (bool, int, float, str)
@@ -159,19 +159,15 @@ def split_sum(text: str) -> list[str]:
 
 
 def _module(what: str, place: str) -> Any:
-  try:
-    if place.endswith('.py'):
-      path = pathlib.Path(place).expanduser().resolve()
-      with _importable(str(path.parent)):  # What it imports may lie beside it.
-        return _file_module(path)
-    # A console command does not look for modules where it was called.
-    with _importable(os.getcwd()):
-      return importlib.import_module(place)
-  except (ImportError, OSError, SyntaxError, ValueError) as error:
-    raise UserError(
-      f'Could not import {place}, which the {what} is to come from: '
-      f'{first_line(error)}.'
-    ) from error
+  sentence = f'Could not import {place}, which the {what} is to come from'
+  if place.endswith('.py'):
+    path = pathlib.Path(place).expanduser().resolve()
+    # What it imports may lie beside it.
+    with telling(sentence, str(path)), _importable(str(path.parent)):
+      return _file_module(path)
+  # A console command does not look for modules where it was called.
+  with telling(sentence, ''), _importable(os.getcwd()):
+    return importlib.import_module(place)
 
 
 def _file_module(path: pathlib.Path) -> Any:

@@ -225,15 +225,32 @@ def test_methods_of_the_package():
     get_method('darts(partial=2)')
 
 
+@pytest.mark.parametrize(
+  ('text', 'sentence'),
+  [
+    ('VALUE = = 3', 'SyntaxError: invalid syntax'),
+    ('import sys\nsys.nope', 'AttributeError at line 2: module .sys. has no'),
+    ('VALUE = 1 / 0', 'ZeroDivisionError at line 1: division by zero'),
+    ('import no_such_module', 'ModuleNotFoundError at line 1: No module named'),
+  ],
+)
+def test_what_a_file_raises_is_a_sentence(tmp_path, text, sentence):
+  (tmp_path / 'broken.py').write_text(text)
+  wanted = (
+    f'Could not import .*broken.py, which the number .*: {sentence}.*\\.$'
+  )
+  # Nothing of it is kept: it may have been mended the next time.
+  for _ in range(2):
+    with pytest.raises(UserError, match=wanted):
+      naming.find('number', f'{tmp_path}/broken.py:VALUE', {})
+
+
 def test_a_file_finds_what_lies_beside_it(
   folder, tmp_path_factory, monkeypatch
 ):
   beside = tmp_path_factory.mktemp('beside')
   (beside / 'neighbour_of_mine.py').write_text('VALUE = 3\n')
   (beside / 'mine.py').write_text('from neighbour_of_mine import VALUE\n')
-  (beside / 'broken.py').write_text('VALUE = = 3\n')
   before = list(sys.path)
   assert naming.find('number', f'{beside}/mine.py:VALUE', {}) == 3
   assert sys.path == before
-  with pytest.raises(UserError, match='Could not import .*broken.py'):
-    naming.find('number', f'{beside}/broken.py:VALUE', {})

@@ -7,14 +7,12 @@ import importlib.util
 import inspect
 import os
 import pkgutil
-import traceback
 import types
-from collections.abc import Iterator
 from typing import Any
 
 import ml_collections
 
-from opp_darts_jax.errors import UserError, first_line
+from opp_darts_jax.errors import UserError, telling
 from opp_darts_jax.launchers import configs
 
 
@@ -107,19 +105,5 @@ def _path_of(name: str) -> str:
   return os.path.abspath(os.path.expanduser(name))
 
 
-@contextlib.contextmanager
-def _reading(name: str) -> Iterator[None]:
-  """Whatever the code of a config raises becomes a `UserError`."""
-  try:
-    yield
-  except UserError:
-    raise
-  except Exception as error:
-    path = _path_of(name)
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [f.lineno for f in frames if f.filename == path]
-    where = f' at line {lines[-1]}' if lines else ''
-    raise UserError(
-      f'Could not read the config {name}: {type(error).__name__}{where}: '
-      f'{first_line(error)}.'
-    ) from error
+def _reading(name: str) -> contextlib.AbstractContextManager[None]:
+  return telling(f'Could not read the config {name}', _path_of(name))
