@@ -89,6 +89,13 @@ def check_finite(what: str, loss: float, whose: str = 'training') -> None:
     )
 
 
+def check_type(what: str, value: object, *kinds: type) -> None:
+  """Raises `UserError` unless a value is of one of the kinds."""
+  if not isinstance(value, kinds):
+    names = ' or '.join(kind.__name__ for kind in kinds)
+    raise UserError(f'Expected {what} as {names}, got {described(value)}.')
+
+
 def described(value: Any) -> str:
   """What was given, for a message."""
   if isinstance(value, (tuple, list)):
@@ -109,7 +116,7 @@ def telling(sentence: str, path: str) -> Iterator[None]:
     yield
   except UserError:
     raise
-  except Exception as error:
+  except (Exception, SystemExit) as error:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == path]
     where = f' at line {lines[-1]}' if lines else ''

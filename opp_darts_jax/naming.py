@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import math
 import os
 import pathlib
 import re
@@ -69,7 +70,7 @@ def make(
 
   Raises:
     UserError: if there is no such function, or it does not take these, or not
-      of such types as its annotations say.
+      of such types as its annotations say, or a user's own raises something.
   """
   name, arguments = split_call(what, text)
   function = find(what, name, known)
@@ -93,11 +94,19 @@ def make(
     kind = getattr(signature.parameters.get(field), 'annotation', None)
     if kind in _KINDS:
       of_type(kind, value, f'{field} of the {what} {text!r}')
-  return function(*given, **arguments)
+  if name in known:
+    return function(*given, **arguments)
+  code = getattr(inspect.unwrap(function), '__code__', None)
+  with telling(
+    f'Could not make the {what} {text!r}', getattr(code, 'co_filename', '')
+  ):
+    return function(*given, **arguments)
 
 
 def of_type(kind: Any, value: Any, name: str) -> Any:
   """A value as a type, without guessing: 1 is a float, '1' and True are not.
+
+  Nor is any number that is not finite.
 
   Args:
     kind: bool, int, float, str, or tuples of such, `tuple[int, ...]`.
@@ -114,6 +123,8 @@ def of_type(kind: Any, value: Any, name: str) -> Any:
     return tuple(of_type(item, v, name) for v in value)
   if kind is float and isinstance(value, int) and not isinstance(value, bool):
     return float(value)
+  if type(value) is float and not math.isfinite(value):
+    raise UserError(f'{name} must be a finite number; got {value}.')
   if type(value) is not kind:
     raise UserError(
       f'{name} must be of type {kind.__name__}; got {value!r}, of type '

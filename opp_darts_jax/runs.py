@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from opp_darts_jax import files
 from opp_darts_jax.config import SearchConfig, TrainConfig, first_house
 from opp_darts_jax.config.fields import as_json
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.errors import UserError, check_type
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.networks.trained import TrainedNetwork, load_network
@@ -164,7 +165,8 @@ def load_run(
   Raises:
     UserError: if the folder holds no run, or none that has ended an epoch.
   """
-  workdir = pathlib.Path(workdir)
+  check_type('the folder of a run', workdir, str, os.PathLike)
+  workdir = pathlib.Path(workdir).expanduser()
   found = results.read(workdir, 'config.json')
   kind: Any = TrainConfig if 'genotype' in found else SearchConfig
   defaults = as_json(kind())

@@ -232,6 +232,7 @@ def test_methods_of_the_package():
     ('import sys\nsys.nope', 'AttributeError at line 2: module .sys. has no'),
     ('VALUE = 1 / 0', 'ZeroDivisionError at line 1: division by zero'),
     ('import no_such_module', 'ModuleNotFoundError at line 1: No module named'),
+    ('raise SystemExit(3)', 'SystemExit at line 1: 3'),
   ],
 )
 def test_what_a_file_raises_is_a_sentence(tmp_path, text, sentence):
@@ -243,6 +244,22 @@ def test_what_a_file_raises_is_a_sentence(tmp_path, text, sentence):
   for _ in range(2):
     with pytest.raises(UserError, match=wanted):
       naming.find('number', f'{tmp_path}/broken.py:VALUE', {})
+
+
+def test_what_a_users_function_raises_is_a_sentence(tmp_path):
+  path = tmp_path / 'raises.py'
+  path.write_text('def number(of):\n  return {}[of]\n')
+  with pytest.raises(
+    UserError, match=r"Could not make the number .* KeyError at line 2: 'a'\.$"
+  ):
+    naming.make('number', f'{path}:number(of="a")', {})
+
+  def known(of):
+    return {}[of]
+
+  # One of the package's is a fault of the package.
+  with pytest.raises(KeyError):
+    naming.make('number', 'known(of="a")', {'known': known})
 
 
 def test_a_file_finds_what_lies_beside_it(

@@ -82,3 +82,8 @@ class TrainConfig(RunConfig):
       f'at least 0 and below epochs, {self.epochs}',
     )
     check_seeds(self.seeds, 'seeds')
+    if self.seeds and self.seed:
+      raise UserError(
+        'seed is that of one training, seeds are those of several: give '
+        f'either; got seed={self.seed} and seeds={self.seeds}.'
+      )

@@ -118,6 +118,7 @@ class Genotype:
   @classmethod
   def from_json(cls, text: str) -> 'Genotype':
     """The inverse of `to_json`; `UserError` on any other text."""
+    errors.check_type('a genotype', text, str)
     try:
       fields = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:

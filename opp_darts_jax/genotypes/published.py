@@ -1,6 +1,7 @@
 """The published cells, and the genotype that a user means by a word."""
 
 import codecs
+import os
 import pathlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -86,7 +87,9 @@ GENOTYPES: Mapping[str, Genotype] = {
 }
 
 
-def load_genotype(spec: str, parsers: Sequence[Parser] = ()) -> Genotype:
+def load_genotype(
+  spec: str | pathlib.Path, parsers: Sequence[Parser] = ()
+) -> Genotype:
   """The genotype that a user means.
 
   Args:
@@ -98,6 +101,8 @@ def load_genotype(spec: str, parsers: Sequence[Parser] = ()) -> Genotype:
   Raises:
     UserError: if it is none of these, or its text is broken.
   """
+  errors.check_type('a genotype', spec, str, os.PathLike)
+  spec = os.fspath(spec)
   found = _parse(spec, parsers)
   if found:
     return found

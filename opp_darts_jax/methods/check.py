@@ -5,7 +5,8 @@ sentence that names it, and not by whatever it meets deep inside.
 """
 
 import dataclasses
-from collections.abc import Mapping
+import typing
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -43,6 +44,22 @@ def check_task(task: Task) -> None:
     for stride in (1, 2) if halves else (1,):
       check_operation(operation, channels, stride)
   check_method(task)
+
+
+def check_hooks(method: Method) -> None:
+  """Raises `UserError` unless all that a method is to call can be called."""
+  for name, hint in Method.__annotations__.items():
+    kinds = typing.get_args(hint)
+    if typing.get_origin(hint) is Callable:
+      kinds = (hint,)
+    if not any(typing.get_origin(kind) is Callable for kind in kinds):
+      continue
+    hook = getattr(method, name)
+    if not callable(hook) and not (hook is None and type(None) in kinds):
+      raise UserError(
+        f'The method {method.name!r}: {name} must be a function, see '
+        f'methods/method.py; got {described(hook)}.'
+      )
 
 
 def check_operation(operation: Operation, channels: int, stride: int) -> None:

@@ -8,6 +8,7 @@ names = [network.class_names[k] for k in logits.argmax(-1)]
 import dataclasses
 import functools
 import json
+import os
 import pathlib
 import zipfile
 import zlib
@@ -21,7 +22,7 @@ from opp_darts_jax import files
 from opp_darts_jax.data import augment
 from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.stream import Streamed
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.errors import UserError, check_type
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.networks.network import Network, variable_shapes
 from opp_darts_jax.spaces.catalogue import get_space
@@ -56,7 +57,10 @@ class TrainedNetwork:
     Raises:
       UserError: if the images are of another shape or type.
     """
-    if images.dtype != np.uint8 or images.shape[1:] != self.image_shape:
+    if not hasattr(images, 'dtype'):
+      images = np.asarray(images)
+    fitting = images.shape[1:] == self.image_shape and len(images) > 0
+    if images.dtype != np.uint8 or not fitting:
       raise UserError(
         f'The network takes uint8 images (n, {_sizes(self.image_shape)}), but '
         f'got {images.dtype} ({_sizes(images.shape)}).'
@@ -131,7 +135,8 @@ def load_network(
     UserError: if there is no such file, or it holds no network, or one of a
       space that cannot be found.
   """
-  path = pathlib.Path(path)
+  check_type('the path of a network', path, str, os.PathLike)
+  path = pathlib.Path(path).expanduser()
   if path.is_dir():
     path = _file_in(path)
   try:

@@ -91,7 +91,9 @@ def _of_kind(
   """A chart an edge, which says what the cell has there in the end."""
   edges = titles.edge_names(run, kind, weights_TEK.shape[1])
   has = titles.operations_of(run, kind, weights_TEK.shape[1])
-  low, high = float(np.nanmin(weights_TEK)), float(np.nanmax(weights_TEK))
+  # A kind of cell may have no active operation yet.
+  found = weights_TEK[~np.isnan(weights_TEK)]
+  low, high = (found.min(), found.max()) if found.size else (0.0, 1.0)
   pad = 0.06 * (high - low) or 0.05
   return [
     charts.line_chart(

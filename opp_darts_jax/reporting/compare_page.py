@@ -29,7 +29,7 @@ def write(
 
   Raises:
     UserError: if there are not at least two runs, or a folder holds none, or
-      files make no sense.
+      files make no sense, or the path is that of a file that is no page.
   """
   runs = compared.read(workdirs)
   if len(runs) < 2:
@@ -37,6 +37,11 @@ def write(
       f'Expected at least two runs to compare, got {len(runs)}.'
     )
   path = pathlib.Path(out)
+  if path.is_file() and path.suffix not in ('.html', '.htm'):
+    raise errors.UserError(
+      f'Expected a page, .html, to write to; {path} is a file of another kind, '
+      'and would be lost.'
+    )
   with run_files.fitting(runs[0].workdir):
     text = _page(runs)
   path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ The files of a run and what is shown of it are such functions, and a user's own
 are the same kind.
 """
 
+import inspect
 import pathlib
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -64,7 +65,7 @@ def watchers_of(on_epoch: Any) -> list[Callable[[Any], Any]]:
   """What a caller gave as `on_epoch`, one function or several, as a list.
 
   Raises:
-    UserError: if one of them cannot be called.
+    UserError: if one of them cannot be called with one argument.
   """
   if callable(on_epoch) or not isinstance(on_epoch, Iterable):
     on_epoch = [on_epoch]
@@ -75,7 +76,21 @@ def watchers_of(on_epoch: Any) -> list[Callable[[Any], Any]]:
         "Expected on_epoch as a function of an epoch's record, or several, "
         f'got {described(watcher)}.'
       )
+    try:
+      inspect.signature(watcher).bind(None)
+    except TypeError as error:
+      raise UserError(
+        "Expected on_epoch as a function of an epoch's record alone, got one "
+        f'of {inspect.signature(watcher)}.'
+      ) from error
+    except ValueError:  # What is built in may say nothing of its arguments.
+      pass
   return watchers
+
+
+def ends(answer: Any) -> bool:
+  """Whether what a watcher returned is True, of Python or NumPy."""
+  return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
 
 def record_of(

@@ -23,8 +23,11 @@ from opp_darts_jax.running import comparison, comparison_table, results, sweep
 from opp_darts_jax.running.comparison import MEASURES
 from opp_darts_jax.running.metrics import TIMES
 from opp_darts_jax.running.part_queue import Launch
-from opp_darts_jax.running.sweep import Run, Sweep, Variant
+from opp_darts_jax.running.sweep import Run, Sweep, Variant, check_flags
 from opp_darts_jax.running.workdirs import CONFIG
+
+# What says a run's method: `flags_of`.
+_OWN_FLAGS = ('config.method', 'config.schedule.name')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +67,15 @@ class Compared:
         'The measure test_accuracy is of networks that are trained: give '
         '--train, too.'
       )
+    check_flags('search_flags', self.search_flags, _OWN_FLAGS)
     if not self.methods:
       raise UserError('Expected at least one method, got none.')
     for method in self.methods:
       schedules, own = parts_of(method)
       scheduled(get_method(own), ScheduleConfig(schedules))
-    for method in self.method_flags:
+    for method, given in self.method_flags.items():
       check_choice('method with flags of its own', method, self.methods)
+      check_flags('method_flags', given, _OWN_FLAGS)
 
   @property
   def sweep(self) -> Sweep:

@@ -14,6 +14,7 @@ from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.catalogue import configured_method
+from opp_darts_jax.methods.check import check_hooks
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
@@ -217,6 +218,7 @@ def checked(
     config = dataclasses.replace(config, method=method.name, schedule=schedule)
   else:
     method = configured_method(config)
+  check_hooks(method)
   method.check(config, space)
   rank_correlation.check(space, config.truth_cells)
   devices = Devices()
@@ -259,7 +261,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     )
     # All are called, whichever asks for the end.
     answers = [watcher(record) for watcher in watchers]
-    if runs.any_process(True in answers):
+    if runs.any_process(any(map(callbacks.ends, answers))):
       known['stopped'] = epoch
       run.writer.write('stop', record.step, epoch)
     run.end_epoch(state, epoch, known)

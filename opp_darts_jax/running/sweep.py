@@ -83,6 +83,35 @@ class Sweep:
           f'Expected at least one {what}, and none twice; got '
           f'{", ".join(map(str, given)) or "none"}.'
         )
+    if self.train_flags and not self.train:
+      raise UserError(
+        'train_flags are of networks that are trained: give --train, too; got '
+        f'{" ".join(self.train_flags)}.'
+      )
+    check_flags('search_flags', self.search_flags, _OWN_FLAGS)
+    own = (*_OWN_FLAGS, 'config.genotype')
+    check_flags('train_flags', self.train_flags, own)
+
+
+# What a sweep says of each part.
+_OWN_FLAGS = ('config', 'config.seed', 'workdir')
+
+
+def check_flags(what: str, flags: Sequence[str], own: Sequence[str]) -> None:
+  """Raises `UserError` if flags are given that a sweep sets for itself.
+
+  Args:
+    what: flags they are, for the message.
+    flags: as on a command line.
+    own: names of what the sweep sets.
+  """
+  for flag in flags:
+    name = flag.lstrip('-').partition('=')[0]
+    if name in own:
+      raise UserError(
+        f'{what} cannot have {", ".join(own)}, which each run has of its own; '
+        f'got {flag}.'
+      )
 
 
 # What a sweep without variants has.

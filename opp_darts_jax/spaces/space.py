@@ -114,7 +114,8 @@ class Space:
       valid = ', '.join(n for n, o in OPERATIONS.items() if o.parametric)
       raise errors.UserError(
         f'Expected at least one parametric operation in space {self.name!r}, '
-        f'got {self.names}; parametric are: {valid}.'
+        f'got {self.names}; parametric are: {valid}, and your own that say '
+        'parametric=True.'
       )
     for node in self.graph.intermediate:
       if not self.graph.into(node):

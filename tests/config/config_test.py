@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -132,11 +133,23 @@ def test_whole_numbers_are_floats_where_a_float_is_due():
     ({'search_seeds': (0, 2**32)}, r'search_seeds must be .* 2\*\*32; got'),
     ({'schedule': {'stage_epochs': 0}}, 'stage_epochs must be at least 1'),
     ({'weights': {'learning_rate': 0}}, 'learning_rate must be above 0'),
-    ({'weights': {'learning_rate': float('nan')}}, 'above 0; got nan'),
+    (
+      {'weights': {'learning_rate': float('nan')}},
+      'must be a finite number; got nan',
+    ),
     ({'weights': {'momentum': 1}}, r'weights\.momentum must be in \[0, 1\)'),
     ({'alphas': {'b2': 1}}, r'alphas\.b2 must be in \[0, 1\); got 1\.0'),
     ({'data': {'source': ''}}, r'data\.source must be the name of a data set'),
     ({'data': {'test_fraction': 0}}, r'data\.test_fraction must be in \(0, 1'),
+    # json has infinity and what is no number, too.
+    (
+      {'data': {'std': [math.inf]}},
+      r'data\.std must be a finite number',
+    ),
+    (
+      {'alphas': {'learning_rate': math.nan}},
+      r'alphas\.learning_rate must be a finite number; got nan',
+    ),
     ({'data': {'held_out': 1}}, r'data\.held_out must be in \[0, 1'),
     ({'data': {'std': [0.5, 0]}}, r'data\.std must be all above 0; got \(0\.5'),
     ({'data': {'cutout': -1}}, r'data\.cutout must be at least 0; got -1'),
@@ -171,6 +184,10 @@ def test_search_refuses(fields, sentence):
     ),
     ({'genotype': 7}, 'genotype must be of type str; got 7'),
     ({'seeds': (2**64,)}, r'seeds must be .* below 2\*\*32; got'),
+    (
+      {'seeds': (1, 2), 'seed': 3},
+      r'give either; got seed=3 and seeds=\(1, 2\)',
+    ),
     ({'drop_path': 1.0}, r'drop_path must be in \[0, 1\); got 1\.0'),
     ({'auxiliary_weight': -1}, 'auxiliary_weight must be at least 0'),
     ({'layers': 0}, 'layers must be at least 1; got 0'),

@@ -8,7 +8,7 @@ import pytest
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods.catalogue import get_method
-from opp_darts_jax.methods.check import check_task
+from opp_darts_jax.methods.check import check_hooks, check_task
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.loss import make_task
 from opp_darts_jax.spaces.catalogue import SPACES
@@ -45,6 +45,26 @@ def test_what_a_method_keeps_is_there_for_its_weights_and_terms():
     val_term=lambda space, params, mask, draw: draw.own['t'].sum(),
   )
   check(method=method)
+
+
+@pytest.mark.parametrize(
+  ('hook', 'value'),
+  [
+    ('begin_epoch', None),
+    ('derive', None),
+    ('learning_rate', 0.1),
+    ('check', 5),
+    ('moves', True),
+    ('val_term', 0.0),
+    ('init', 'text'),
+  ],
+)
+def test_a_hook_that_cannot_be_called(hook, value):
+  check_hooks(darts())  # Some of them may be None.
+  got = type(value).__name__
+  sentence = f"method 'darts': {hook} must be a function, .* got .*{got}"
+  with pytest.raises(UserError, match=sentence):
+    check_hooks(darts()._replace(**{hook: value}))
 
 
 @pytest.mark.parametrize('order', ['second', 'second_fd'])

@@ -16,11 +16,18 @@ from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.split import Split
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.darts_form import darts_genotype
-from opp_darts_jax.genotypes.published import GENOTYPES
+from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.published import GENOTYPES, load_genotype
 from opp_darts_jax.networks import trained
+from opp_darts_jax.networks.export.onnx import export_onnx
+from opp_darts_jax.networks.export.torch_weights import (
+  network_from_torch,
+  network_to_torch,
+)
 from opp_darts_jax.networks.network import Network, variable_shapes
 from opp_darts_jax.operations.operation import Operation, no_weights
 from opp_darts_jax.operations.target import Target, traced_for
+from opp_darts_jax.runs import load_run
 from opp_darts_jax.spaces.darts import DARTS
 from opp_darts_jax.spaces.nasbench201 import NASBENCH201
 
@@ -46,6 +53,37 @@ def saved(tmp_path_factory):
   variables = initial(model)
   trained.save_network(workdir / 'network.npz', model, variables, IMAGES)
   return workdir, model, variables
+
+
+@pytest.mark.parametrize(
+  ('call', 'sentence'),
+  [
+    (lambda n: n(None), r'takes uint8 images \(n, 8, 8, 1\), but got object'),
+    (lambda n: n([[1, 2]]), r'but got int64 \(1, 2\)'),
+    (lambda n: n(np.zeros((0, 8, 8, 1), np.uint8)), r'got uint8 \(0, 8, 8, 1'),
+    (
+      lambda n: trained.load_network(None),
+      'a network as str or PathLike',
+    ),
+    (lambda n: load_run(5), 'the folder of a run as str or PathLike, got int'),
+    (
+      lambda n: load_genotype(None),
+      'as str or PathLike, got NoneType',
+    ),
+    (lambda n: Genotype.from_json(None), 'a genotype as str, got NoneType'),
+    (lambda n: export_onnx(n.model, 'x'), 'as TrainedNetwork, got Network'),
+    (
+      lambda n: export_onnx(n, None),
+      'a file as str or PathLike, got None',
+    ),
+    (lambda n: network_to_torch(n, n.model), 'as Mapping, got TrainedNetwork'),
+    (lambda n: network_to_torch({}, {}), 'a network as Network, got dict'),
+    (lambda n: network_from_torch({}, n), 'as Network, got TrainedNetwork'),
+  ],
+)
+def test_what_is_taken_for_something_else_is_a_sentence(saved, call, sentence):
+  with pytest.raises(UserError, match=sentence):
+    call(trained.load_network(saved[0]))
 
 
 def test_a_loaded_network_gives_the_same_logits(saved):

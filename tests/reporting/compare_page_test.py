@@ -54,6 +54,16 @@ def folders(tmp_path):
   ]
 
 
+def test_a_file_that_is_no_page_is_kept(folders):
+  results = folders[0] / 'results.json'
+  before = results.read_bytes()
+  with pytest.raises(
+    errors.UserError, match=r'a page, \.html, .*results\.json'
+  ):
+    compare_page.write(folders, results)
+  assert results.read_bytes() == before
+
+
 def test_what_differs_comes_first(folders, tmp_path):
   path = compare_page.write(folders, tmp_path / 'sub' / 'compare.html')
   page = Page(path)

@@ -56,6 +56,14 @@ def test_weights_of_growing_supernets_are_multiples_of_an_equal_share(folder):
   assert first.title == 'c[k−2] → 0: sep_conv_3x3'
 
 
+def test_a_kind_of_cell_on_which_nothing_is_active_yet(folder):
+  run, axis = write_alphas(folder, [[None] * 4] * 5)
+  (part,) = alpha_parts.alphas(run, styles.Styles({}), axis).parts
+  assert len(part.charts) == 5
+  lines = part.charts[0].lines
+  assert all(y is None for line in lines for _, y in line.series.points)
+
+
 def test_weights_of_one_supernet_are_shown_as_they_are(folder):
   run, axis = write_alphas(folder, [[0.0] * 4] * 5, [[0.0] * 4] * 5)
   found = alpha_parts.alphas(run, styles.Styles({}), axis)

@@ -18,7 +18,7 @@ from tiny_runs import (
 )
 
 from opp_darts_jax import files
-from opp_darts_jax.errors import DivergedError
+from opp_darts_jax.errors import DivergedError, UserError
 from opp_darts_jax.methods.catalogue import configured_method, get_method
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.growth import all_enter
@@ -246,6 +246,27 @@ def whole(tmp_path_factory):
     return 'no'  # True alone ends the search.
 
   return workdir, search(workdir, look, watcher), watcher.records
+
+
+@pytest.mark.parametrize(
+  ('watcher', 'sentence'),
+  [
+    (lambda: None, r"function of an epoch's record alone, got one of \(\)"),
+    (lambda a, b: None, r'got one of \(a, b\)'),
+    ('text', 'got a? ?str'),
+  ],
+)
+def test_a_watcher_takes_a_record(watcher, sentence):
+  with pytest.raises(UserError, match=sentence):
+    callbacks.watchers_of(watcher)
+  assert callbacks.watchers_of(print) == [print]
+
+
+def test_true_alone_ends_a_search():
+  assert callbacks.ends(True)
+  assert callbacks.ends(np.bool_(True))
+  for answer in (None, False, 'no', 1, np.array([True, True])):
+    assert not callbacks.ends(answer)
 
 
 def test_a_watcher_is_told_of_every_epoch(whole):

@@ -86,6 +86,15 @@ def test_parts_of_a_name():
     ({'methods': ('pc_darts(parts=2)',)}, 'pc_darts takes: partial'),
     ({'measure': 'skips'}, "Unknown measure 'skips'; valid are: auto, truth"),
     ({'measure': 'test_accuracy'}, 'give --train, too'),
+    ({'train_flags': ('--config.layers=2',)}, 'give --train, too'),
+    (
+      {'search_flags': ('--config.method=gdas',)},
+      'search_flags cannot have config.method, config.schedule.name, which',
+    ),
+    (
+      {'method_flags': {'darts': ('--config.schedule.name=plain',)}},
+      'method_flags cannot have .* got --config.schedule.name=plain',
+    ),
     ({'method_flags': {'gdas': ()}}, 'own .gdas.; valid are: darts, prog'),
   ],
 )

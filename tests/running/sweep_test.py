@@ -80,6 +80,17 @@ def test_plan(make, tmp_path):
     ({'configs': ('x/s.py', 'y/s.py')}, 'none twice; got s, s'),
     ({'seeds': ()}, 'at least one seed'),
     ({'seeds': (4, 4)}, 'none twice; got 4, 4'),
+    (
+      {'train': False, 'train_flags': ('--config.layers=2',)},
+      'train_flags are of .*: give --train, too; got --config.layers=2',
+    ),
+    (
+      {'search_flags': ('--config.epochs=3', '--config.seed=7')},
+      'search_flags cannot have config, config.seed, workdir, which .* got '
+      '--config.seed=7',
+    ),
+    ({'train_flags': ('-workdir', 'x')}, 'train_flags cannot .* got -workdir'),
+    ({'train_flags': ('--config.genotype=x',)}, 'cannot .*config.genotype'),
   ],
 )
 def test_wrong_input(make, changes, sentence):

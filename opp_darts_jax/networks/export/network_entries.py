@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from opp_darts_jax.errors import check_type
 from opp_darts_jax.networks.cell import edge_stride
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.operations.entries import Entry, operation_entries
@@ -14,6 +15,7 @@ def network_entries(network: Network) -> Iterator[Entry]:
     UserError: if the skeleton of its space, or an operation, has no names in
       PyTorch.
   """
+  check_type('a network', network, Network)
   space = network.space
   names = space.export()
   yield from names.stem_names(network.imagenet)

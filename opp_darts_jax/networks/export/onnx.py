@@ -8,6 +8,7 @@ the shifted products and C++ kernels that compute them here.
 """
 
 import json
+import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from opp_darts_jax import files
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.errors import UserError, check_type
 from opp_darts_jax.genotypes.genotype import Cell
 from opp_darts_jax.networks.cell import edge_stride
 from opp_darts_jax.networks.export.torch_weights import network_to_torch
@@ -48,6 +49,8 @@ def export_onnx(network: TrainedNetwork, path: str | pathlib.Path) -> None:
     UserError: if the package onnx is not installed, an operation or the
       skeleton cannot be exported, or the file cannot be written.
   """
+  check_type('what is exported', network, TrainedNetwork)
+  check_type('the path of a file', path, str, os.PathLike)
   path = pathlib.Path(path)
   model = _model(network)
   try:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.errors import UserError, check_type
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.networks.export.network_entries import network_entries
 from opp_darts_jax.networks.export.state_dicts import (
@@ -132,6 +132,7 @@ def network_to_torch(variables: Any, network: Network) -> dict[str, np.ndarray]:
   Raises:
     UserError: if the network, or any weight of it, has no name in PyTorch.
   """
+  check_type('the variables of a network', variables, Mapping)
   entries = list(network_entries(network))
   # What lies where: of the leaves, those that no entry is of are left out.
   named = {(entry.path, entry.index) for entry in entries}
