@@ -109,7 +109,7 @@ def test_tables_are_files(table, tmp_path):
     ('rest', None, 'rest must be of type float; got None'),
     ('scale', '2', "scale must be of type float; got '2'"),
     ('seconds', 'x', "seconds must be of type float; got 'x'"),
-    ('seconds', float('nan'), 'seconds must be finite; got nan'),
+    ('seconds', float('nan'), 'seconds must be a finite number; got nan'),
     ('height', [8], r'height must be of type int; got \[8\]'),
     ('image_shape', 8, 'image_shape must be a tuple; got 8'),
     ('operations', 3, 'operations must be a list'),
