@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.errors import UserError, check_type
 from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task
 from opp_darts_jax.methods.method import Draw, Gradients, Method
@@ -25,6 +25,7 @@ from opp_darts_jax.methods.shape_checks import (
 from opp_darts_jax.methods.state import Pass, SearchState
 from opp_darts_jax.operations.norm import Normalised
 from opp_darts_jax.operations.operation import Operation, halved
+from opp_darts_jax.supernet.partial import PartialChannels
 
 _SIZE = (6, 5)  # Odd and even, so that strides round.
 _COPIES = 3
@@ -48,6 +49,8 @@ def check_task(task: Task) -> None:
 
 def check_hooks(method: Method) -> None:
   """Raises `UserError` unless all that a method is to call can be called."""
+  what = f'partial of the method {method.name!r}'
+  check_type(what, method.partial, PartialChannels, type(None))
   for name, hint in Method.__annotations__.items():
     kinds = typing.get_args(hint)
     if typing.get_origin(hint) is Callable:

@@ -65,6 +65,9 @@ def test_a_hook_that_cannot_be_called(hook, value):
   sentence = f"method 'darts': {hook} must be a function, .* got .*{got}"
   with pytest.raises(UserError, match=sentence):
     check_hooks(darts()._replace(**{hook: value}))
+  sentence = "the method 'darts' as PartialChannels or NoneType, got int"
+  with pytest.raises(UserError, match=sentence):
+    check_hooks(darts()._replace(partial=4))
 
 
 @pytest.mark.parametrize('order', ['second', 'second_fd'])
