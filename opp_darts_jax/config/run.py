@@ -11,7 +11,7 @@ from opp_darts_jax.config.parts import (
   at_least,
   require,
 )
-from opp_darts_jax.errors import check_choice
+from opp_darts_jax.errors import UserError, check_choice
 
 COMPUTES = ('float32', 'bfloat16')
 PRECISIONS = ('highest', 'high', 'default')
@@ -129,6 +129,15 @@ def check_seeds(seeds: Sequence[int], name: str) -> None:
     lambda v: len(set(v)) == len(v) and all(map(_is_seed, v)),
     'different numbers, at least 0 and below 2**32',
   )
+
+
+def check_alone(seed: int, run: str, seeds: Sequence[int], name: str) -> None:
+  """Raises `UserError` if a run has a seed, and those of several such runs."""
+  if seeds and seed:
+    raise UserError(
+      f'seed is that of one {run}, {name} are those of several: give either; '
+      f'got seed={seed} and {name}={seeds}.'
+    )
 
 
 def _is_seed(value: int) -> bool:

@@ -11,7 +11,7 @@ from opp_darts_jax.config.parts import (
   at_least,
   require,
 )
-from opp_darts_jax.config.run import RunConfig, check_seeds
+from opp_darts_jax.config.run import RunConfig, check_alone, check_seeds
 from opp_darts_jax.errors import UserError, check_choice
 
 BILEVEL_ORDERS = ('first', 'second', 'second_fd')
@@ -81,11 +81,7 @@ class SearchConfig(RunConfig):
         "weights.nesterov goes with order='first': the step that second order "
         f'unrolls has heavy-ball momentum; got order={self.order!r}.'
       )
-    if self.search_seeds and self.seed:
-      raise UserError(
-        'seed is that of one search, search_seeds are those of several: give '
-        f'either; got seed={self.seed} and search_seeds={self.search_seeds}.'
-      )
+    check_alone(self.seed, 'search', self.search_seeds, 'search_seeds')
     if self.data.stream:
       raise UserError(
         'data.stream is for training; a search holds its images in memory: '

@@ -8,7 +8,7 @@ from opp_darts_jax.config.parts import (
   at_least,
   require,
 )
-from opp_darts_jax.config.run import RunConfig, check_seeds
+from opp_darts_jax.config.run import RunConfig, check_alone, check_seeds
 from opp_darts_jax.errors import UserError, check_choice
 
 RATE_SCHEDULES = ('cosine', 'exponential', 'linear')
@@ -82,8 +82,4 @@ class TrainConfig(RunConfig):
       f'at least 0 and below epochs, {self.epochs}',
     )
     check_seeds(self.seeds, 'seeds')
-    if self.seeds and self.seed:
-      raise UserError(
-        'seed is that of one training, seeds are those of several: give '
-        f'either; got seed={self.seed} and seeds={self.seeds}.'
-      )
+    check_alone(self.seed, 'training', self.seeds, 'seeds')

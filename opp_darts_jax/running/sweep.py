@@ -11,12 +11,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from opp_darts_jax.errors import NotFinished, UserError, WorkdirError
-from opp_darts_jax.files import read_json, write_json
-from opp_darts_jax.running import part_queue, sweep_table
+from opp_darts_jax.errors import NotFinished, UserError
+from opp_darts_jax.files import write_json
+from opp_darts_jax.running import part_queue, sweep_file, sweep_table
 from opp_darts_jax.running.part_queue import Launch, Part
 from opp_darts_jax.running.results import RESULTS
-from opp_darts_jax.running.workdirs import changed
 
 
 class SweepError(UserError):
@@ -182,14 +181,14 @@ def run_sweep(
   }
   variants = {v.name: list(v.search_flags) for v in sweep.variants}
   fields = dict(sweep.fields)
-  path = _open(sweep.workdir, flags, variants, fields)
+  path = sweep_file.open_sweep(sweep.workdir, flags, variants, fields)
   print(f'Sweep in {sweep.workdir}: {len(runs)} runs, {jobs} at a time')
   stopped, failed = part_queue.run_all(
     [run.parts for run in runs], jobs, launch
   )
   done = [run for run in runs if all(part.finished for part in run.parts)]
   found, table = sum_up(done)
-  flags |= _given(variants, fields)
+  flags |= sweep_file.written(variants, fields)
   write_json(path, {**flags, **found})
   print(table, flush=True)
   if stopped:
@@ -255,68 +254,3 @@ def training_config(config: str) -> str:
   """The config by which is trained what another's search finds."""
   base, _, variant = config.partition(':')
   return f'{base}:{variant}_train' if variant else f'{base}:train'
-
-
-def _open(
-  workdir: pathlib.Path,
-  flags: dict[str, list[str]],
-  variants: dict[str, list[str]],
-  fields: dict[str, Any],
-) -> pathlib.Path:
-  """The path of `sweep.json`, once its sweep is known to be this one.
-
-  It may get further variants and configs, or be given fewer; `variants` and
-  `fields` then have all.
-  """
-  path = workdir / 'sweep.json'
-  workdir.mkdir(parents=True, exist_ok=True)
-  known: dict[str, Any] = dict(flags)
-  if path.exists():
-    known = _read(path)
-  before, fields_before = known.get('variants', {}), known.get('fields', {})
-  named = {
-    f'flags of {name}': (before[name], given)
-    for name, given in variants.items()
-    if name in before
-  }
-  for name, given in flags.items():
-    named[name] = known.get(name), given
-  for name, (other, given) in named.items():
-    if other != given:
-      raise UserError(
-        f'The workdir {workdir} holds a sweep with other {name}, {other}; '
-        f'expected {given}: give the same, or choose another --workdir.'
-      )
-  for name, own in fields.items():
-    differing = changed(fields_before.get(name, {}), own)
-    if differing:
-      raise UserError(
-        f'The workdir {workdir} holds a sweep with another config {name}, '
-        f'which differs in {", ".join(differing)}: give the same, or choose '
-        'another --workdir.'
-      )
-  variants |= {**before, **variants}
-  fields |= {**fields_before, **fields}
-  now = {**known, **_given(variants, fields)}
-  if not path.exists() or now != known:
-    write_json(path, now)
-  return path
-
-
-def _given(
-  variants: Mapping[str, Any], fields: Mapping[str, Any]
-) -> dict[str, Any]:
-  """What `sweep.json` says of them, where there are some."""
-  both = {'variants': variants, 'fields': fields}
-  return {name: dict(given) for name, given in both.items() if given}
-
-
-def _read(path: pathlib.Path) -> dict[str, Any]:
-  """What a sweep has written down."""
-  found = read_json(path)
-  if not isinstance(found, dict):
-    raise WorkdirError(
-      f'Expected the object of a sweep in {path}, which is damaged: remove it, '
-      'and the same command goes on with what is not finished.'
-    )
-  return found

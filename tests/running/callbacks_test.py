@@ -253,7 +253,7 @@ def whole(tmp_path_factory):
   [
     (lambda: None, r"function of an epoch's record alone, got one of \(\)"),
     (lambda a, b: None, r'got one of \(a, b\)'),
-    ('text', 'got a? ?str'),
+    ('text', 'several, got str'),
   ],
 )
 def test_a_watcher_takes_a_record(watcher, sentence):

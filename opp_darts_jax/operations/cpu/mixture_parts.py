@@ -98,10 +98,10 @@ def sums(
 
   one = jnp.ones((), x.dtype)
   shared: Any = 0.0
+  first = running(given_DM[0])  # Of what the edges share.
   for k, (kind, apply) in enumerate(zip(kinds, gated)):
     if kind.shared:
-      averages = running(given_DM[0])[k]
-      y, _ = apply(active_DK[:, k].any(), one, {}, averages, x, None)
+      y, _ = apply(active_DK[:, k].any(), one, {}, first[k], x, None)
       used = jnp.where(active_DK[:, k], weights_DK[:, k], 0)
       shared += jnp.tensordot(used, y, 0)
 

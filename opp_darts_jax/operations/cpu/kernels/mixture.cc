@@ -40,8 +40,7 @@ ffi::Error ForwardHandler(
 ffi::Error BackwardHandler(
     ffi::ThreadPool pool, Buffer x, ffi::Buffer<ffi::S32> at,
     ffi::Buffer<ffi::PRED> active, Buffer weights, Buffer params, Buffer given,
-    Buffer g,
-    ResultBuffer dstates, ResultBuffer dweights, ResultBuffer dparams,
+    Buffer g, ResultBuffer dstates, ResultBuffer dweights, ResultBuffer dparams,
     ResultBuffer dx, ResultBuffer scratch, int64_t stride, int64_t images,
     Numbers kinds, Numbers repeats, Numbers sizes, Numbers dilations) {
   const auto shape = g.dimensions();
