@@ -73,13 +73,15 @@ def run_all(
     launch: None starts them as processes here.
 
   Returns:
-    Whether a part was stopped, and what is to be said of each that failed.
+    Whether a part was stopped, and what is to be said of each that failed,
+    in the order of the runs, whichever failed first.
   """
   left = [[part for part in parts if not part.finished] for parts in runs]
   queue = collections.deque(filter(None, left))
   running: dict[Process, list[Part]] = {}
   launch = launch or (lambda part: _Local(part, jobs))
-  stopped, failed = False, []
+  stopped = False
+  failed: dict[Part, str] = {}
   with _signals() as received, _left_to_none(running):
     while running or (queue and not stopped):
       while received:
@@ -93,7 +95,7 @@ def run_all(
           running[_begin(parts[0], launch)] = parts
         except UserError as error:  # The queue of a cluster is full, say.
           print(f'{parts[0].label}: {error}', flush=True)
-          failed.append(first_line(error))
+          failed[parts[0]] = first_line(error)
       time.sleep(_PAUSE)
       for process in list(running):
         if (code := process.poll()) is None:
@@ -106,9 +108,10 @@ def run_all(
           stopped, said = True, 'stopped'
         else:
           said = f'failed with code {code}: {_last_line(part.log)}'
-          failed.append(f'{part.label} with code {code}, see {part.log}')
+          failed[part] = f'{part.label} with code {code}, see {part.log}'
         print(f'{part.label}: {said}', flush=True)
-  return stopped, failed
+  ordered = [part for parts in runs for part in parts]
+  return stopped, [failed[part] for part in ordered if part in failed]
 
 
 @contextlib.contextmanager

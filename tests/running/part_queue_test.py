@@ -37,6 +37,25 @@ def test_a_part_that_cannot_be_started_stops_no_other(tmp_path):
   assert failed == ['Could not submit b: the queue is full']
 
 
+def test_failures_are_told_in_the_order_of_the_runs(tmp_path):
+  parts = [Part(name, tmp_path / name, ()) for name in 'ab']
+  for part in parts:
+    part.log.write_text('error: wrong input')
+  later, first = Ended(None), Ended(2)
+  ended = []
+
+  def poll():
+    later.code = 2  # Seen at the next look.
+    ended.append('b')
+    return 2
+
+  first.poll = poll
+  begun = iter([later, first])
+  _, failed = run_all([[part] for part in parts], 2, lambda part: next(begun))
+  assert ended == ['b']
+  assert [said.split(' with ')[0] for said in failed] == ['a', 'b']
+
+
 def test_runs_that_leave_no_results_are_no_finished_sweep(tmp_path):
   sweep = Sweep(('a', 'b'), (1,), tmp_path, train=False)
   with pytest.raises(SweepError, match='2 of 2 runs have ended and left no re'):
