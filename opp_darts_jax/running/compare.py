@@ -12,19 +12,32 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opp_darts_jax import files, naming
-from opp_darts_jax.config import ScheduleConfig
+from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError, check_choice
 from opp_darts_jax.methods.catalogue import (
   SCHEDULES,
   get_method,
   scheduled,
 )
-from opp_darts_jax.running import comparison, comparison_table, results, sweep
+from opp_darts_jax.running import (
+  comparison,
+  comparison_table,
+  results,
+  sweep,
+  truth,
+)
 from opp_darts_jax.running.comparison import MEASURES
 from opp_darts_jax.running.metrics import TIMES
 from opp_darts_jax.running.part_queue import Launch
-from opp_darts_jax.running.sweep import Run, Sweep, Variant, check_flags
+from opp_darts_jax.running.sweep import (
+  Run,
+  Sweep,
+  Variant,
+  check_flags,
+  flag_name,
+)
 from opp_darts_jax.running.workdirs import CONFIG
+from opp_darts_jax.spaces.catalogue import get_space
 
 # What says a run's method: `flags_of`.
 _OWN_FLAGS = ('config.method', 'config.schedule.name')
@@ -68,6 +81,7 @@ class Compared:
         '--train, too.'
       )
     check_flags('search_flags', self.search_flags, _OWN_FLAGS)
+    self._check_truth()
     if not self.methods:
       raise UserError('Expected at least one method, got none.')
     for method in self.methods:
@@ -76,6 +90,22 @@ class Compared:
     for method, given in self.method_flags.items():
       check_choice('method with flags of its own', method, self.methods)
       check_flags('method_flags', given, _OWN_FLAGS)
+
+  def _check_truth(self) -> None:
+    """Raises `UserError` if nobody knows the measure in a config's space."""
+    flags = itertools.chain(self.search_flags, *self.method_flags.values())
+    if not self.measure.startswith(truth.PREFIX) or any(
+      flag_name(flag) == 'config.space' for flag in flags
+    ):
+      return
+    for config, said in self.fields.items():
+      space = get_space(said['search'].get('space', SearchConfig.space))
+      if space.truth is None:
+        raise UserError(
+          f'The measure {self.measure} is of a space that knows what its cells '
+          f'are worth (Space.truth); got the config {config}, whose space '
+          f'{space.name!r} does not.'
+        )
 
   @property
   def sweep(self) -> Sweep:

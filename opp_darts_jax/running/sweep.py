@@ -105,12 +105,16 @@ def check_flags(what: str, flags: Sequence[str], own: Sequence[str]) -> None:
     own: names of what the sweep sets.
   """
   for flag in flags:
-    name = flag.lstrip('-').partition('=')[0]
-    if name in own:
+    if flag_name(flag) in own:
       raise UserError(
         f'{what} cannot have {", ".join(own)}, which each run has of its own; '
         f'got {flag}.'
       )
+
+
+def flag_name(flag: str) -> str:
+  """What a word of a command line names: `config.epochs` of two dashes."""
+  return flag.lstrip('-').partition('=')[0]
 
 
 # What a sweep without variants has.

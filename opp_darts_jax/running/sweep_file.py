@@ -6,7 +6,7 @@ from typing import Any
 
 from opp_darts_jax.errors import UserError, WorkdirError
 from opp_darts_jax.files import read_json, write_json
-from opp_darts_jax.running.workdirs import changed
+from opp_darts_jax.running.workdirs import CONFIG, changed
 
 
 def open_sweep(
@@ -18,7 +18,8 @@ def open_sweep(
   """The path of `sweep.json`, once its sweep is known to be this one.
 
   It may get further variants and configs, or be given fewer; `variants` and
-  `fields` then have all.
+  `fields` then have all. A sweep of which no run has begun, as its flags were
+  wrong, binds nobody.
 
   Raises:
     UserError: if the workdir holds another sweep, or one that cannot be read.
@@ -26,7 +27,7 @@ def open_sweep(
   path = workdir / 'sweep.json'
   workdir.mkdir(parents=True, exist_ok=True)
   known: dict[str, Any] = dict(flags)
-  if path.exists():
+  if path.exists() and any(workdir.rglob(CONFIG)):
     known = _read(path)
   before, fields_before = known.get('variants', {}), known.get('fields', {})
   named = {

@@ -86,6 +86,10 @@ def test_parts_of_a_name():
     ({'methods': ('pc_darts(parts=2)',)}, 'pc_darts takes: partial'),
     ({'measure': 'skips'}, "Unknown measure 'skips'; valid are: auto, truth"),
     ({'measure': 'test_accuracy'}, 'give --train, too'),
+    (
+      {'measure': 'truth_test_cifar10', 'fields': {'a': {'search': {}}}},
+      r"\(Space.truth\); got the config a, whose space 'darts' does not",
+    ),
     ({'train_flags': ('--config.layers=2',)}, 'give --train, too'),
     (
       {'search_flags': ('--config.method=gdas',)},
@@ -101,6 +105,13 @@ def test_parts_of_a_name():
 def test_wrong_input(make, changes, sentence):
   with pytest.raises(UserError, match=sentence):
     _ = make(**changes).sweep
+
+
+def test_a_measure_of_a_space_that_flags_name(make):
+  fields = {'a': {'search': {'space': 'darts'}}}
+  flags = ('--config.space=nasbench201',)
+  for given in ({'search_flags': flags}, {'method_flags': {'darts': flags}}):
+    make(measure='truth_test_cifar10', fields=fields, **given)
 
 
 def test_everything_is_run_once_and_written_down(make, capfd):

@@ -240,6 +240,17 @@ def test_failed_part_stops_no_other(make, capfd):
   assert [run['seed'] for run in found['runs']] == [2, 2]
 
 
+def test_flags_of_which_no_run_has_begun_bind_nobody(make):
+  wrong = make(configs=('a',), seeds=(1,), search_flags=('--fail=1',))
+  for _ in range(2):
+    with pytest.raises(SweepError, match='1 of 1 runs failed'):
+      sweep_lib.run_sweep(wrong)
+  found = sweep_lib.run_sweep(make(configs=('a',), seeds=(1,), train=False))
+  assert found['search_flags'] == []
+  with pytest.raises(UserError, match='a sweep with other search_flags, '):
+    sweep_lib.run_sweep(wrong)
+
+
 @pytest.fixture
 def terminal():
   """One that may be closed; nohup would have that ignored."""
