@@ -1,15 +1,26 @@
-"""Files of runs: JSON that is old or new, never half, and lines of it."""
+"""Files: JSON that is old or new, never half, lines of it, and arrays."""
 
 import contextlib
 import json
 import math
 import os
 import pathlib
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from absl import logging
+
+# What archives raise; the third of a compression that there is not, say.
+_DAMAGED = (
+  zlib.error,
+  zipfile.BadZipFile,
+  RuntimeError,
+  EOFError,
+  MemoryError,
+)
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
@@ -28,6 +39,25 @@ def read_lines(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
       if line.strip() and number < len(lines):
         logging.warning('%s: line %d is not JSON, left out.', path, number)
   return [record for record in records if isinstance(record, dict)]
+
+
+def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+  """The arrays in an .npz file, of any but Python objects.
+
+  Raises:
+    OSError: if it cannot be read.
+    ValueError: if it is another file, or a damaged one, or too large.
+  """
+  with open(path, 'rb') as file:
+    # NumPy takes what does not begin as an archive for pickled objects.
+    if file.read(4) not in (b'PK\3\4', b'PK\5\6'):
+      raise ValueError('a file that is no .npz')
+    file.seek(0)
+    try:
+      with np.load(file) as arrays:
+        return dict(arrays)
+    except _DAMAGED as error:
+      raise ValueError(f'arrays that cannot be read: {error}') from error
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:

@@ -1,10 +1,10 @@
 """Data sets of arrays in an .npz file."""
 
 import pathlib
-import zipfile
 
 import numpy as np
 
+from opp_darts_jax import files
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import walk
 from opp_darts_jax.data.arrays import source_of
@@ -52,12 +52,9 @@ def read(path: str, config: DataConfig) -> Source:
 def _arrays(file: pathlib.Path) -> dict[str, np.ndarray]:
   if not file.is_file():
     raise DataError(f'Expected an .npz file, got {str(file)!r}: no such file.')
-  # TypeError: a plain .npy array is no mapping of arrays.
-  damaged = (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile)
   try:
-    with np.load(file, allow_pickle=False) as arrays:
-      return dict(arrays)
-  except damaged as error:
+    return files.read_npz(file)
+  except (OSError, ValueError) as error:
     raise DataError(
       f'Expected an .npz file of plain arrays, got {str(file)!r}: '
       f'{first_line(error)}.'

@@ -23,7 +23,7 @@ from opp_darts_jax.errors import (
 from opp_darts_jax.launchers import config_files
 from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.running import absent
-from opp_darts_jax.running.accelerators import ACCELERATORS
+from opp_darts_jax.running.accelerators import ACCELERATORS, get_accelerator
 
 _INTERRUPTED = 130
 
@@ -142,6 +142,7 @@ def prepare_target(target: str) -> None:
   The process itself then runs on the CPU, whatever devices are here.
   """
   if target:
+    get_accelerator(target)
     absent.run_on_cpu()
     sys.stderr.write(
       f'compiling the programs of the run for {target}: a few minutes or more\n'

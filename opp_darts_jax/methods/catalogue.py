@@ -85,6 +85,11 @@ def scheduled(method: Method, schedule: ScheduleConfig) -> Method:
     UserError: if there are no such schedules, or they do not fit each other.
   """
   names = schedule.names
+  if '' in names:
+    raise UserError(
+      'schedule.name must be a schedule, or several as SCHEDULE+SCHEDULE; got '
+      f'{schedule.name!r}.'
+    )
   for name in names:
     if names.count(name) > 1:
       raise UserError(

@@ -10,8 +10,6 @@ import functools
 import json
 import os
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -140,8 +138,7 @@ def load_network(
   if path.is_dir():
     path = _file_in(path)
   try:
-    with np.load(path, allow_pickle=False) as file:
-      leaves = {name: file[name] for name in file.files}
+    leaves = files.read_npz(path)
     if _DESCRIPTION not in leaves:
       raise ValueError('a file without the description of a network')
     description = json.loads(str(leaves.pop(_DESCRIPTION)))
@@ -157,15 +154,10 @@ def load_network(
       raise ValueError(f'images of the shape {shape}')
   except (
     OSError,
-    EOFError,
     ValueError,
     KeyError,
     TypeError,
     AttributeError,
-    MemoryError,
-    zlib.error,
-    zipfile.BadZipFile,
-    NotImplementedError,  # Of a compression that there is not.
   ) as error:
     raise _no_network(path, f'{type(error).__name__}: {error}') from error
   known = {field.name for field in dataclasses.fields(Network)}

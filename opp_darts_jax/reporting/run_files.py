@@ -1,7 +1,6 @@
 """What the files of a run say, read with care: others may have written them."""
 
 import contextlib
-import io
 import json
 import pathlib
 import time
@@ -193,8 +192,7 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
 def _read_images(path: pathlib.Path) -> np.ndarray | None:
   """The images in a file; None if there is none, or it is no such file."""
   try:
-    with np.load(io.BytesIO(path.read_bytes())) as found:
-      images = found['images']
+    images = files.read_npz(path)['images']
   except (OSError, ValueError, KeyError):
     return None
   return images if images.dtype == np.uint8 and images.ndim == 4 else None

@@ -213,6 +213,7 @@ def test_what_rests_of_two_rests():
     ('freezing', 'snas', r'two halves of a step; snas.* has one level'),
     ('progressive+early_stopping', 'darts', "begin with 'early_stopping'"),
     ('plain+plain', 'darts', 'each schedule once'),
+    ('progressive+', 'darts', "schedule, or several .* got 'progressive+"),
     ('early_stopping(rule="order")', 'darts', 'choose between operations'),
     ('early_stopping(rule="x")', 'darts', "Unknown rule of early_stopping 'x'"),
     ('early_stopping(period=0)', 'darts', 'period of at least 1'),

@@ -169,11 +169,14 @@ def test_a_topology_has_two_sizes(sizes):
     absent.find('h100', sizes)
 
 
-def test_an_unknown_target_lists_the_valid_ones(tmp_path):
-  with pytest.raises(
-    UserError, match="target 'h200'; valid are: h100, a100, v"
-  ):
+def test_an_unknown_target_lists_the_valid_ones(tmp_path, capfd):
+  sentence = "target 'h200'; valid are: h100, a100, v"
+  with pytest.raises(UserError, match=sentence):
     search.dry_run(SEARCH, tmp_path, target='h200')
+  # Before it is said that something is compiled for it.
+  with pytest.raises(UserError, match=sentence):
+    prepare_target('h200')
+  assert capfd.readouterr().err == ''
 
 
 def test_target_goes_with_dry_run(tmp_path):
