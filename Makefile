@@ -10,8 +10,9 @@ search: $(VENV)/installed
 	$(BIN)/opp-darts train --config=digits:train --workdir=runs/digits/train
 	$(BIN)/opp-darts report --workdir=runs/digits/search,runs/digits/train
 
+# Each worker, and each process that a test starts, imports what others compiled.
 test: lint
-	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=worksteal
 
 lint: $(VENV)/installed_test
 	$(BIN)/ruff check .
