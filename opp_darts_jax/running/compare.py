@@ -204,11 +204,9 @@ def outcome(run: Run) -> dict[str, Any]:
   found |= numbers
   if train is not None:
     tested = results.read(train, results.RESULTS, ['test_accuracy'])
-    found |= {
-      'test_accuracy': tested['test_accuracy'],
-      'num_weights': tested.get('num_weights'),
-      'train_seconds': _seconds(train),
-    }
+    names = ['test_accuracy', 'num_weights']
+    found |= results.numbers(tested, names, train)
+    found['train_seconds'] = _seconds(train)
   return found
 
 

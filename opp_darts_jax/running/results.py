@@ -2,13 +2,13 @@
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.running.metrics import RESULTS
 
-__all__ = ['RESULTS', 'finished', 'read']
+__all__ = ['RESULTS', 'finished', 'numbers', 'read']
 
 
 def finished(workdir: str | pathlib.Path, beside: str) -> dict[str, Any]:
@@ -52,3 +52,25 @@ def read(
   if missing:
     raise UserError(f'Expected {missing[0]} in {path}; it is not there.')
   return found
+
+
+def numbers(
+  found: Mapping[str, Any], names: Sequence[str], workdir: pathlib.Path
+) -> dict[str, float | None]:
+  """Numbers among the results of a run; None stands for what there is not.
+
+  Args:
+    found: the results.
+    names: of the numbers.
+    workdir: of the run.
+
+  Raises:
+    UserError: if one is something else.
+  """
+  for name in names:
+    value = found.get(name)
+    if not isinstance(value, int | float | None) or isinstance(value, bool):
+      raise UserError(
+        f'Expected a number as {name} in {workdir / RESULTS}; got {value!r}.'
+      )
+  return {name: found.get(name) for name in names}

@@ -26,14 +26,17 @@ def result(
     UserError: if their results are damaged.
   """
   found = results.read(search, results.RESULTS, ['eval_accuracy'])
-  tested = results.read(train, results.RESULTS) if train else {}
+  own = results.numbers(found, ['eval_accuracy', *_skips(found)], search)
+  test: dict[str, float | None] = {'test_accuracy': None}
+  if train:
+    tested = results.read(train, results.RESULTS)
+    test = results.numbers(tested, list(test), train)
   return {
     'config': config,
     'seed': seed,
     'workdir': str(train or search),
-    'test_accuracy': tested.get('test_accuracy'),
-    'eval_accuracy': found['eval_accuracy'],
-    **{name: found[name] for name in _skips(found)},
+    **test,
+    **own,
   }
 
 

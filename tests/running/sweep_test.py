@@ -185,7 +185,11 @@ def test_sweep_runs_everything_once(make, capfd):
   with pytest.raises(UserError, match=r'other train_flags, \[\]'):
     sweep_lib.run_sweep(make(train_flags=('--meet=0',)))
   damaged = sweep.workdir / 'b' / 'seed2' / 'train' / 'results.json'
-  for text, sentence in (('{"a', 'is missing or damaged'), ('[1]', r'\[1\]')):
+  for text, sentence in (
+    ('{"a', 'is missing or damaged'),
+    ('[1]', r'\[1\]'),
+    ('{"test_accuracy": "x"}', "got 'x'"),
+  ):
     damaged.write_text(text)
     with pytest.raises(UserError, match=rf'Expected .*seed2/train.*{sentence}'):
       sweep_lib.run_sweep(sweep)
