@@ -19,7 +19,7 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.operations.catalogue import OPERATIONS
 from opp_darts_jax.operations.operation import Operation
-from opp_darts_jax.spaces import darts_skeleton
+from opp_darts_jax.spaces import darts_skeleton, space_checks
 from opp_darts_jax.spaces.skeleton import Skeleton, SkeletonExport
 
 Rows = tuple[tuple[str, ...], ...]
@@ -37,13 +37,6 @@ def derive_two_edges(
       for kind in space.kinds
     )
   )
-
-
-def _row(names: Iterable[str]) -> tuple[str, ...]:
-  """The operations of an edge; a name alone is no list of them."""
-  if isinstance(names, str):
-    raise TypeError
-  return tuple(names)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +64,10 @@ class Space:
 
   Raises:
     UserError: on fields of another type (lists become tuples); on an operation
-      that is unknown, given twice, or listed for an edge but not a candidate;
-      on no parametric operation; on a node without edges into it; on lists
-      that are not as long as a cell has edges.
+      that is unknown, without a name, given twice, or listed for an edge but
+      not a candidate; on no parametric operation; on a node without edges into
+      it, or without operations on them; on lists that are not as long as a cell
+      has edges.
   """
 
   name: str
@@ -91,80 +85,10 @@ class Space:
   truth: Callable[[Genotype], Mapping[str, float]] | None = None
 
   def __post_init__(self) -> None:
-    self._check_types()
-    try:
-      listed = {
-        kind: tuple(map(_row, rows))
-        for kind, rows in dict(self.candidates).items()
-      }
-    except (TypeError, ValueError) as error:
-      raise errors.UserError(
-        f'Expected candidates of space {self.name!r} as {{kind: ((operation, '
-        f'...) of each edge)}}, got {self.candidates!r}.'
-      ) from error
-    # As pairs, so that a space can be hashed.
-    object.__setattr__(self, 'candidates', tuple(listed.items()))
-    for name in self.names:
-      if self.names.count(name) > 1:
-        raise errors.UserError(
-          f'Expected every operation of space {self.name!r} once, but '
-          f'{name!r} is given {self.names.count(name)} times.'
-        )
-    if not any(operation.parametric for operation in self.operations):
-      valid = ', '.join(n for n, o in OPERATIONS.items() if o.parametric)
-      raise errors.UserError(
-        f'Expected at least one parametric operation in space {self.name!r}, '
-        f'got {self.names}; parametric are: {valid}, and your own that say '
-        'parametric=True.'
-      )
-    for node in self.graph.intermediate:
-      if not self.graph.into(node):
-        raise errors.UserError(
-          f'Expected edges into every intermediate node of space '
-          f'{self.name!r}, got none into node {node}.'
-        )
-    planned = {p.kind for p in self.skeleton.plan(6, 2, False) if p.kind}
-    if not planned <= set(self.kinds):
-      raise errors.UserError(
-        f'Expected kinds of space {self.name!r} to have all that its skeleton '
-        f'puts together, {", ".join(sorted(planned))}; got '
-        f'{", ".join(self.kinds)}.'
-      )
-    edges = self.graph.num_edges
-    for kind, rows in listed.items():
-      errors.check_choice(f'kind of cell in {self.name!r}', kind, self.kinds)
-      if len(rows) != edges:
-        raise errors.UserError(
-          f'Expected the operations of all {edges} edges of a {kind} cell of '
-          f'space {self.name!r}, got those of {len(rows)}.'
-        )
-      for name in (name for row in rows for name in row):
-        errors.check_choice(
-          f'operation of space {self.name!r}', name, self.names
-        )
-
-  def _check_types(self) -> None:
-    """Lists become tuples; `UserError` on what is of no type it should be."""
-    types = {'operations': Operation, 'further': Operation, 'kinds': str}
-    for name, of in types.items():
-      given = getattr(self, name)
-      parts = given if isinstance(given, (tuple, list)) else [None]
-      if not all(isinstance(part, of) for part in parts):
-        raise errors.UserError(
-          f'Expected {name} of space {self.name!r} as a tuple of '
-          f'{of.__name__}, got {given!r}.'
-        )
-      object.__setattr__(self, name, tuple(given))
-    for name, kind in (('graph', CellGraph), ('skeleton', Skeleton)):
-      if not isinstance(getattr(self, name), kind):
-        raise errors.UserError(
-          f'Expected a {kind.__name__} as {name} of space {self.name!r}, got '
-          f'{getattr(self, name)!r}.'
-        )
-    if len(set(self.kinds)) < len(self.kinds):
-      raise errors.UserError(
-        f'Expected different kinds of space {self.name!r}, got {self.kinds}.'
-      )
+    # Lists become tuples, so that a space can be hashed.
+    for name, given in space_checks.tuples(self).items():
+      object.__setattr__(self, name, given)
+    space_checks.check(self)
 
   @property
   def names(self) -> tuple[str, ...]:

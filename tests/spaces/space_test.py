@@ -172,6 +172,12 @@ def test_custom_space_is_checked(operations, message):
     Space('mine', named(*operations))
 
 
+def unnamed(name):
+  """Operations of which one has no text as its name."""
+  (operation,) = named(SEP3)
+  return operation, operation._replace(name=name)
+
+
 @pytest.mark.parametrize(
   ('fields', 'message'),
   [
@@ -185,6 +191,14 @@ def test_custom_space_is_checked(operations, message):
     ({'kinds': ('normal', 'reduce', 'normal')}, 'Expected different kinds of'),
     ({'graph': None}, 'Expected a CellGraph as graph of .*, got None'),
     ({'skeleton': 3}, 'Expected a Skeleton as skeleton of'),
+    ({'name': 3}, 'the name of a space as str, got int'),
+    ({'derive': None}, 'a function as derive of space .mine., got None'),
+    ({'to_text': 'x'}, "a function as to_text of .*, got 'x'"),
+    ({'from_text': 'x'}, "a function as from_text of .*, got 'x'"),
+    ({'truth': {}}, 'a function as truth of .*, got {}'),
+    ({'operations': unnamed('')}, 'name of every operation .*, got '),
+    ({'operations': unnamed(3)}, 'name of every operation .*, got 3'),
+    ({'further': unnamed(None)}, 'name of every operation .*, got None'),
     ({'candidates': {'normal': (SEP3,) * 14}}, r'as \{kind: \(\(operation'),
   ],
 )
@@ -225,6 +239,8 @@ def test_custom_edge_lists_are_checked():
     space(normal=(edge,) * 5, reduce=(('none',),) * 5)
   with pytest.raises(errors.UserError, match="in 'mine' 'cell'; valid are: no"):
     space(cell=(edge,) * 5)
+  with pytest.raises(errors.UserError, match='of a reduce cell .* into node 3'):
+    space(reduce=((), edge, (), (), ()))
   assert space(normal=(edge,) * 5).mask()['reduce'].all()
 
 
