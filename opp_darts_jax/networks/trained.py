@@ -152,13 +152,7 @@ def load_network(
     fitting = shape == tuple(map(int, shape)) and len(shape) == 3
     if not fitting or any(len(of) != shape[-1] for of in of_images[1:]):
       raise ValueError(f'images of the shape {shape}')
-  except (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-  ) as error:
+  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise _no_network(path, f'{type(error).__name__}: {error}') from error
   known = {field.name for field in dataclasses.fields(Network)}
   newer = sorted(fields.keys() - known)

@@ -26,17 +26,13 @@ def result(
     UserError: if their results are damaged.
   """
   found = results.read(search, results.RESULTS, ['eval_accuracy'])
-  own = results.numbers(found, ['eval_accuracy', *_skips(found)], search)
-  test: dict[str, float | None] = {'test_accuracy': None}
-  if train:
-    tested = results.read(train, results.RESULTS)
-    test = results.numbers(tested, list(test), train)
+  tested = results.read(train, results.RESULTS) if train else {}
   return {
     'config': config,
     'seed': seed,
     'workdir': str(train or search),
-    **test,
-    **own,
+    **results.numbers(tested, ['test_accuracy'], train or search),
+    **results.numbers(found, ['eval_accuracy', *_skips(found)], search),
   }
 
 
