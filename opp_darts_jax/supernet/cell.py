@@ -5,31 +5,47 @@ a TPU, is the layout's business: loop.py and copies.py compute the same.
 """
 
 import functools
-from collections.abc import Mapping
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from opp_darts_jax.errors import UserError, check_choice
-from opp_darts_jax.operations.accelerator import fused
-from opp_darts_jax.operations.accelerator.lanes import fused as lanes
 from opp_darts_jax.operations.norm import update_running
 from opp_darts_jax.operations.operation import halved
 from opp_darts_jax.operations.target import current
 from opp_darts_jax.operations.weights import param
 from opp_darts_jax.spaces.skeleton import Arrays, Part
 from opp_darts_jax.spaces.space import Space
-from opp_darts_jax.supernet import copies, loop
-from opp_darts_jax.supernet.edges import CellEdges, cell_operations, phases
+from opp_darts_jax.supernet import loop
+from opp_darts_jax.supernet.edges import (
+  CellEdges,
+  Statistics,
+  cell_operations,
+  phases,
+)
 from opp_darts_jax.supernet.partial import PartialChannels
 
-LAYOUTS: Mapping[str, Any] = {
-  'loop': loop.run_edges,
-  'copies': functools.partial(copies.run_edges, fused.KERNELS),
-  'lanes': functools.partial(copies.run_edges, lanes.KERNELS),
-}
+_Inputs = tuple[jax.Array, ...]
+_Outcome = tuple[jax.Array, Statistics]
+
+
+# Kernels are imported when they run: for half a second, and a CPU needs none.
+def _run_copies(edges: CellEdges, inputs: _Inputs) -> _Outcome:
+  from opp_darts_jax.operations.accelerator import fused
+  from opp_darts_jax.supernet import copies
+
+  return copies.run_edges(fused.KERNELS, edges, inputs)
+
+
+def _run_lanes(edges: CellEdges, inputs: _Inputs) -> _Outcome:
+  from opp_darts_jax.operations.accelerator.lanes import fused
+  from opp_darts_jax.supernet import copies
+
+  return copies.run_edges(fused.KERNELS, edges, inputs)
+
+
+LAYOUTS = {'loop': loop.run_edges, 'copies': _run_copies, 'lanes': _run_lanes}
 
 
 def _best_layout() -> str:
