@@ -1,9 +1,9 @@
 """What a run does: frozen, checked, documented; launchers build these."""
 
+from opp_darts_jax.config.images import DataConfig
 from opp_darts_jax.config.parts import (
   AlphaOptimizerConfig,
   CostConfig,
-  DataConfig,
   MonitorConfig,
   ScheduleConfig,
   WeightOptimizerConfig,

@@ -1,126 +1,15 @@
-"""The parts of a run's config: images, optimisers, schedule of a search."""
+"""The parts of a run's config but for its images."""
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
-
-from PIL import ImageColor
 
 from opp_darts_jax import naming
+from opp_darts_jax.config.checks import at_least, require
 from opp_darts_jax.errors import UserError, check_choice
 
 SELECTIONS = ('largest', 'smallest', 'random', 'fixed')
 BOUNDARIES = ('reset', 'keep')
 COSINES = ('plain', 'reanchored')
 QUANTITIES = ('multiply_adds', 'weights', 'latency')
-CROPS = ('pad', 'resized')
-
-
-def require(
-  value: Any, name: str, holds: Callable[[Any], Any], what: str
-) -> None:
-  """Raises `UserError`, that the field must be `what`, unless it holds."""
-  if not holds(value):
-    raise UserError(f'{name} must be {what}; got {value!r}.')
-
-
-def at_least(config: Any, name: str, least: int, prefix: str = '') -> None:
-  """Raises `UserError` if a field of the config is below `least`."""
-  value = getattr(config, name)
-  require(value, prefix + name, lambda v: v >= least, f'at least {least}')
-
-
-def _is_colour(text: str) -> bool:
-  try:
-    return len(ImageColor.getrgb(text)) == 3
-  except ValueError:
-    return False
-
-
-@dataclasses.dataclass(frozen=True)
-class DataConfig:
-  """Where images come from and how they are augmented.
-
-  Attributes:
-    source: 'digits', a folder of class folders (its layouts stand in
-      docs/images.md), an .npz file, or the name of a tfds data set such as
-      'cifar10'; 'folder:PATH', 'npz:PATH' and 'tfds:NAME' settle what a word
-      means. Or your own, as 'MODULE:NAME' or 'FILE.py:NAME': a function from a
-      place ('') and this config to a Source, or a DataSource.
-    data_dir: where tfds keeps its data sets; '' is tfds's own default.
-    image_size: resize images to this square size, in pixels; 0 keeps them.
-    background: colour that transparent images are laid on: 'white', '#808080'
-      or another name that CSS or Pillow has.
-    test_fraction: share tested on where the source has no test split.
-    held_out: share of the training images that is tested on in place of the
-      test images, to choose by without a look at those; 0 is none.
-    split_seed: decides every split of the images.
-    max_train: use at most this many training images; 0 uses all.
-    max_test: use at most this many test images; 0 uses all.
-    mean: per-channel mean, in units of pixel / 255; () measures it on the
-      training images.
-    std: per-channel standard deviation, likewise.
-    stream: whether images are read while training, instead of all at first:
-      for a folder or a tfds data set that memory does not hold. It takes an
-      image_size. Without their own, test images are drawn regardless of class
-      from tfds data sets; so are the images that max_train and max_test leave.
-    workers: processes that decode the images of a stream; 0 decodes in threads.
-      The numbers do not depend on it.
-    crop: of training images: 'pad', moved by up to crop_padding; 'resized', a
-      random part of 8 % of the area or more, at an aspect ratio of 3/4 to 4/3,
-      resized to image_size. A stream takes that part from the image as stored,
-      not squeezed into a square, and tests on the centre, 0.875 of the shorter
-      side, as is usual on ImageNet.
-    crop_padding: zero pixels put around an image before a random crop 'pad'.
-    flip: whether images are mirrored left to right at random.
-    jitter: strength of colour jitter: brightness, contrast and saturation are
-      scaled by factors in [1 - jitter, 1 + jitter]; 0 switches it off.
-    cutout: side in pixels of the square that is blanked; 0 blanks none.
-  """
-
-  source: str = 'digits'
-  data_dir: str = ''
-  image_size: int = 0
-  background: str = 'white'
-  test_fraction: float = 0.2
-  held_out: float = 0.0
-  split_seed: int = 0
-  max_train: int = 0
-  max_test: int = 0
-  mean: tuple[float, ...] = ()
-  std: tuple[float, ...] = ()
-  stream: bool = False
-  workers: int = 0
-  crop: str = 'pad'
-  crop_padding: int = 4
-  flip: bool = True
-  jitter: float = 0.0
-  cutout: int = 0
-
-  def __post_init__(self) -> None:
-    require(self.source, 'data.source', bool, 'the name of a data set')
-    for name in ('image_size', 'max_train', 'max_test', 'crop_padding'):
-      at_least(self, name, 0, 'data.')
-    for name in ('cutout', 'workers'):
-      at_least(self, name, 0, 'data.')
-    check_choice('data.crop', self.crop, CROPS)
-    require(
-      self.background, 'data.background', _is_colour,
-      "an opaque colour such as 'white', '#808080' or 'rgb(128, 128, 128)'",
-    )  # fmt: skip
-    require(self.jitter, 'data.jitter', lambda v: 0 <= v <= 1, 'in [0, 1]')
-    if self.stream and not self.image_size:
-      raise UserError(
-        'data.stream needs data.image_size, the size in pixels that all its '
-        'images get; got 0.'
-      )
-    require(
-      self.test_fraction, 'data.test_fraction', lambda v: 0 < v < 1, 'in (0, 1)'
-    )
-    require(self.held_out, 'data.held_out', lambda v: 0 <= v < 1, 'in [0, 1)')
-    require(
-      self.std, 'data.std', lambda v: all(s > 0 for s in v), 'all above 0'
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +18,7 @@ class WeightOptimizerConfig:
 
   Attributes:
     learning_rate: rate at epoch 0.
-    learning_rate_min: where the cosine ends.
+    learning_rate_min: where the cosine ends; at most learning_rate.
     momentum: heavy-ball momentum.
     nesterov: whether it is Nesterov's, which looks one step ahead.
     weight_decay: L2 term, added to the clipped gradient before momentum.
@@ -150,6 +39,12 @@ class WeightOptimizerConfig:
       )
     for name in ('learning_rate_min', 'weight_decay'):
       at_least(self, name, 0, 'weights.')
+    require(
+      self.learning_rate_min,
+      'weights.learning_rate_min',
+      lambda v: v <= self.learning_rate,
+      f'at most weights.learning_rate, {self.learning_rate}',
+    )
     require(
       self.momentum, 'weights.momentum', lambda v: 0 <= v < 1, 'in [0, 1)'
     )
@@ -193,7 +88,7 @@ class MonitorConfig:
     derived: whether evaluations are also of the derived cells, as a part of the
       supernet.
     eigenvalue_epochs: epochs between two measures of the largest eigenvalue of
-      the validation loss's Hessian for the alphas; 0: never.
+      the validation loss's Hessian for the alphas, at most all; 0: never.
   """
 
   derived: bool = False

@@ -5,12 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from opp_darts_jax.config import fields as fields_lib
-from opp_darts_jax.config.parts import (
-  DataConfig,
-  WeightOptimizerConfig,
-  at_least,
-  require,
-)
+from opp_darts_jax.config.checks import at_least, require
+from opp_darts_jax.config.images import DataConfig
+from opp_darts_jax.config.parts import WeightOptimizerConfig
 from opp_darts_jax.errors import UserError, check_choice
 
 COMPUTES = ('float32', 'bfloat16')

@@ -3,13 +3,12 @@
 import dataclasses
 from typing import Self
 
+from opp_darts_jax.config.checks import at_least, require
 from opp_darts_jax.config.parts import (
   AlphaOptimizerConfig,
   CostConfig,
   MonitorConfig,
   ScheduleConfig,
-  at_least,
-  require,
 )
 from opp_darts_jax.config.run import RunConfig, check_alone, check_seeds
 from opp_darts_jax.errors import UserError, check_choice
@@ -74,6 +73,12 @@ class SearchConfig(RunConfig):
       require(getattr(self, name), name, bool, f'the name of a {name}')
     require(
       self.train_fraction, 'train_fraction', lambda v: 0 < v < 1, 'in (0, 1)'
+    )
+    require(
+      self.monitor.eigenvalue_epochs,
+      'monitor.eigenvalue_epochs',
+      lambda v: v <= self.epochs,
+      f'at most epochs, {self.epochs}',
     )
     check_seeds(self.search_seeds, 'search_seeds')
     if self.weights.nesterov and self.order != 'first':

@@ -2,12 +2,9 @@
 
 import dataclasses
 
-from opp_darts_jax.config.parts import (
-  DataConfig,
-  WeightOptimizerConfig,
-  at_least,
-  require,
-)
+from opp_darts_jax.config.checks import at_least, require
+from opp_darts_jax.config.images import DataConfig
+from opp_darts_jax.config.parts import WeightOptimizerConfig
 from opp_darts_jax.config.run import RunConfig, check_alone, check_seeds
 from opp_darts_jax.errors import UserError, check_choice
 

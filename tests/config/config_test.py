@@ -137,6 +137,15 @@ def test_whole_numbers_are_floats_where_a_float_is_due():
       {'weights': {'learning_rate': float('nan')}},
       'must be a finite number; got nan',
     ),
+    # A rate would rise, where it is said to fall.
+    (
+      {'weights': {'learning_rate': 1e-4}},
+      r'learning_rate_min must be at most weights\.learning_rate, 0\.0001; got',
+    ),
+    (
+      {'epochs': 3, 'monitor': {'eigenvalue_epochs': 4}},
+      r'monitor\.eigenvalue_epochs must be at most epochs, 3; got 4',
+    ),
     ({'weights': {'momentum': 1}}, r'weights\.momentum must be in \[0, 1\)'),
     ({'alphas': {'b2': 1}}, r'alphas\.b2 must be in \[0, 1\); got 1\.0'),
     ({'data': {'source': ''}}, r'data\.source must be the name of a data set'),
