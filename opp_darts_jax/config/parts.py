@@ -40,12 +40,6 @@ class WeightOptimizerConfig:
     for name in ('learning_rate_min', 'weight_decay'):
       at_least(self, name, 0, 'weights.')
     require(
-      self.learning_rate_min,
-      'weights.learning_rate_min',
-      lambda v: v <= self.learning_rate,
-      f'at most weights.learning_rate, {self.learning_rate}',
-    )
-    require(
       self.momentum, 'weights.momentum', lambda v: 0 <= v < 1, 'in [0, 1)'
     )
 

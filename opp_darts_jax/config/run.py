@@ -93,6 +93,20 @@ class RunConfig:
     check_choice('precision', self.precision, PRECISIONS)
     check_choice('norm_statistics', self.norm_statistics, NORM_STATISTICS)
 
+  def check_new(self) -> None:
+    """Raises `UserError` if no run of this config shall begin.
+
+    Earlier releases ran what is refused here: such a run can be read, and is
+    told of by the command that it was made by.
+    """
+    rates = self.weights
+    require(
+      rates.learning_rate_min,
+      'weights.learning_rate_min',
+      lambda v: v <= rates.learning_rate,
+      f'at most weights.learning_rate, {rates.learning_rate}',
+    )
+
   def evaluates(self, epoch: int) -> bool:
     """Whether the run is evaluated after this epoch."""
     done = epoch + 1

@@ -74,12 +74,6 @@ class SearchConfig(RunConfig):
     require(
       self.train_fraction, 'train_fraction', lambda v: 0 < v < 1, 'in (0, 1)'
     )
-    require(
-      self.monitor.eigenvalue_epochs,
-      'monitor.eigenvalue_epochs',
-      lambda v: v <= self.epochs,
-      f'at most epochs, {self.epochs}',
-    )
     check_seeds(self.search_seeds, 'search_seeds')
     if self.weights.nesterov and self.order != 'first':
       raise UserError(
@@ -92,6 +86,16 @@ class SearchConfig(RunConfig):
         'data.stream is for training; a search holds its images in memory: '
         'take a part of them with data.max_train, or a smaller data.image_size.'
       )
+
+  def check_new(self) -> None:
+    """As for any run; what is measured has to come due, too."""
+    super().check_new()
+    require(
+      self.monitor.eigenvalue_epochs,
+      'monitor.eigenvalue_epochs',
+      lambda v: v <= self.epochs,
+      f'at most epochs, {self.epochs}',
+    )
 
   def of_programs(self) -> Self:
     """As for any run; nor on other seeds, the monitor, or cells to rank."""

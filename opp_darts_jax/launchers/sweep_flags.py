@@ -8,6 +8,8 @@ from typing import Any
 
 from absl import flags
 
+from opp_darts_jax.config import SearchConfig, TrainConfig, first_house
+from opp_darts_jax.config.fields import as_json
 from opp_darts_jax.config.run import check_seeds
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import config_files, launch
@@ -39,16 +41,17 @@ def fields_of(configs: Sequence[str], train: bool) -> dict[str, Any]:
     UserError: if there is no such one.
   """
 
-  def load(config: str) -> Any:
-    return json.loads(config_files.load(config).to_json_best_effort())
+  def load(config: str, kind: Any) -> Any:
+    said = json.loads(config_files.load(config).to_json_best_effort())
+    # What a file leaves out is as by default, until it says otherwise.
+    return first_house.as_of_now(said, as_json(kind()))
 
-  return {
-    config_name(config): {
-      'search': load(config),
-      **({'train': load(training_config(config))} if train else {}),
-    }
-    for config in configs
-  }
+  found = {}
+  for config in configs:
+    found[config_name(config)] = own = {'search': load(config, SearchConfig)}
+    if train:
+      own['train'] = load(training_config(config), TrainConfig)
+  return found
 
 
 def define_seeds() -> flags.FlagHolder[list[str]]:

@@ -183,6 +183,7 @@ def dry_run(
       or if there is no such target or no compiler for it.
   """
   aimed = absent.find(target) if target else None
+  config.check_new()
   config, space, method, devices = checked(config, None, None)
   images = dataset.load(config.data)
   method = cost.held(config, space, method, images)

@@ -88,6 +88,9 @@ class Sweep:
         f'{" ".join(self.train_flags)}.'
       )
     check_flags('search_flags', self.search_flags, _OWN_FLAGS)
+    for variant in self.variants:
+      what = f'flags of {variant.name}'
+      check_flags(what, variant.search_flags, _OWN_FLAGS)
     own = (*_OWN_FLAGS, 'config.genotype')
     check_flags('train_flags', self.train_flags, own)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from opp_darts_jax.errors import UserError, WorkdirError
 from opp_darts_jax.files import read_json, write_json
-from opp_darts_jax.running.workdirs import CONFIG, changed
+from opp_darts_jax.running import workdirs
 
 
 def open_sweep(
@@ -23,11 +23,12 @@ def open_sweep(
 
   Raises:
     UserError: if the workdir holds another sweep, or one that cannot be read.
+    WorkdirError: if it is no folder, or cannot be made.
   """
   path = workdir / 'sweep.json'
-  workdir.mkdir(parents=True, exist_ok=True)
+  workdirs.make(workdir)
   known: dict[str, Any] = dict(flags)
-  if path.exists() and any(workdir.rglob(CONFIG)):
+  if path.exists() and any(workdir.rglob(workdirs.CONFIG)):
     known = _read(path)
   before, fields_before = known.get('variants', {}), known.get('fields', {})
   named = {
@@ -44,7 +45,7 @@ def open_sweep(
         f'expected {given}: give the same, or choose another --workdir.'
       )
   for name, own in fields.items():
-    differing = changed(fields_before.get(name, {}), own)
+    differing = workdirs.changed(fields_before.get(name, {}), own)
     if differing:
       raise UserError(
         f'The workdir {workdir} holds a sweep with another config {name}, '
@@ -52,7 +53,9 @@ def open_sweep(
         'another --workdir.'
       )
   variants |= {**before, **variants}
-  fields |= {**fields_before, **fields}
+  # A sweep that trains nothing now still knows how its networks were trained.
+  for name, own in fields_before.items():
+    fields[name] = {**own, **fields.get(name, {})}
   now = {**known, **written(variants, fields)}
   if not path.exists() or now != known:
     write_json(path, now)

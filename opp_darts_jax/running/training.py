@@ -225,6 +225,7 @@ def dry_run(
       there is no such target or no compiler for it.
   """
   aimed = absent.find(target) if target else None
+  config.check_new()
   Devices().check(config.batch_size, config.accumulate, config.eval_batch_size)
   space = get_space(config.space)
   genotype = train_task.named_genotype(config, space)

@@ -55,8 +55,8 @@ def open_workdir(
     return
   workdir = pathlib.Path(workdir)
   lock = filelock.FileLock(workdir / '.lock')
+  make(workdir)
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
     lock.acquire(timeout=0)
   except filelock.Timeout as error:
     raise WorkdirInUseError(
@@ -81,6 +81,14 @@ def open_workdir(
     lock.release()
 
 
+def make(workdir: pathlib.Path) -> None:
+  """Makes a folder, and its parents; `WorkdirError` if that cannot be."""
+  try:
+    workdir.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise _unusable(workdir, error) from error
+
+
 def check(
   workdir: str | pathlib.Path,
   config: Any,
@@ -94,12 +102,15 @@ def check(
     inputs: of the run; None compares the configs alone.
 
   Raises:
+    UserError: if the run would begin, and its config says what it cannot do.
     WorkdirError: if what it holds cannot be read.
     OtherRunError: if it is the run of another config or of other inputs.
   """
   workdir = pathlib.Path(workdir)
   found = _read(workdir, CONFIG)
-  if found is not None:
+  if found is None:
+    config.check_new()
+  else:
     _compare_configs(workdir, found, config)
   if inputs is not None:
     found = _read(workdir, INPUTS)

@@ -99,6 +99,10 @@ def test_parts_of_a_name():
       {'method_flags': {'darts': ('--config.schedule.name=plain',)}},
       'method_flags cannot have .* got --config.schedule.name=plain',
     ),
+    (
+      {'method_flags': {'darts': ('--config=cifar10',)}},
+      'flags of darts cannot have config, .* got --config=cifar10',
+    ),
     ({'method_flags': {'gdas': ()}}, 'own .gdas.; valid are: darts, prog'),
   ],
 )

@@ -207,6 +207,12 @@ def test_a_workdir_knows_its_configs_by_what_they_say(make):
   both = {'a': more, 'b': {'search': {}}}
   found = sweep_lib.run_sweep(make(train=False, seeds=(1,), fields=both))
   assert found['fields'] == both
+  # How networks were trained is known when there is nothing to train, too.
+  two, three = ({'a': {**more, 'train': {'layers': n}}} for n in (2, 3))
+  sweep_lib.run_sweep(make(seeds=(1,), fields=two))
+  sweep_lib.run_sweep(make(train=False, seeds=(1,), fields={'a': more}))
+  with pytest.raises(UserError, match=r'which differs in train\.layers: give'):
+    sweep_lib.run_sweep(make(seeds=(1,), fields=three))
   other = {'search': {'epochs': 2, 'data': {'flip': False}}}
   with pytest.raises(
     UserError, match=r'another config a, which differs in search\.data\.flip: '

@@ -8,13 +8,22 @@ import sys
 
 import pytest
 
-from opp_darts_jax.config import DataConfig, SearchConfig, TrainConfig
+from opp_darts_jax.config import (
+  DataConfig,
+  MonitorConfig,
+  SearchConfig,
+  TrainConfig,
+  WeightOptimizerConfig,
+)
+from opp_darts_jax.config.fields import as_json
 from opp_darts_jax.errors import (
   OtherRunError,
+  UserError,
   WorkdirError,
   WorkdirInUseError,
 )
-from opp_darts_jax.running import workdirs
+from opp_darts_jax.files import write_json
+from opp_darts_jax.running import search, workdirs
 
 
 def open_workdir(path, config):
@@ -63,6 +72,34 @@ def test_a_field_that_was_not_there_yet_was_as_by_default(tmp_path):
   other = dataclasses.replace(CONFIG, method='pc_darts')
   with pytest.raises(OtherRunError, match='differs in method; choose'):
     open_workdir(tmp_path, other)
+
+
+@pytest.mark.parametrize(
+  ('config', 'sentence'),
+  [
+    # A rate would rise, where it is said to fall.
+    (
+      SearchConfig(weights=WeightOptimizerConfig(learning_rate=1e-4)),
+      r'learning_rate_min must be at most weights\.learning_rate, 0\.0001; got',
+    ),
+    (
+      SearchConfig(epochs=3, monitor=MonitorConfig(eigenvalue_epochs=4)),
+      r'monitor\.eigenvalue_epochs must be at most epochs, 3; got 4',
+    ),
+  ],
+)
+def test_what_earlier_releases_ran_is_read_but_not_begun(
+  tmp_path, config, sentence
+):
+  for begins in (
+    lambda: workdirs.check(tmp_path / 'new', config),
+    lambda: search.dry_run(config, tmp_path),
+  ):
+    with pytest.raises(UserError, match=sentence):
+      begins()
+  assert not list(tmp_path.iterdir())
+  write_json(tmp_path / 'config.json', as_json(config))
+  assert open_workdir(tmp_path, config) == tmp_path
 
 
 @pytest.mark.parametrize(
