@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from opp_darts_jax.config import SearchConfig, TrainConfig
+from opp_darts_jax.errors import NotFinished
 from opp_darts_jax.reporting import live, live_view
 from opp_darts_jax.running import (
   callbacks,
@@ -75,6 +76,7 @@ def run_searches(
     **options: further ones of `running.searches.run_searches`.
   """
   folder, seeds = pathlib.Path(workdir), config.search_seeds
+  folders = [folder / f'seed{seed}' for seed in seeds]
   with _watchers(folder, on_epoch) as watchers:
     try:
       searches.run_searches(
@@ -85,8 +87,11 @@ def run_searches(
         view=live_view.of_searches(folder, seeds),
         **options,
       )
-    finally:  # Those that have finished, whatever became of the others.
-      _count([folder / f'seed{seed}' for seed in seeds], config, space)
+    except (NotFinished, searches.SearchesError):
+      # Those that have finished, whatever became of the others.
+      _count(folders, config, space)
+      raise
+    _count(folders, config, space)
 
 
 def run_training(

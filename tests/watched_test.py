@@ -8,8 +8,20 @@ from run_files import write_search
 
 from opp_darts_jax import watched
 from opp_darts_jax.config import SearchConfig
-from opp_darts_jax.running import searches
+from opp_darts_jax.errors import OtherRunError
+from opp_darts_jax.files import write_json
+from opp_darts_jax.running import searches, workdirs
 from opp_darts_jax.spaces.catalogue import get_space
+
+
+def test_what_is_refused_is_left_alone(tmp_path, monkeypatch):
+  folder = tmp_path / 'seed0'
+  workdirs.make(folder)
+  write_search(folder)
+  write_json(folder / 'results.json', {'epochs': 2})
+  monkeypatch.setattr(watched.search_results, 'count_network', pytest.fail)
+  with pytest.raises(OtherRunError, match='holds a run of another config'):
+    watched.run_searches(SearchConfig(search_seeds=(0, 4)), tmp_path)
 
 
 def test_several_searches_have_a_page_each(tmp_path, monkeypatch):

@@ -76,6 +76,7 @@ def make(
     'unit': 'seconds',
     'batch': batch,
     'space': space.name,
+    'nodes': space.graph.nodes,
     'layers': layers,
     'channels': channels,
     'image_shape': list(image_shape),

@@ -41,8 +41,17 @@ def costs_of(table: Mapping[str, Any], space: Space, sites: Sites) -> Costs:
   """Costs in seconds, by a table.
 
   Raises:
-    UserError: if an operation or a size is not in it.
+    UserError: if an operation or a size is not in it, or it is of cells of
+      another number of nodes.
   """
+  own = space.graph.nodes
+  # Those of earlier releases do not say it.
+  if table.get('nodes', own) != own:
+    raise UserError(
+      f'Expected a table of latency of cells of {own} intermediate nodes, as '
+      f'the search has; it is of {table["nodes"]!r}: make one with '
+      f'`opp-darts latency --nodes={own}`.'
+    )
   known = {
     (
       row['operation'],

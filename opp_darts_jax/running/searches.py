@@ -16,7 +16,7 @@ import jax
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.data import dataset
 from opp_darts_jax.data.dataset import ImageData
-from opp_darts_jax.errors import NotFinished, UserError
+from opp_darts_jax.errors import NotFinished, UserError, WriteError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.running import (
@@ -88,6 +88,7 @@ def run_searches(
   Raises:
     NotFinished: if searches were stopped; the same call goes on.
     SearchesError: if some failed.
+    WriteError: if one could not write, which ends all.
     UserError: if the config does not fit, or a folder holds another run.
   """
   watchers = callbacks.watchers_of(on_epoch)
@@ -143,6 +144,8 @@ def run_searches(
         [job_of(seed) for seed in left],
         meeting.serve,
         (UserError, NotFinished),
+        # What one cannot write, the others cannot either.
+        fatal=(WriteError,),
       )
     return _summed_up(folders, dict(zip(left, ended)), screen.say)
 

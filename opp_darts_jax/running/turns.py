@@ -44,6 +44,7 @@ def take_turns(
   jobs: Sequence[Callable[[Ask], Any]],
   serve: Serve,
   expected: tuple[type[Exception], ...] = (),
+  fatal: tuple[type[Exception], ...] = (),
 ) -> list[Ended]:
   """Runs all jobs to their ends.
 
@@ -52,6 +53,7 @@ def take_turns(
     serve: answers questions, in the thread that calls this.
     expected: errors that end one job alone; any other ends all of them, as
       does what `serve` raises.
+    fatal: those of the expected ones that end all of them, too.
 
   Returns:
     What became of each job.
@@ -69,8 +71,12 @@ def take_turns(
         asked = job.go_on(answers[number])
         if job.ended is None:
           rests[number] = asked
-        elif job.ended.error and not isinstance(job.ended.error, expected):
-          raise job.ended.error
+          continue
+        error = job.ended.error
+        if error and (
+          not isinstance(error, expected) or isinstance(error, fatal)
+        ):
+          raise error
       answers = serve(dict(rests)) if rests else {}
       for number in answers:
         del rests[number]

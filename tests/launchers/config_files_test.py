@@ -5,6 +5,7 @@ import textwrap
 import pytest
 
 from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.config.fields import as_json
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import config_files, sweep_flags
 
@@ -116,8 +117,9 @@ def test_a_sweep_looks_for_the_configs_of_trainings_before_it_searches(own):
     'def get_config():\n'
     '  return ml_collections.ConfigDict({"a": 1})\n'
   )
+  # What a file leaves out is as by default, and known to have been.
   assert sweep_flags.fields_of([str(own)], train=False) == {
-    own.stem: {'search': {'a': 1}}
+    own.stem: {'search': {'a': 1, **as_json(SearchConfig())}}
   }
   with pytest.raises(UserError, match="to take a variant, as '.*:train' names"):
     sweep_flags.fields_of([str(own)], train=True)

@@ -125,6 +125,17 @@ def test_tables_are_files(table, tmp_path):
     CostConfig(target=1.0, quantity='latency')
 
 
+def test_cells_of_other_nodes_are_of_another_table(table):
+  own = SPACE.graph.nodes
+  larger = SPACE.with_nodes(own + 1)
+  with pytest.raises(
+    UserError, match=f'of {own + 1} intermediate nodes, .*; it is of {own}: '
+  ):
+    latency_table.costs_of(table, larger, SITES)
+  older = {name: value for name, value in table.items() if name != 'nodes'}
+  latency_table.costs_of(older, larger, SITES)
+
+
 def test_a_size_that_is_not_in_the_table(table):
   others = costs_lib.sites_of(SPACE, 3, 8, (8, 8, 1), 3)
   with pytest.raises(UserError, match='none of 8 channels, stride 1, 8 x 8'):

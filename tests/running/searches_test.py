@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from opp_darts_jax.errors import NotFinished, UserError
+from opp_darts_jax.errors import NotFinished, UserError, WriteError
 from opp_darts_jax.files import read_lines
 from opp_darts_jax.running import searches
 from opp_darts_jax.running.search import dry_run, run_search
@@ -147,13 +147,14 @@ def test_one_that_fails_or_ends_early_leaves_the_others(alone, tmp_path):
   check_same(tmp_path, alone, (4, 2))
 
 
-def test_an_error_of_another_kind_ends_all(alone, tmp_path):
+@pytest.mark.parametrize('error', [KillError, WriteError])
+def test_what_concerns_all_ends_all(alone, tmp_path, error):
   def kill(record):
     if record.workdir.name == 'seed0':
-      raise KillError
+      raise error
 
   before = threading.active_count()
-  with pytest.raises(KillError):
+  with pytest.raises(error):
     run_searches(CONFIG, tmp_path, on_epoch=kill, quiet=True)
   # All folders were let go of.
   run_searches(CONFIG, tmp_path, quiet=True)

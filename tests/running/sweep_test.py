@@ -261,6 +261,12 @@ def test_flags_of_which_no_run_has_begun_bind_nobody(make):
     sweep_lib.run_sweep(wrong)
 
 
+def test_a_file_is_no_workdir(make, tmp_path):
+  (tmp_path / 'file').write_text('mine')
+  with pytest.raises(WorkdirError, match='must be a folder that can be writt'):
+    sweep_lib.run_sweep(make(workdir=tmp_path / 'file'))
+
+
 @pytest.fixture
 def terminal():
   """One that may be closed; nohup would have that ignored."""
