@@ -199,6 +199,44 @@ def test_trainings_are_told_apart_by_what_searched_their_cells(tmp_path):
   assert [one.group for one in of_one] == ['gdas', 'training'] * 2
 
 
+@pytest.mark.parametrize(
+  'shown',
+  [
+    pytest.param('*', id='with searches'),
+    pytest.param('*/*/train', id='without searches'),
+  ],
+)
+def test_trainings_with_one_seed_of_cells_of_several_searches(tmp_path, shown):
+  tested = {'darts': (0.25, 0.5, 0.75), 'gdas': (0.5, 0.5, 1.0)}
+  for method, accuracies in tested.items():
+    for seed, accuracy in enumerate(accuracies):
+      folder = tmp_path / 'sweep' / method / f'seed{seed}'
+      write_run(folder / 'search', method, seed, 0.5)
+      write_trained(folder / 'train', 0, f'{folder}/search', accuracy)
+  runs = compared.read(sorted((tmp_path / 'sweep').glob(shown)))
+  found, _ = compared.compared(runs)
+  groups = list(dict.fromkeys(one.group for one in found))
+  darts, gdas = compare_parts.summary(found, groups)[-1].rows
+  assert (darts['seeds'], darts['mean'], darts['std']) == (3, 0.5, 0.25)
+  assert (gdas['seeds'], gdas['least'], gdas['largest']) == (3, 0.5, 1.0)
+  assert (gdas['pairs'], gdas['difference']) == (3, pytest.approx(0.5 / 3))
+
+
+def test_a_cell_of_no_search_makes_pairs_by_the_seed_of_the_training(tmp_path):
+  for seed in range(2):
+    for name in ('darts/seed0', 'DARTS_V2'):
+      folder = tmp_path / name / f'train{seed}'
+      write_trained(folder, seed, f'runs/{name}', 0.5 + seed / 4)
+      config = json.loads((folder / 'config.json').read_text())
+      if name == 'DARTS_V2':
+        config |= {'genotype': name}
+        (folder / 'config.json').write_text(json.dumps(config))
+  found, _ = compared.compared(compared.read([tmp_path]))
+  groups = list(dict.fromkeys(one.group for one in found))
+  first, second = compare_parts.summary(found, groups)[0].rows
+  assert first['seeds'] == second['seeds'] == second['pairs'] == 2
+
+
 def test_launcher_takes_folders_of_runs(tmp_path):
   out = tmp_path / 'all.html'
   write_run(tmp_path / 'runs' / 'a', 'darts', 0, 0.5)
