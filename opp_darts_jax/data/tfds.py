@@ -174,7 +174,7 @@ def _builder(tfds: Any, name: str, data_dir: str) -> Any:
       f'Unknown data set {name!r}: neither digits, a folder or an .npz file '
       f'that exists, nor the name of a TFDS data set{hint}'
     ) from error
-  except (ValueError, RuntimeError) as error:
+  except (ValueError, RuntimeError, AssertionError) as error:
     raise DataError(
       f'Expected the name of a TFDS data set, got {name!r}: '
       f'{first_line(error)}.'

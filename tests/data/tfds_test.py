@@ -118,6 +118,10 @@ def test_tfds_name_that_does_not_exist(tmp_path):
     load('cifra10', data_dir=str(tmp_path))
   with pytest.raises(UserError, match="name of a TFDS data set, got 'a b'"):
     load('tfds:a b', data_dir=str(tmp_path))
+  with pytest.raises(
+    UserError, match=r"name of a .* got 'mnist:2\.0\.0': .* 2.0.0, only: "
+  ):
+    load('mnist:2.0.0', data_dir=str(tmp_path))
 
 
 def test_tfds_data_set_that_cannot_be_downloaded(tmp_path, monkeypatch):
