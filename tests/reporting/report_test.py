@@ -452,11 +452,17 @@ def test_page_of_several_seeds(tmp_path):
   }
   (tmp_path / 'results.json').write_text(json.dumps(results))
   (tmp_path / 'genotype.json').write_text(json.dumps(GENOTYPE))
+  (tmp_path / 'config.json').write_text(json.dumps({'epochs': 7}))
   page = page_of(tmp_path)
   assert 'the mean of 2 seeds (90.0 %, 92.0 %; standard deviation 1.23' in (
     page.text
   )
+  assert ' epochs 7 of 7 seed 0, 4 ' in page.text
   assert page.sections == ['cells', 'test']
+  # Those of earlier releases do not tell.
+  del results['epochs']
+  (tmp_path / 'results.json').write_text(json.dumps(results))
+  assert '0 of 7' not in page_of(tmp_path).text
 
 
 def test_run_in_progress(search_dir):
