@@ -79,6 +79,16 @@ def test_what_differs_comes_first(folders, tmp_path):
   assert len(sortable) == 21
 
 
+def test_the_legend_is_of_what_the_spaces_say(folders, tmp_path):
+  # By its name it would be a skip connection.
+  told = {'name': 'skip_connect', 'drawn': 'gate'}
+  for folder in folders:
+    (folder / 'space.json').write_text(json.dumps({'operations': [told]}))
+  page = Page(compare_page.write(folders, tmp_path / 'compare.html'))
+  assert 'separable convolution dilated convolution gate' in page.text
+  assert 'dilated convolution skip connection' not in page.text
+
+
 def test_numbers_and_tests_are_of_all_seeds(folders, tmp_path):
   page = Page(compare_page.write(folders, tmp_path / 'compare.html'))
   assert 'darts 2 0.5500 0.0707 0.5000 0.6000' in page.text
