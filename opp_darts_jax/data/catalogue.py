@@ -14,7 +14,7 @@ SOURCES: Mapping[str, DataSource] = {
   for source in (digits.SOURCE, folder.SOURCE, npz.SOURCE, tfds.SOURCE)
 }
 
-# MODULE:NAME is no path, and ends in no version as tfds has them ('mnist:3.0').
+# MODULE:NAME is no path, and ends in no version of tfds ('mnist:3.*.*').
 _OWN = re.compile(r'.+\.py(:.*)?$|[A-Za-z_][\w.]*:[A-Za-z_]\w*$')
 
 

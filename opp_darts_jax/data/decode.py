@@ -92,7 +92,7 @@ def decode(
     DataError: if the image cannot be decoded, or has more than 8 bits.
   """
   with opened(image) as file:
-    viewing.check_mode(image.what, file.mode)
+    viewing.check_mode(image.what, file)
     seen, changes = viewing.view(file, background)
     if channels == 1 and seen.mode != 'L':
       seen = seen.convert('L')

@@ -63,7 +63,7 @@ def find_splits(root: pathlib.Path) -> Splits:
         f'Expected one folder to {what} on in {str(root)!r}, got '
         f'{_names(found)}.'
       )
-  unused = (f'not used beside train and test: {_names(rest)}',) if rest else ()
+  unused = notes.on_unused([walk.printable(each.name) for each in rest])
   return Splits(trains[0], tests[0] if tests else None, unused)
 
 

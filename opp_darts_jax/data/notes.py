@@ -21,6 +21,13 @@ def listed(names: Sequence[str]) -> str:
   return ', '.join(names[:_NAMED]) + (f' and {more:,} more' if more > 0 else '')
 
 
+def on_unused(names: Sequence[str]) -> tuple[str, ...]:
+  """Says which parts of a data set are neither to train nor to test on."""
+  if not names:
+    return ()
+  return (f'not used beside train and test: {listed(names)}',)
+
+
 def on_skipped(suffixes: Counter[str]) -> tuple[str, ...]:
   """Says how many files are no images, by suffix: '3 files skipped: .txt 3'."""
   if not suffixes:

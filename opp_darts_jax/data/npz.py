@@ -6,7 +6,7 @@ import numpy as np
 
 from opp_darts_jax import files
 from opp_darts_jax.config import DataConfig
-from opp_darts_jax.data import walk
+from opp_darts_jax.data import notes, walk
 from opp_darts_jax.data.arrays import source_of
 from opp_darts_jax.data.source import DataSource, Source
 from opp_darts_jax.errors import DataError, first_line
@@ -39,7 +39,8 @@ def read(path: str, config: DataConfig) -> Source:
       f'{given[0]} alone.'
     )
   test = (arrays[keys[2]], arrays[keys[3]]) if given else None
-  return source_of(
+  used = keys if given else keys[:2]
+  own = source_of(
     arrays[keys[0]],
     arrays[keys[1]],
     test,
@@ -47,6 +48,8 @@ def read(path: str, config: DataConfig) -> Source:
     called=keys,
     where=f' in {str(file)!r}',
   )
+  rest = [walk.printable(key) for key in arrays if key not in used]
+  return own._replace(notes=notes.on_unused(rest))
 
 
 def _arrays(file: pathlib.Path) -> dict[str, np.ndarray]:

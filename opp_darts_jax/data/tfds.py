@@ -87,7 +87,7 @@ def read(name: str, config: DataConfig) -> Source:
     _split(train, train_labels),
     _split(test, test_labels) if test else None,
     stored.class_names,
-    notes.on_pictures([*train, *test]),
+    (*stored.notes, *notes.on_pictures([*train, *test])),
   )
 
 
@@ -127,8 +127,8 @@ def listing(name: str, config: DataConfig) -> EncodedSource:
   # The bytes are decoded here: TFDS complains when it has no OpenCV.
   skip = {image_key: tfds.decode.SkipDecoding()}
   try:
-    splits = [
-      Records(
+    splits = {
+      key: Records(
         builder.as_data_source(key, decoders=skip),
         f'{name} ({key})',
         (image_key, label_key),
@@ -136,7 +136,7 @@ def listing(name: str, config: DataConfig) -> EncodedSource:
       )
       for key in ('train', 'test', 'validation')
       if key in info.splits
-    ]
+    }
   except NotImplementedError as error:
     raise DataError(
       f'Expected TFDS data set {name!r} prepared as array_record, got another '
@@ -144,14 +144,20 @@ def listing(name: str, config: DataConfig) -> EncodedSource:
       'folder to prepare it anew.'
     ) from error
   # Some test splits are published with every label withheld, as -1.
-  tests = [part for part in splits[1:] if len(part) and part[0].label >= 0]
+  tests = [
+    key
+    for key, part in splits.items()
+    if key != 'train' and len(part) and part[0].label >= 0
+  ][:1]
+  unused = sorted({*info.splits} - {'train', *tests})
   channels = 1 if image.shape[-1] == 1 else 3
   return EncodedSource(
     name,
-    splits[0],
-    tests[0] if tests else None,
+    splits['train'],
+    splits[tests[0]] if tests else None,
     tuple(label.names),
     channels,
+    notes.on_unused(unused),
   )
 
 
@@ -168,7 +174,7 @@ def _builder(tfds: Any, name: str, data_dir: str) -> Any:
       f'Unknown data set {name!r}: neither digits, a folder or an .npz file '
       f'that exists, nor the name of a TFDS data set{hint}'
     ) from error
-  except (ValueError, RuntimeError) as error:
+  except (ValueError, RuntimeError, AssertionError) as error:
     raise DataError(
       f'Expected the name of a TFDS data set, got {name!r}: '
       f'{first_line(error)}.'

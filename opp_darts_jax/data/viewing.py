@@ -78,9 +78,18 @@ def _with_alpha(file: Image.Image) -> Image.Image:
   return file if file.mode == 'RGBA' else file.convert('RGBA')
 
 
-def check_mode(what: str, mode: str) -> None:
-  """Raises `DataError` on more than 8 bits, which conversion would clip."""
-  if mode.startswith(('I', 'F')):
+def check_mode(what: str, file: Image.Image) -> None:
+  """Raises `DataError` on more than 8 bits, which conversion would clip.
+
+  Args:
+    what: to call the image in a message.
+    file: it, just opened and not loaded yet.
+  """
+  mode = file.mode
+  # PIL cuts a PNG of grey with alpha to 8 bits as it loads it.
+  for *_, stored in getattr(file, 'tile', ()):
+    mode = stored if stored == 'LA;16B' else mode
+  if mode.startswith(('I', 'F', 'LA;16')):
     raise DataError(
       f'Expected images of 8 bits per channel, got {what} in mode {mode}.'
     )

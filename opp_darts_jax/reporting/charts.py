@@ -117,7 +117,7 @@ def line_chart(
     small: whether it is one of many, with nothing at the ends of lines.
     log: whether y is logarithmic, and the least on top: ranks.
   """
-  series = [s._replace(points=list(map(_finite, s.points))) for s in series]
+  series = [_placed(s, log) for s in series]
   series = [s for s in series if any(y is not None for _, y in s.points)]
   ys = [y for s in series for _, y in s.points if y is not None]
   ys += [y for s in series for point in s.band for y in point[1:]]
@@ -170,10 +170,15 @@ def thinned(points: Sequence[Any], most: int = _POINTS) -> list[Any]:
   return list(points[::-step][::-1])
 
 
-def _finite(point: Point) -> Point:
-  """The point, a gap if it is at no place that there is."""
-  x, y = point
-  return x, y if y is not None and math.isfinite(y) else None
+def _placed(series: Series, log: bool) -> Series:
+  """The series, with gaps for points at no place that there is."""
+
+  def has_place(y: float | None) -> bool:
+    return y is not None and math.isfinite(y) and (y > 0 or not log)
+
+  points = [(x, y if has_place(y) else None) for x, y in series.points]
+  band = [point for point in series.band if not log or point[1] > 0]
+  return series._replace(points=points, band=band)
 
 
 def _tick(value: float, log: bool, shown: Callable[[float], str]) -> str:

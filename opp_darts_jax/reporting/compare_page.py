@@ -56,7 +56,7 @@ def _page(runs: Sequence[Run]) -> str:
   index = [found.index(first) for first in firsts]
   rows = [compare_parts.row(c) for c in found]
   summed = compare_parts.summary(found, groups)
-  drawn = styles.Styles({})
+  cells = [compare_parts.cells(c) for c in found if c.run.genotype]
   return page.render(
     'compare.html.j2',
     sentence=compare_parts.sentence(found, summed),
@@ -69,13 +69,12 @@ def _page(runs: Sequence[Run]) -> str:
     rows=rows,
     summed=summed,
     charts=compare_parts.charts_of(found, groups),
-    cells=[compare_parts.cells(c) for c in found if c.run.genotype],
+    cells=cells,
     legend=styles.legend(
-      drawn[edge.operation]
-      for c in found
-      if c.run.genotype
-      for cell in c.run.genotype.cells
-      for edge in cell.edges
+      box.style
+      for own in cells
+      for _, picture in own.pictures
+      for box in picture.boxes
     ),
     written=time.strftime('%Y-%m-%d %H:%M:%S'),
   )

@@ -87,8 +87,9 @@ def summary(found: Sequence[Compared], groups: Sequence[str]) -> list[Set]:
   """Tests against the first group, and notes: a row a group.
 
   By data set, and searches apart from trainings, which other numbers judge.
+  Trainings make pairs by the seed of their search and their own.
   """
-  runs = []
+  runs: list[dict[str, Any]] = []
   for one in found:
     config, results = one.run.config, one.run.results
     numbers = {
@@ -103,7 +104,7 @@ def summary(found: Sequence[Compared], groups: Sequence[str]) -> list[Set]:
         'eval_accuracy': row(one).accuracy,
         'config': styles.shown(data),
         'method': one.group,
-        'seed': one.seed,
+        'seed': (one.search_seed, one.seed),
         'space': str(config.get('space')),
         'data': data,
         'search_seconds': one.run.seconds,
@@ -119,6 +120,9 @@ def summary(found: Sequence[Compared], groups: Sequence[str]) -> list[Set]:
   kinds = [(str(run['config']), run['searches']) for run in measured]
   for name, searches in dict.fromkeys(kinds):
     own = [r for r, kind in zip(measured, kinds) if kind == (name, searches)]
+    # Beside a cell of no known search, the own seed is all there is.
+    if any(run['seed'][0] is None for run in own):
+      own = [run | {'seed': run['seed'][1]} for run in own]
     names = [g for g in groups if any(run['method'] == g for run in own)]
     rows = comparison.summary(own, names)['methods']
     # A measure that not all have compares nothing.

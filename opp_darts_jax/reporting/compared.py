@@ -25,6 +25,7 @@ class Compared(NamedTuple):
     name: of its folder, as short as tells it from the others.
     group: runs that differ in their seed alone have the same.
     seed: its seed.
+    search_seed: that of the search whose cell a training has, if it is known.
     lines: of its metrics, shares and entropies among them.
   """
 
@@ -32,6 +33,7 @@ class Compared(NamedTuple):
   name: str
   group: str
   seed: int
+  search_seed: int | None
   lines: Sequence[Mapping[str, Any]]
 
   @property
@@ -55,6 +57,19 @@ class Compared(NamedTuple):
     genotype = self.run.genotype
     kind = genotype.cells[0].kind if genotype else ''
     return {**line, **{key: line.get(f'{key}_{kind}') for key in _OF_FIRST}}
+
+
+class _Search(NamedTuple):
+  """What a training has its cell from.
+
+  Attributes:
+    group: of the search; its folder, without the seed, if it is not on the
+      page; '' if there is none.
+    seed: of the search, if it is known.
+  """
+
+  group: str
+  seed: int | None
 
 
 def read(workdirs: Sequence[str | pathlib.Path]) -> list[Run]:
@@ -99,16 +114,18 @@ def compared(
   }
   telling = _telling(differing)
   groups = [_group(own, telling) for own in fields]
-  groups = _by_search(runs, groups)
+  searched = _searched(runs, groups)
+  groups = _by_search(runs, groups, [own.group for own in searched])
   found = [
     Compared(
       run,
       name,
       group,
-      int(run.config.get(_SEED) or 0),
+      _seed(run),
+      own.seed,
       monitor_parts.measured(run),
     )
-    for run, name, group in zip(runs, _short_names(runs), groups)
+    for run, name, group, own in zip(runs, _short_names(runs), groups, searched)
   ]
   return found, differing
 
@@ -144,14 +161,14 @@ def _group(fields: Mapping[str, str], telling: Sequence[str]) -> str:
   return styles.shown(' '.join(parts))
 
 
-def _by_search(runs: Sequence[Run], groups: Sequence[str]) -> list[str]:
+def _seed(run: Run) -> int:
+  return int(run.config.get(_SEED) or 0)
+
+
+def _by_search(
+  runs: Sequence[Run], groups: Sequence[str], by: Sequence[str]
+) -> list[str]:
   """The groups, of trainings by what searched their cells, if that differs."""
-  places = {
-    run.workdir.resolve(): group
-    for run, group in zip(runs, groups)
-    if run.is_search
-  }
-  by = [_search_of(run, places) for run in runs]
   trained = [not run.is_search for run in runs]
   if len({own for own, is_one in zip(by, trained) if is_one}) < 2:
     return list(groups)
@@ -160,21 +177,32 @@ def _by_search(runs: Sequence[Run], groups: Sequence[str]) -> list[str]:
   ]
 
 
-def _search_of(run: Run, places: Mapping[pathlib.Path, str]) -> str:
-  """The group of the search whose cell a training has; else its folder.
+def _searched(runs: Sequence[Run], groups: Sequence[str]) -> list[_Search]:
+  """What searched the cell of each run."""
+  places = {
+    run.workdir.resolve(): _Search(group, _seed(run))
+    for run, group in zip(runs, groups)
+    if run.is_search
+  }
+  return [_search_of(run, places) for run in runs]
 
-  Without the seed in its name; '' of a cell that is of no folder, and of a
-  search.
+
+def _search_of(run: Run, places: Mapping[pathlib.Path, _Search]) -> _Search:
+  """The search whose cell a training has, or what its folder says of it.
+
+  Of nothing for a cell that is of no folder, and for a search.
   """
   given = run.config.get('genotype')
   if not isinstance(given, str) or not given.endswith('/genotype.json'):
-    return ''
+    return _Search('', None)
   folder = pathlib.Path(given).parent
   # A sweep may have been run, or moved, elsewhere: its parts lie side by side.
   for place in (folder, run.workdir.resolve().parent / folder.name):
     if place.resolve() in places:
       return places[place.resolve()]
-  return styles.shown(re.sub(r'seed\d+', 'seed', str(folder)))
+  seeds = re.findall(r'seed(\d+)', str(folder))
+  group = styles.shown(re.sub(r'seed\d+', 'seed', str(folder)))
+  return _Search(group, int(seeds[-1]) if seeds else None)
 
 
 def _short_names(runs: Sequence[Run]) -> list[str]:

@@ -47,7 +47,6 @@ def head(run: Run, level: str = '') -> Head:
   config, data = run.config, run.config.get('data') or {}
   path = run.workdir.resolve()
   last = run.sessions[-1] if run.sessions else {}
-  done, total = len(run.epochs), config.get('epochs', '?')
   images = (run.inputs.get('data') or {}).get('num_train')
   method, schedule = config.get('method'), config.get('schedule') or {}
   versions = last.get('versions') or {}
@@ -61,7 +60,7 @@ def head(run: Run, level: str = '') -> Head:
     ('schedule', _schedule(schedule) if schedule else None),
     ('data', _data(data, images, run.inputs.get('data') or {})),
     ('network', _size(config)),
-    ('epochs', f'{done} of {total}'),
+    ('epochs', _epochs(run)),
     ('seed', _seeds(run)),
     ('device', last.get('device')),
     ('started', _date(run.sessions[0]['started']) if run.sessions else None),
@@ -126,6 +125,14 @@ def _size(config: Mapping[str, Any]) -> str | None:
     f'{config["layers"]} cells, {config.get("channels")} channels, batch '
     f'{config.get("batch_size")}'
   )
+
+
+def _epochs(run: Run) -> str | None:
+  done: int | None = len(run.epochs)
+  if 'seeds' in run.results:  # Their lines are in a folder a seed.
+    done = run.results.get('epochs')
+  total = run.config.get('epochs', '?')
+  return None if done is None else f'{done} of {total}'
 
 
 def _seeds(run: Run) -> str:

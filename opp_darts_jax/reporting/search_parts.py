@@ -8,6 +8,7 @@ import numpy as np
 from opp_darts_jax.genotypes.genotype import Cell
 from opp_darts_jax.reporting import (
   alpha_parts,
+  amounts,
   cell_picture,
   charts,
   titles,
@@ -30,13 +31,13 @@ class Frame(NamedTuple):
     first: the first such epoch.
     last: the last one.
     picture: of it.
-    edges: how many are new.
+    change: against the frame before, in words.
   """
 
   first: int
   last: int
   picture: Picture
-  edges: int
+  change: str
 
 
 class Frames(NamedTuple):
@@ -115,20 +116,35 @@ def cells(run: Run, styles: Styles) -> list[Frames]:
 def _frames(cells: Sequence[tuple[int, Cell]], styles: Styles) -> list[Frame]:
   spans: list[tuple[int, int, Cell]] = []
   for epoch, cell in cells:
-    if spans and spans[-1][2] == cell:
+    if spans and _unordered(spans[-1][2]) == _unordered(cell):
       spans[-1] = (spans[-1][0], epoch, cell)
     else:
       spans.append((epoch, epoch, cell))
   spans = charts.thinned(spans, _FRAMES)
-  frames, before = [], None
+  frames: list[Frame] = []
+  before = None
   for index, (first, last, cell) in enumerate(spans):
     # No epoch may be without a picture.
     last = spans[index + 1][0] - 1 if index + 1 < len(spans) else last
     new = cell_picture.changed(cell, before)
     drawn = cell_picture.picture(cell, styles, new)
-    frames.append(Frame(first, last, drawn, len(new)))
+    frames.append(Frame(first, last, drawn, _change(cell, before, len(new))))
     before = cell
   return frames
+
+
+def _unordered(cell: Cell) -> tuple[Any, ...]:
+  """What is seen of a cell, in whatever order its edges are."""
+  return cell.inputs, sorted(cell.edges), sorted(cell.output)
+
+
+def _change(cell: Cell, before: Cell | None, new: int) -> str:
+  if before is None:
+    return 'the first'
+  if new:
+    return amounts.counted(new, 'new edge')
+  fewer = len(cell.edges) < len(before.edges)
+  return 'edges left out' if fewer else 'another output'
 
 
 def stages(run: Run, styles: Styles) -> list[StageBars]:

@@ -5,6 +5,7 @@ size, seed by seed.
 """
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,7 +35,8 @@ def summary(
 
   Args:
     runs: finished ones: `config`, `method`, `seed`, `space`, `data`, and
-      numbers by name.
+      numbers by name. Runs of two methods make a pair if each is the only one
+      of its method with that seed.
     methods: in order; the others are held against the first.
     measure: of `MEASURES`; 'auto' takes the first one that all runs of a config
       have.
@@ -70,22 +72,22 @@ def _of_config(
       MEASURES[-1],
     )
   by_method = {
-    method: {
-      run['seed']: run
+    method: [
+      run
       for run in runs
       if run['method'] == method and run.get(measure) is not None
-    }
+    ]
     for method in methods
   }
-  baseline = by_method[methods[0]]
+  baseline = _by_seed(by_method[methods[0]])
   rows = [
-    _of_method(config, method, list(own.values()), measure)
+    _of_method(config, method, own, measure)
     for method, own in by_method.items()
     if own
   ]
   tested = []
   for row in rows:
-    own = by_method[row['method']]
+    own = _by_seed(by_method[row['method']])
     shared = [seed for seed in own if seed in baseline]
     if row['method'] == methods[0] or not shared:
       continue
@@ -99,6 +101,12 @@ def _of_config(
   for row, p in zip(tested, holm([row['p'] for row in tested])):
     row['p_holm'] = p
   return rows
+
+
+def _by_seed(runs: Sequence[Outcome]) -> dict[Any, Outcome]:
+  """The runs by their seed, without those that share one."""
+  counts = Counter(run['seed'] for run in runs)
+  return {run['seed']: run for run in runs if counts[run['seed']] == 1}
 
 
 def _of_method(

@@ -38,6 +38,17 @@ def test_npz_of_floats_texts_and_keras_names(npz):
   assert resized.train.images.shape == (8, 6, 6, 2)
 
 
+def test_npz_arrays_that_are_not_used_are_said(npz):
+  half = {'images': GOOD['images'][:2], 'labels': GOOD['labels'][:2]}
+  others = {'val_images': half['images'], 'x_test': half['images']}
+  assert load(npz(**GOOD, **others)).notes == (
+    'not used beside train and test: val_images, x_test',
+    'pixels are all 0',
+  )
+  tests = {f'test_{key}': array for key, array in half.items()}
+  assert load(npz(**GOOD, **tests)).notes == ('pixels are all 0',)
+
+
 GOOD = {
   'images': np.zeros((10, 4, 4, 3), np.uint8),
   'labels': np.arange(10) % 2,

@@ -35,6 +35,23 @@ def test_tfds_grey_images_and_a_test_split_without_labels(prepare):
   np.testing.assert_array_equal(np.bincount(pets.test.labels), [1, 1])
 
 
+def test_tfds_splits_that_are_not_used_are_said(prepare):
+  images, _ = pictures(4, 1)
+  splits = {
+    'train': pictures(10, 0),
+    'test': (images, [-1] * 4),
+    'validation': pictures(4, 2),
+    'extra': pictures(4, 3),
+  }
+  fields = prepare(splits)
+  pets = load(**fields)
+  assert by_content(pets.test) == by_content(splits['validation'])
+  said = ('not used beside train and test: extra, test',)
+  assert pets.notes == said
+  config = DataConfig(stream=True, image_size=4, **fields)
+  assert stream.open_stream(config, seed=0).notes == said
+
+
 def test_tfds_mixed_sizes_are_named(prepare):
   images, labels = pictures(4, 0)
   mixed = [*images[:3], np.zeros((5, 5, 3), np.uint8)]
@@ -101,6 +118,10 @@ def test_tfds_name_that_does_not_exist(tmp_path):
     load('cifra10', data_dir=str(tmp_path))
   with pytest.raises(UserError, match="name of a TFDS data set, got 'a b'"):
     load('tfds:a b', data_dir=str(tmp_path))
+  with pytest.raises(
+    UserError, match=r"name of a .* got 'mnist:2\.0\.0': .* 2.0.0, only: "
+  ):
+    load('mnist:2.0.0', data_dir=str(tmp_path))
 
 
 def test_tfds_data_set_that_cannot_be_downloaded(tmp_path, monkeypatch):

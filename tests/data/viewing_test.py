@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -200,6 +201,27 @@ def test_grey_on_a_coloured_background_is_colour():
   own = read(stored(black_shape().convert('LA'), 'PNG'), background='#0a141e')
   np.testing.assert_array_equal(own.pixels[0, 0], [0, 0, 0])
   np.testing.assert_array_equal(own.pixels[0, 3], [10, 20, 30])
+
+
+def png_of_grey_with_alpha(bits):
+  """A PNG of one pixel, which Pillow cannot write with 16 bits."""
+
+  def chunk(kind, content):
+    body = kind + content
+    check = zlib.crc32(body)
+    return struct.pack('>I', len(content)) + body + struct.pack('>I', check)
+
+  head = struct.pack('>IIBBBBB', 1, 1, bits, 4, 0, 0, 0)
+  row = bytes([0, *[7] * (bits // 8), *[255] * (bits // 8)])
+  parts = ((b'IHDR', head), (b'IDAT', zlib.compress(row)), (b'IEND', b''))
+  return b'\x89PNG\r\n\x1a\n' + b''.join(chunk(*part) for part in parts)
+
+
+def test_grey_with_alpha_of_16_bits_is_refused():
+  with pytest.raises(DataError, match=r'8 bits .*got deep in mode LA;16B\.'):
+    read(Encoded(png_of_grey_with_alpha(16), 'deep', 0))
+  own = read(Encoded(png_of_grey_with_alpha(8), 'flat', 0))
+  assert own.pixels.tolist() == [[[7]]]
 
 
 @pytest.mark.parametrize('file_format', ['GIF', 'WEBP', 'PNG', 'TIFF'])

@@ -143,6 +143,18 @@ def test_the_best_rank_is_on_top():
   assert [text for _, text in chart.y_ticks] == ['1', '10', '100', '1,000']
 
 
+def test_a_rank_that_has_no_logarithm_is_a_gap():
+  points = [(1.0, 0.0), (2.0, 100.0), (3.0, 1.0), (4.0, -1.0)]
+  band = [(1.0, 0.0, 2.0), (2.0, 50.0, 200.0), (3.0, 1.0, 2.0)]
+  rank = Series('', 'c0', points, band=band)
+  (drawn,) = charts.line_chart('t', [rank], AXIS, log=True).lines
+  assert len(ends(drawn.d)) == 2
+  assert drawn.series.points == [(1.0, None), *points[1:3], (4.0, None)]
+  assert drawn.series.band == band[1:]
+  none = rank._replace(points=points[:1])
+  assert not charts.line_chart('t', [none], AXIS, log=True).lines
+
+
 def test_a_line_of_many_points_is_thinned_and_keeps_its_end():
   points = [(x / 1000, float(x)) for x in range(4000)]
   (drawn,) = charts.line_chart('t', [Series('', 'c0', points)], AXIS).lines

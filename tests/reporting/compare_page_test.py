@@ -79,6 +79,16 @@ def test_what_differs_comes_first(folders, tmp_path):
   assert len(sortable) == 21
 
 
+def test_the_legend_is_of_what_the_spaces_say(folders, tmp_path):
+  # By its name it would be a skip connection.
+  told = {'name': 'skip_connect', 'drawn': 'gate'}
+  for folder in folders:
+    (folder / 'space.json').write_text(json.dumps({'operations': [told]}))
+  page = Page(compare_page.write(folders, tmp_path / 'compare.html'))
+  assert 'separable convolution dilated convolution gate' in page.text
+  assert 'dilated convolution skip connection' not in page.text
+
+
 def test_numbers_and_tests_are_of_all_seeds(folders, tmp_path):
   page = Page(compare_page.write(folders, tmp_path / 'compare.html'))
   assert 'darts 2 0.5500 0.0707 0.5000 0.6000' in page.text
@@ -197,6 +207,44 @@ def test_trainings_are_told_apart_by_what_searched_their_cells(tmp_path):
   }
   of_one, _ = compared.compared(compared.read([tmp_path / 'sweep' / 'gdas']))
   assert [one.group for one in of_one] == ['gdas', 'training'] * 2
+
+
+@pytest.mark.parametrize(
+  'shown',
+  [
+    pytest.param('*', id='with searches'),
+    pytest.param('*/*/train', id='without searches'),
+  ],
+)
+def test_trainings_with_one_seed_of_cells_of_several_searches(tmp_path, shown):
+  tested = {'darts': (0.25, 0.5, 0.75), 'gdas': (0.5, 0.5, 1.0)}
+  for method, accuracies in tested.items():
+    for seed, accuracy in enumerate(accuracies):
+      folder = tmp_path / 'sweep' / method / f'seed{seed}'
+      write_run(folder / 'search', method, seed, 0.5)
+      write_trained(folder / 'train', 0, f'{folder}/search', accuracy)
+  runs = compared.read(sorted((tmp_path / 'sweep').glob(shown)))
+  found, _ = compared.compared(runs)
+  groups = list(dict.fromkeys(one.group for one in found))
+  darts, gdas = compare_parts.summary(found, groups)[-1].rows
+  assert (darts['seeds'], darts['mean'], darts['std']) == (3, 0.5, 0.25)
+  assert (gdas['seeds'], gdas['least'], gdas['largest']) == (3, 0.5, 1.0)
+  assert (gdas['pairs'], gdas['difference']) == (3, pytest.approx(0.5 / 3))
+
+
+def test_a_cell_of_no_search_makes_pairs_by_the_seed_of_the_training(tmp_path):
+  for seed in range(2):
+    for name in ('darts/seed0', 'DARTS_V2'):
+      folder = tmp_path / name / f'train{seed}'
+      write_trained(folder, seed, f'runs/{name}', 0.5 + seed / 4)
+      config = json.loads((folder / 'config.json').read_text())
+      if name == 'DARTS_V2':
+        config |= {'genotype': name}
+        (folder / 'config.json').write_text(json.dumps(config))
+  found, _ = compared.compared(compared.read([tmp_path]))
+  groups = list(dict.fromkeys(one.group for one in found))
+  first, second = compare_parts.summary(found, groups)[0].rows
+  assert first['seeds'] == second['seeds'] == second['pairs'] == 2
 
 
 def test_launcher_takes_folders_of_runs(tmp_path):

@@ -103,9 +103,30 @@ def test_cells_through_the_epochs(search_dir):
   (search_dir / 'genotype.json').write_text(json.dumps(other))
   page = page_of(search_dir)
   frames = [a for t, a in page.elements if 'data-first' in a]
-  spans = [(a['data-first'], a['data-last'], a['data-new']) for a in frames]
-  assert spans == [('0', '1', '0'), ('2', '3', '1'), ('0', '3', '0')]
+  spans = [(a['data-first'], a['data-last'], a['data-change']) for a in frames]
+  assert spans == [('0', '1', 'the first'), ('2', '3', '1 new edge'),
+                   ('0', '3', 'the first')]  # fmt: skip
   assert ['hidden' in a for a in frames] == [True, False, False]
+
+
+def test_a_cell_is_the_same_in_another_order_and_may_lose_edges(search_dir):
+  def told(edges):
+    cell = {'inputs': 1, 'edges': edges, 'output': [2]}
+    return {'cells': {'cell': cell}}
+
+  edges = [['skip_connect', 0, 1], ['skip_connect', 0, 2], ['none', 1, 2]]
+  records = list(search_records(epochs=3))
+  ends = [r for r in records if r['kind'] == 'epoch']
+  for record, own in zip(
+    ends, (edges, [edges[i] for i in (0, 2, 1)], edges[:2])
+  ):
+    record['genotype'] = told(own)
+  write_lines(search_dir / 'metrics.jsonl', records)
+  (search_dir / 'genotype.json').write_text(json.dumps(told(edges[:2])))
+  page = page_of(search_dir)
+  frames = [a for t, a in page.elements if 'data-first' in a]
+  spans = [(a['data-first'], a['data-last'], a['data-change']) for a in frames]
+  assert spans == [('0', '1', 'the first'), ('2', '2', 'edges left out')]
 
 
 def write_early_stop(folder, skips, gave):
@@ -150,9 +171,10 @@ def test_a_search_that_gives_the_cell_of_an_earlier_epoch(tmp_path):
   assert 'after each epoch: healthy 0–2 , collapsed 3 .' in page.text
   # What it gave stands after the last epoch, whose own cell is there too.
   frames = [a for t, a in page.elements if 'data-first' in a]
-  spans = [(a['data-first'], a['data-last'], a['data-new']) for a in frames]
-  assert spans == [('0', '0', '0'), ('1', '2', '1'), ('3', '3', '5'),
-                   ('4', '4', '5')]  # fmt: skip
+  spans = [(a['data-first'], a['data-last'], a['data-change']) for a in frames]
+  assert spans == [('0', '0', 'the first'), ('1', '2', '1 new edge'),
+                   ('3', '3', '5 new edges'),
+                   ('4', '4', '5 new edges')]  # fmt: skip
   assert page.attributes('input', 'data-end') == ['the search']
   assert 'The cells after the search;' in page.text
   # By the weights of its epoch, the last that has this cell.
@@ -430,11 +452,17 @@ def test_page_of_several_seeds(tmp_path):
   }
   (tmp_path / 'results.json').write_text(json.dumps(results))
   (tmp_path / 'genotype.json').write_text(json.dumps(GENOTYPE))
+  (tmp_path / 'config.json').write_text(json.dumps({'epochs': 7}))
   page = page_of(tmp_path)
   assert 'the mean of 2 seeds (90.0 %, 92.0 %; standard deviation 1.23' in (
     page.text
   )
+  assert ' epochs 7 of 7 seed 0, 4 ' in page.text
   assert page.sections == ['cells', 'test']
+  # Those of earlier releases do not tell.
+  del results['epochs']
+  (tmp_path / 'results.json').write_text(json.dumps(results))
+  assert '0 of 7' not in page_of(tmp_path).text
 
 
 def test_run_in_progress(search_dir):

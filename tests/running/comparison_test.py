@@ -61,6 +61,17 @@ def test_statistics():
   assert rows['gdas']['pairs'] == 4
 
 
+def test_runs_that_share_a_seed_count_and_make_no_pair():
+  again = [run_of('darts', 3, 0.9), run_of('gdas', 2, 0.1)]
+  rows = rows_of(summary([*RUNS, *again], tuple(VALUES)))
+  assert rows['darts']['seeds'] == 5
+  assert rows['darts']['mean'] == statistics.mean([*VALUES['darts'], 0.9])
+  assert rows['darts']['largest'] == 0.9
+  assert rows['drnas']['pairs'] == 3
+  assert rows['drnas']['difference'] == pytest.approx((0.4 + 0.2 + 0.157) / 3)
+  assert (rows['gdas']['seeds'], rows['gdas']['pairs']) == (5, 2)
+
+
 @pytest.mark.parametrize(
   ('data', 'measure', 'spearman'),
   [

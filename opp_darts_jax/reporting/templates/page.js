@@ -11,9 +11,7 @@
         const first = Number(frame.dataset.first);
         frame.toggleAttribute('hidden', epoch < first || epoch > Number(frame.dataset.last));
         if (!frame.hasAttribute('hidden')) {
-          const count = Number(frame.dataset.new);
-          const changed = count ? `${count} new edge${count === 1 ? '' : 's'}` : 'the first';
-          texts.push(`${cell.dataset.cell}: ${first === epoch ? changed : `as after epoch ${first}`}`);
+          texts.push(`${cell.dataset.cell}: ${first === epoch ? frame.dataset.change : `as after epoch ${first}`}`);
         }
       }
     }
