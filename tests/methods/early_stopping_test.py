@@ -57,6 +57,27 @@ def test_skips_end_a_search_with_the_cells_of_the_epoch_before(schedule):
   assert found.num_skips('normal') == 0
 
 
+def test_a_method_that_stops_early_judges_before_anything_enters():
+  method = named('progressive', 'robust_darts(period=1, first_epoch=0)')
+  assert method.name.startswith('progressive robust_darts(')
+  _, state = toy_network.search_of(method, space=SPACE)
+  state = state.replace(mask=tiny_search.mask_of(SPACE, 'sep_conv_3x3'))
+  judged = []
+
+  def curvature(given):
+    judged.append(int(given.mask['normal'].sum()))
+    return 1.0
+
+  search = tiny_search.search_of(
+    SPACE, fresh=lambda key: state, curvature=curvature
+  )
+  stages = [Stage(0, ('sep_conv_3x3',), {})]
+  change = method.begin_epoch(search, state, 2, stages)
+  assert change.stage.entered == ('skip_connect',)
+  assert judged == [5]
+  assert change.state.mask['normal'].all()
+
+
 def test_a_last_epoch_that_collapses_gives_the_cells_of_before():
   method = named(SKIPS)
   _, state = toy_network.search_of(method, space=SPACE)
@@ -212,6 +233,7 @@ def test_what_rests_of_two_rests():
     (SKIPS, 'random_sharing', r'train alphas; random_sharing.* trains none'),
     ('freezing', 'snas', r'two halves of a step; snas.* has one level'),
     ('progressive+early_stopping', 'darts', "begin with 'early_stopping'"),
+    ('progressive+freezing', 'robust_darts', "'progressive' goes inside early"),
     ('plain+plain', 'darts', 'each schedule once'),
     ('progressive+', 'darts', "schedule, or several .* got 'progressive+"),
     ('early_stopping(rule="order")', 'darts', 'choose between operations'),

@@ -194,7 +194,7 @@ def test_early_stopping_judges_what_meets_the_target():
   [
     (lambda method: method._replace(name='as it is'), None),
     (lambda method: freezing(method, ScheduleConfig()), 'method freezing'),
-    (lambda method: progressive(method, ScheduleConfig()), 'method progress'),
+    (lambda method: progressive(method, ScheduleConfig()), None),
   ],
 )
 def test_nothing_is_around_early_stopping_that_is_held(around, sentence):
