@@ -53,6 +53,7 @@ UNITS = types.MappingProxyType(
 )
 _CLOSE = 0.01  # Of the target: a cell this close is left as it is.
 _FARTHEST = 500.0  # A factor at which costs all but decide.
+_LARGEST = 600.0  # An exponent whose power, and sums of it, are finite.
 _HALVINGS = 30
 
 
@@ -127,9 +128,13 @@ def with_cost(
     def at(factors: np.ndarray) -> Genotype:
       if not factors.any():
         return inner.derive(own, search, state)
+      exponents = {
+        kind: -factor_E[:, None] * costs.table(kind) / target
+        for kind, factor_E in zip(scores, factors)
+      }
       cheap = {
-        kind: table * np.exp(-factor_E[:, None] * costs.table(kind) / target)
-        for (kind, table), factor_E in zip(scores.items(), factors)
+        kind: table * np.exp(np.minimum(exponents[kind], _LARGEST))
+        for kind, table in scores.items()
       }
       asked = own._replace(scores=lambda space, params, mask: cheap)
       return inner.derive(asked, search, state)

@@ -102,6 +102,21 @@ def test_what_is_derived_meets_the_target(share):
   assert close.derive(close, search, state) == alone
 
 
+def test_an_operation_that_is_not_there_may_cost_more_than_the_target():
+  tables = tuple((kind, ((0.0, 0.0, 1.0, 8.0),) * 5) for kind in SPACE.kinds)
+  costs = COSTS._replace(fixed=1.0, tables=tables)
+  method = with_cost(darts(), costs, 5.0)
+  alphas = {
+    kind: jnp.log(table).at[:, 1].set(3.0)
+    for kind, table in random_scores().items()
+  }
+  mask = tiny_search.mask_of(SPACE, *SPACE.names[:3])
+  state = state_of(method, alphas).replace(mask=mask)
+  search = tiny_search.search_of(SPACE)
+  assert costs.of(darts().derive(darts(), search, state)) == 1
+  assert costs.of(method.derive(method, search, state)) == 5
+
+
 @pytest.mark.parametrize('sign', [1, -1])
 def test_an_edge_that_leads_past_the_target_stays_as_it_is(sign):
   # On each edge a dear operation is given up at some factor, or taken from the
