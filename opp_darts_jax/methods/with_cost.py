@@ -95,6 +95,11 @@ def with_cost(
   def check(config: SearchConfig, space: Space) -> None:
     method.check(config, space)
     check_trained(method, space, 'cost.target')
+    if method.evaluates:
+      raise UserError(
+        'cost.target goes with methods that derive by their alphas; '
+        f'{method.name} selects operations by their accuracy.'
+      )
     least, most = reach(method, space, costs, space.mask())
     if not least <= target <= most:
       unit = UNITS[costs.quantity]

@@ -15,6 +15,7 @@ from opp_darts_jax.methods import expected_cost
 from opp_darts_jax.methods import with_cost as lib
 from opp_darts_jax.methods.catalogue import METHODS
 from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.darts_pt import darts_pt
 from opp_darts_jax.methods.early_stopping import early_stopping
 from opp_darts_jax.methods.freezing import freezing
 from opp_darts_jax.methods.nested import keep, kept
@@ -180,6 +181,11 @@ def test_sentences():
   random = with_cost(METHODS['random_cells'](), COSTS, MOST)
   with pytest.raises(UserError, match='that train alphas; random_cells trains'):
     random.check(config, SPACE)
+  config = SearchConfig(epochs=100)
+  for method in (darts_pt(), freezing(darts_pt(), ScheduleConfig())):
+    held = with_cost(method, COSTS, MOST)
+    with pytest.raises(UserError, match=r'by their alphas; .*darts_pt.* by th'):
+      held.check(config, SPACE)
 
 
 def test_early_stopping_judges_what_meets_the_target():
