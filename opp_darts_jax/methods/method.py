@@ -60,8 +60,9 @@ class Gradients(NamedTuple):
   Attributes:
     weights: operation weights -> (mean training loss, `Pass`), and the gradient
       for the supernet's weights.
-    tables: operation weights -> the training loss's gradient for them.
-    evaluated: operation weights -> the training loss and its gradient for them,
+    tables: operation weights -> the training loss's gradient for them, 0 for
+      what is not active.
+    evaluated: operation weights -> the training loss and likewise its gradient,
       with norms that go by the running averages.
     validation: operation weights -> the gradient of the loss on the batch of
       D_val for the supernet's weights.
