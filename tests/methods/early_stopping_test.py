@@ -170,6 +170,24 @@ def test_an_order_that_stays_ends_a_search_with_its_cells():
   assert stops == [False, False, False, True, True]
 
 
+def test_an_order_of_one_operation_an_edge_ends_nothing():
+  space = tiny_search.space_of(
+    'o', 'skip_connect', 'sep_conv_3x3', 'dil_conv_3x3', nodes=2
+  )
+  method = named('early_stopping(rule="order", stable_epochs=2, first_epoch=0)')
+  _, state = toy_network.search_of(method, space=space)
+  search = tiny_search.search_of(space, SearchConfig(epochs=9), per_epoch=2)
+  stages, stops = [Stage(0, space.names, {})], []
+  for epoch in range(1, 8):
+    entered = space.names[: 2 if epoch <= 4 else 3]
+    state = state.replace(mask=tiny_search.mask_of(space, *entered))
+    change = method.begin_epoch(search, state, epoch, stages)
+    state = change.state
+    stops.append(change.stop)
+  # What has entered changes the order once more.
+  assert stops == [False] * 6 + [True]
+
+
 def test_what_is_kept_is_whatever_parameters_a_method_has():
   method = named(SKIPS, 'pc_darts(partial=1, warmup_epochs=0)')
   task = tiny_search.task_of(SPACE, method)
