@@ -87,7 +87,8 @@ def from_text(text: str) -> Genotype:
     UserError: if the text is anything but one such genotype of literals; it
       names the place where reading stopped.
   """
-  text = textwrap.dedent(text.replace('\r\n', '\n')).lstrip(' \t')
+  text = text.replace('\r\n', '\n').replace('\r', '\n')
+  text = textwrap.dedent(text).lstrip(' \t')
   try:
     calls = literals.read_calls(text, 'Genotype')
     if len(calls) != 1:

@@ -121,7 +121,7 @@ class Genotype:
     errors.check_type('a genotype', text, str)
     try:
       fields = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
       raise errors.UserError(
         f'Expected a genotype as JSON, but it does not parse: {error}.'
       ) from error

@@ -12,6 +12,7 @@ _LISTS = ('list', 'tuple', 'array')
 _SCALARS = re.compile(r'u?int\d*|intp|str_?')
 # A mistyped range of billions shall not fill the memory.
 _LONGEST = 100
+_BITS = 64  # Of a number; Python prints none of thousands of digits.
 _SHOWN = 60
 
 
@@ -111,10 +112,12 @@ def _called(call: ast.expr) -> str:
 
 def _literal(text: str, value: ast.expr) -> Any:
   match value:
+    case ast.Constant(value=int() as found) if found.bit_length() > _BITS:
+      raise _unreadable(text, value, 'a number of too many digits')
     case ast.Constant(value=str() | int() as found):
       return found
-    case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as found)):
-      return -found
+    case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int()) as size):
+      return -_literal(text, size)
     case ast.List(elts=elements):
       return [_literal(text, element) for element in elements]
     case ast.Tuple(elts=elements):

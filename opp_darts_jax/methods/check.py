@@ -16,19 +16,12 @@ from opp_darts_jax.errors import UserError, check_type
 from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task
 from opp_darts_jax.methods.method import Draw, Gradients, Method
-from opp_darts_jax.methods.shape_checks import (
-  called,
-  described,
-  mismatch,
-  shapes,
-)
+from opp_darts_jax.methods.operation_checks import check_operation
+from opp_darts_jax.methods.shape_checks import described, mismatch, shapes
 from opp_darts_jax.methods.state import Pass, SearchState
-from opp_darts_jax.operations.norm import Normalised
-from opp_darts_jax.operations.operation import Operation, halved
+from opp_darts_jax.supernet.edges import phases
 from opp_darts_jax.supernet.partial import PartialChannels
 
-_SIZE = (6, 5)  # Odd and even, so that strides round.
-_COPIES = 3
 _IMAGE = (32, 32, 3)  # Any will do.
 
 
@@ -41,9 +34,10 @@ def check_task(task: Task) -> None:
   space = task.model.space
   plan = space.skeleton.plan(config.layers, config.channels, False)
   halves = any(part.kind and part.reduction for part in plan)
+  strides = (1, 2) if halves else (1,)
+  together = halves and len(phases(space.graph, reduction=True)) > 1
   for operation in space.operations:
-    for stride in (1, 2) if halves else (1,):
-      check_operation(operation, channels, stride)
+    check_operation(operation, channels, strides, together)
   check_method(task)
 
 
@@ -63,56 +57,6 @@ def check_hooks(method: Method) -> None:
         f'The method {method.name!r}: {name} must be a function, see '
         f'methods/method.py; got {described(hook)}.'
       )
-
-
-def check_operation(operation: Operation, channels: int, stride: int) -> None:
-  """Raises `UserError` unless an operation keeps to its record.
-
-  Args:
-    operation: it.
-    channels: of its input, even.
-    stride: 1 or 2.
-  """
-  what = f'The operation {operation.name!r}, at stride {stride},'
-  key = jax.random.key(0)
-  counted: list[int] = []
-
-  def norm(measured, i):
-    counted.append(i)
-    return Normalised.unchanged(measured.x)
-
-  def apply(params, x):
-    return operation.apply(params, x, norm, stride, key)
-
-  norms = called(f'{what} norms', operation.norms, stride)
-  copies = shapes(
-    f'{what} init', lambda: operation.init(key, (_COPIES,), channels, stride)
-  )
-  wrong = [
-    jax.tree_util.keystr(path)
-    for path, leaf in jax.tree.leaves_with_path(copies)
-    if leaf.shape[:1] != (_COPIES,)
-  ]
-  if not isinstance(copies, dict) or wrong:
-    raise UserError(
-      f'{what} must have weights as a dict of arrays with the copies on their '
-      f'first axes; got {described(copies)} for {_COPIES} copies.'
-    )
-  params = jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), copies
-  )
-  x = jax.ShapeDtypeStruct((2, *_SIZE, channels), jnp.float32)
-  y = shapes(f'{what} apply', apply, params, x)
-  expected = (2, *halved(_SIZE, stride), channels)
-  if getattr(y, 'shape', None) != expected:
-    raise UserError(
-      f'{what} must give {expected} of {x.shape}; got {described(y)}.'
-    )
-  if sorted(counted) != list(range(norms)):
-    raise UserError(
-      f'{what} must apply as many norms as its `norms` says, {norms}, numbered '
-      f'from 0; it applies the numbers {sorted(counted)}.'
-    )
 
 
 def check_method(task: Task) -> None:

@@ -97,6 +97,7 @@ def darts_pt(
     check=check,
     begin_epoch=begin_epoch,
     learning_rate=learning_rate,
+    evaluates=True,
   )
   if not holds_alphas:
     return method

@@ -12,7 +12,8 @@ By the rules of DARTS+ (Liang et al., "DARTS+: Improved Differentiable
 Architecture Search with Early Stopping", 2019) it stops, 'skips' (criterion 1),
 once the normal cell that is derived has two skip connections or more, and gives
 the cells of the epoch before; or, 'order' (criterion 2), once on every
-edge the operations with weights have kept their order for so many epochs.
+edge the operations with weights have kept their order for so many epochs, in
+which an edge had several of them.
 
 An epoch in which a method lets its alphas rest, a warm-up, is neither judged
 nor remembered: nothing is known of its cells. The last epoch is judged as what
@@ -108,7 +109,7 @@ def early_stopping(
         f'alphas; {method.name} samples one operation an edge: take rule='
         "'skips'."
       )
-    if rule == 'order' and not _several_with_weights(space):
+    if rule == 'order' and not _several_with_weights(space, space.mask()):
       raise UserError(
         'early_stopping by order takes a space with edges that choose between '
         f'operations with weights; space {space.name!r} has none.'
@@ -224,8 +225,10 @@ def by_order(stable_epochs: int) -> Rule:
       order_EK = np.argsort(-ranked, 1, stable=True)
       return np.where(np.take_along_axis(active_EK, order_EK, 1), order_EK, -1)
 
+    # Where nothing is to be chosen yet, no order is kept.
     return float(
-      all(
+      _several_with_weights(search.space, state.mask)
+      and all(
         np.array_equal(
           order(before['alphas'], before['mask'], kind),
           order(state.alphas, state.mask, kind),
@@ -243,10 +246,10 @@ def _with_weights(space: Space) -> np.ndarray:
   return np.array([operation.parametric for operation in space.operations])
 
 
-def _several_with_weights(space: Space) -> bool:
-  """Whether an edge has more than one operation with weights."""
-  tables = space.mask().values()
-  return any((m & _with_weights(space)).sum(1).max() > 1 for m in tables)
+def _several_with_weights(space: Space, mask: Mapping[str, Any]) -> bool:
+  """Whether an edge has more than one operation with weights in a mask."""
+  of = [np.asarray(mask[kind]) & _with_weights(space) for kind in space.kinds]
+  return any((active_EK.sum(1) > 1).any() for active_EK in of)
 
 
 def remember(

@@ -4,8 +4,9 @@ By the rule of OLES (Jiang et al., "Operation-Level Early Stopping for
 Robustifying Differentiable NAS", NeurIPS 2023) the weights of an operation on
 an edge rest for good once they overfit: once the gradients of the training and
 of the validation loss for them agree too little, on average over a window of
-steps. The agreement of an instance is the mean, over its tensors and their
-other axes, of the cosine along the output channels, as in the authors' code.
+steps. The agreement of an instance is the mean, over its kernels and their
+other axes, of the cosine along the output channels, as in the authors' code. A
+bias before a norm has no gradient but what rounding leaves.
 
 What deviates: both gradients are taken at the same weights, those of the weight
 step. The authors' code adds the training gradient of the step before to that of
@@ -150,8 +151,8 @@ def agreement(one: Any, other: Any) -> tuple[jax.Array, jax.Array]:
     other: likewise.
 
   Returns:
-    The mean cosine of each copy, (copies,), and whether it has a gradient:
-    what is not active has none.
+    The mean cosine of each copy over its kernels, where it has any, (copies,),
+    and whether it has a gradient: what is not active has none.
   """
 
   def cosines(a, b):
@@ -160,6 +161,7 @@ def agreement(one: Any, other: Any) -> tuple[jax.Array, jax.Array]:
     return each.reshape(len(a), -1).mean(1)
 
   pairs = list(zip(jax.tree.leaves(one), jax.tree.leaves(other)))
+  pairs = [pair for pair in pairs if pair[0].ndim > 2] or pairs
   mean = sum(cosines(a, b) for a, b in pairs) / len(pairs)
   active = [(a != 0).reshape(len(a), -1).any(1) for a, _ in pairs]
   return mean, jnp.stack(active).any(0)

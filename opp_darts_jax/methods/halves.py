@@ -113,15 +113,19 @@ def weight_step(
     taken = make_gradient(loss, argnum, task.config.accumulate)
     return lambda tables: taken(state.weights, tables, batch, key)
 
+  def by_tables(loss, tables):
+    taken = make_gradient(loss, 1, task.config.accumulate)
+    (value, _), grads = taken(state.weights, tables, train, key)
+    # What edges share has a gradient for those on which it is not active, too.
+    return value, zero_where_not(task.supernet_mask(state.mask), grads)
+
   def evaluated(tables):
     by_averages = table_loss(task, state.batch_stats, state.mask, train=False)
-    taken = make_gradient(by_averages, 1, task.config.accumulate)
-    (value, _), grads = taken(state.weights, tables, train, key)
-    return value, grads
+    return by_tables(by_averages, tables)
 
   gradients = Gradients(
     weights=gradient(0, train),
-    tables=lambda tables: gradient(1, train)(tables)[1],
+    tables=lambda tables: by_tables(loss, tables)[1],
     evaluated=evaluated,
     validation=lambda tables: gradient(0, val)(tables)[1],
   )

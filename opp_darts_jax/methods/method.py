@@ -60,8 +60,9 @@ class Gradients(NamedTuple):
   Attributes:
     weights: operation weights -> (mean training loss, `Pass`), and the gradient
       for the supernet's weights.
-    tables: operation weights -> the training loss's gradient for them.
-    evaluated: operation weights -> the training loss and its gradient for them,
+    tables: operation weights -> the training loss's gradient for them, 0 for
+      what is not active.
+    evaluated: operation weights -> the training loss and likewise its gradient,
       with norms that go by the running averages.
     validation: operation weights -> the gradient of the loss on the batch of
       D_val for the supernet's weights.
@@ -145,6 +146,8 @@ class Method(NamedTuple):
     derive: (method, search, state) -> what has been found; it may evaluate.
     every_edge: whether what derives has every edge of a cell, in any space, but
       those on which `none` is the strongest.
+    evaluates: whether `begin_epoch` selects one operation an edge by what the
+      supernet is without others, so that scores have no say in what derives.
     numbers: (search, state, what it derives) -> what is told of an epoch beside
       losses and accuracies, numbers by name.
     summary: when operations enter, for whoever watches.
@@ -179,6 +182,7 @@ class Method(NamedTuple):
   )
   derive: Callable[['Method', Search, SearchState], Genotype] = derive_by_scores
   every_edge: bool = False
+  evaluates: bool = False
   numbers: Callable[[Search, SearchState, Genotype], Mapping[str, float]] = (
     lambda search, state, found: {}
   )

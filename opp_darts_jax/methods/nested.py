@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import (
   Draw,
@@ -116,6 +117,33 @@ def nested(method: Method, keeps: Callable[[Space, Any], Any]) -> Method:
     derive=method.derive if by_scores else derive,
     numbers=numbers,
   )
+
+
+def inside(
+  method: Method, change: Callable[[Method], Method], what: str
+) -> Method:
+  """The method, with the one changed that a schedule in it judges.
+
+  Args:
+    method: that has such a schedule.
+    change: of the method that the schedule is around.
+    what: makes the change.
+
+  Raises:
+    UserError: if something is around that schedule.
+  """
+  assert method.inside is not None
+  whole = method.inside.whole
+  as_said = method._replace(
+    name=whole.name, summary=whole.summary, inside=whole.inside
+  )
+  if as_said != whole:
+    raise UserError(
+      f'{what} goes inside early stopping, which judges what is derived, '
+      'and nothing else may be around it; got the method '
+      f'{method.name}.'
+    )
+  return method.inside.rebuilt(change)
 
 
 def _draw_within(draw: Draw) -> Draw:

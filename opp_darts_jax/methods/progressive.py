@@ -16,6 +16,7 @@ from opp_darts_jax.errors import UserError, check_finite
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods import growth
 from opp_darts_jax.methods.method import Method
+from opp_darts_jax.methods.nested import inside
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.operations.plain import SKIP
@@ -29,7 +30,15 @@ def progressive(method: Method, schedule: ScheduleConfig) -> Method:
   Args:
     method: what to search by.
     schedule: how many epochs a stage has, and which operation is next.
+
+  Raises:
+    UserError: if something is around early stopping, inside which this goes.
   """
+  name = f'progressive {method.name}'
+  if method.inside is not None:
+    return inside(
+      method, lambda own: progressive(own, schedule), "schedule 'progressive'"
+    )._replace(name=name)
 
   def check(config: SearchConfig, space: Space) -> None:
     method.check(config, space)
@@ -47,7 +56,7 @@ def progressive(method: Method, schedule: ScheduleConfig) -> Method:
     return change._replace(stage=stage)
 
   return method._replace(
-    name=f'progressive {method.name}',
+    name=name,
     check=check,
     begin_epoch=begin_epoch,
     summary=_summary(schedule),

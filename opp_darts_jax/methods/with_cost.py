@@ -37,7 +37,7 @@ from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.expected_cost import expected, reach
 from opp_darts_jax.methods.method import Draw, Method, Params
 from opp_darts_jax.methods.moving import check_trained, has_moved
-from opp_darts_jax.methods.nested import keep, kept, nested
+from opp_darts_jax.methods.nested import inside, keep, kept, nested
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import Tables
@@ -53,6 +53,7 @@ UNITS = types.MappingProxyType(
 )
 _CLOSE = 0.01  # Of the target: a cell this close is left as it is.
 _FARTHEST = 500.0  # A factor at which costs all but decide.
+_LARGEST = 600.0  # An exponent whose power, and sums of it, are finite.
 _HALVINGS = 30
 
 
@@ -72,7 +73,11 @@ def with_cost(
     UserError: if something is around early stopping, inside which this goes.
   """
   if method.inside is not None:
-    return within(method, lambda own: with_cost(own, costs, target, strength))
+    return inside(
+      method,
+      lambda own: with_cost(own, costs, target, strength),
+      'cost.target',
+    )
   single = method.single_level
   inner = nested(method, init_kept)
   own_term = inner.train_term if single else inner.val_term
@@ -90,6 +95,11 @@ def with_cost(
   def check(config: SearchConfig, space: Space) -> None:
     method.check(config, space)
     check_trained(method, space, 'cost.target')
+    if method.evaluates:
+      raise UserError(
+        'cost.target goes with methods that derive by their alphas; '
+        f'{method.name} selects operations by their accuracy.'
+      )
     least, most = reach(method, space, costs, space.mask())
     if not least <= target <= most:
       unit = UNITS[costs.quantity]
@@ -123,9 +133,13 @@ def with_cost(
     def at(factors: np.ndarray) -> Genotype:
       if not factors.any():
         return inner.derive(own, search, state)
+      exponents = {
+        kind: -factor_E[:, None] * costs.table(kind) / target
+        for kind, factor_E in zip(scores, factors)
+      }
       cheap = {
-        kind: table * np.exp(-factor_E[:, None] * costs.table(kind) / target)
-        for (kind, table), factor_E in zip(scores.items(), factors)
+        kind: table * np.exp(np.minimum(exponents[kind], _LARGEST))
+        for kind, table in scores.items()
       }
       asked = own._replace(scores=lambda space, params, mask: cheap)
       return inner.derive(asked, search, state)
@@ -154,26 +168,6 @@ def with_cost(
   if single:
     return held._replace(train_term=term)
   return held._replace(val_term=term)
-
-
-def within(method: Method, change: Callable[[Method], Method]) -> Method:
-  """The method, with the one changed that a schedule in it judges.
-
-  Raises:
-    UserError: if something is around that schedule.
-  """
-  assert method.inside is not None
-  whole = method.inside.whole
-  as_said = method._replace(
-    name=whole.name, summary=whole.summary, inside=whole.inside
-  )
-  if as_said != whole:
-    raise UserError(
-      'cost.target goes inside early stopping, which judges what is derived, '
-      'and nothing else may be around it; got the method '
-      f'{method.name}.'
-    )
-  return method.inside.rebuilt(change)
 
 
 def init_kept(space: Space, weights: Any) -> dict[str, jax.Array]:

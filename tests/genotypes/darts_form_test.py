@@ -137,6 +137,8 @@ def test_text_as_people_keep_it(text):
     (TINY_TEXT.replace('range(2, 3)', 'range(10**9)'), "at '10..9'"),
     (TINY_TEXT.replace('3)', '3000000000)'), 'a range of too many numbers'),
     ('Genotype(normal=' + '[' * 5000, 'line 1'),
+    ('x = 1\rGenotype(\r1.5)', "line 3, column 1, at '1.5'"),
+    (f'Genotype(0x{"f" * 5000})', 'column 10, .*of too many digits'),
   ],
 )
 def test_the_place_where_reading_stopped(text, place):
@@ -144,6 +146,20 @@ def test_the_place_where_reading_stopped(text, place):
     errors.UserError, match=rf'Expected the text Genotype\(.*{place}'
   ):
     darts_form.from_text(text)
+
+
+@pytest.mark.parametrize(
+  'piece', ['\r1.5\r', '-0x' + 'f' * 5000, '9' * 5000, '\0', '\ud800', '\x0c']
+)
+@pytest.mark.parametrize('read', [darts_form.from_text, Genotype.from_json])
+def test_whatever_a_text_has_ends_in_a_sentence(read, piece):
+  for text in (
+    TINY_TEXT.replace('range(2, 3)', f'[{piece}]'),
+    f'{{"cells": {piece}}}',
+    f'{piece}({piece}',
+  ):
+    with pytest.raises(errors.UserError, match='^Expected '):
+      read(text)
 
 
 @pytest.mark.parametrize(

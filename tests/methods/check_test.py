@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -11,6 +12,8 @@ from opp_darts_jax.methods.catalogue import get_method
 from opp_darts_jax.methods.check import check_hooks, check_task
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.loss import make_task
+from opp_darts_jax.operations.norm import measure
+from opp_darts_jax.operations.operation import no_weights
 from opp_darts_jax.spaces.catalogue import SPACES
 from opp_darts_jax.spaces.robust import S2
 
@@ -19,6 +22,37 @@ CONFIG = SearchConfig(layers=3, channels=4)
 
 def check(space=S2, method=None):
   check_task(make_task(CONFIG, space, method or darts(), 10, per_epoch=3))
+
+
+def normed(x, norm, numbers):
+  for i in numbers:
+    x = norm(measure(x), i).value
+  return x
+
+
+def strided(apply, norms=0):
+  """Fields of an operation without weights, of what it does at stride 1."""
+  return {
+    'init': no_weights,
+    'apply': lambda params, x, norm, stride, key: apply(
+      params, x[:, ::stride, ::stride], norm, key
+    ),
+    'norms': lambda stride: norms,
+  }
+
+
+ODD_NORMS = {
+  'init': no_weights,
+  'apply': lambda params, x, norm, stride, key: normed(
+    x[:, ::stride, ::stride], norm, range(stride)
+  ),
+  'norms': lambda stride: stride,
+}
+ODD_WEIGHTS = strided(lambda params, x, norm, key: x) | {
+  'init': lambda key, copies, channels, stride: {
+    'a': jnp.zeros((*copies, stride))
+  },
+}
 
 
 @pytest.mark.parametrize('method', ['darts', 'pc_darts(partial=2)'])
@@ -148,6 +182,23 @@ def test_a_method_that_is_unfit(fields, message):
       r'the copies on their first axes; got \{a: \(9, 9\)\} for 3 copies',
     ),
     ({'init': lambda *args: jnp.zeros(3)}, r'a dict of arrays .* got \(3,\)'),
+    (
+      {'shared': lambda stride: True},
+      r'neither weights nor randomness .* got the weights \{depthwise: ',
+    ),
+    (
+      strided(lambda params, x, norm, key: jax.random.normal(key, x.shape)),
+      'must say random=True to get a key',
+    ),
+    (
+      strided(lambda params, x, norm, key: normed(x, norm, (1, 0)), norms=2),
+      r'as they follow each other; it applies the numbers \[1, 0\]',
+    ),
+    (ODD_NORMS, 'strides 1 and 2, must apply as many norms .* got 1 and 2'),
+    (
+      ODD_WEIGHTS,
+      r'weights of the first .* got \{a: \(3, 1\)\} and \{a: \(3, 2\)\}',
+    ),
   ],
 )
 def test_an_operation_that_is_unfit(fields, message):
@@ -156,6 +207,13 @@ def test_an_operation_that_is_unfit(fields, message):
   space = dataclasses.replace(S2, operations=(skip, own))
   with pytest.raises(UserError, match=f"The operation 'mine', .*{message}"):
     check(space)
+
+
+@pytest.mark.parametrize('fields', [ODD_NORMS, ODD_WEIGHTS])
+def test_in_cells_of_one_stride_each_strides_may_differ(fields):
+  skip, conv = S2.operations
+  own = conv._replace(name='mine', **fields)
+  check(dataclasses.replace(S2, operations=(skip, own)).with_nodes(1))
 
 
 def test_stride_2_counts_where_there_is_one():

@@ -162,9 +162,14 @@ def test_first_epoch_lets_operations_in(name, schedule, space_name):
 @every_schedule
 def test_a_schedule_leaves_the_steps_alone(name, schedule):
   own = ('name', 'check', 'begin_epoch', 'summary', 'schedule')
-  fields = scheduled(name, schedule)._asdict()
+  fields, method = scheduled(name, schedule)._asdict(), ALL[name]
+  if method.inside and schedule != 'plain':
+    # It goes around what that judges.
+    method = method.inside.rebuilt(
+      lambda inner: SCHEDULES[schedule](inner, ScheduleConfig())
+    )
   assert {k: v for k, v in fields.items() if k not in own} == {
-    k: v for k, v in ALL[name]._asdict().items() if k not in own
+    k: v for k, v in method._asdict().items() if k not in own
   }
 
 

@@ -57,6 +57,27 @@ def test_skips_end_a_search_with_the_cells_of_the_epoch_before(schedule):
   assert found.num_skips('normal') == 0
 
 
+def test_a_method_that_stops_early_judges_before_anything_enters():
+  method = named('progressive', 'robust_darts(period=1, first_epoch=0)')
+  assert method.name.startswith('progressive robust_darts(')
+  _, state = toy_network.search_of(method, space=SPACE)
+  state = state.replace(mask=tiny_search.mask_of(SPACE, 'sep_conv_3x3'))
+  judged = []
+
+  def curvature(given):
+    judged.append(int(given.mask['normal'].sum()))
+    return 1.0
+
+  search = tiny_search.search_of(
+    SPACE, fresh=lambda key: state, curvature=curvature
+  )
+  stages = [Stage(0, ('sep_conv_3x3',), {})]
+  change = method.begin_epoch(search, state, 2, stages)
+  assert change.stage.entered == ('skip_connect',)
+  assert judged == [5]
+  assert change.state.mask['normal'].all()
+
+
 def test_a_last_epoch_that_collapses_gives_the_cells_of_before():
   method = named(SKIPS)
   _, state = toy_network.search_of(method, space=SPACE)
@@ -149,6 +170,24 @@ def test_an_order_that_stays_ends_a_search_with_its_cells():
   assert stops == [False, False, False, True, True]
 
 
+def test_an_order_of_one_operation_an_edge_ends_nothing():
+  space = tiny_search.space_of(
+    'o', 'skip_connect', 'sep_conv_3x3', 'dil_conv_3x3', nodes=2
+  )
+  method = named('early_stopping(rule="order", stable_epochs=2, first_epoch=0)')
+  _, state = toy_network.search_of(method, space=space)
+  search = tiny_search.search_of(space, SearchConfig(epochs=9), per_epoch=2)
+  stages, stops = [Stage(0, space.names, {})], []
+  for epoch in range(1, 8):
+    entered = space.names[: 2 if epoch <= 4 else 3]
+    state = state.replace(mask=tiny_search.mask_of(space, *entered))
+    change = method.begin_epoch(search, state, epoch, stages)
+    state = change.state
+    stops.append(change.stop)
+  # What has entered changes the order once more.
+  assert stops == [False] * 6 + [True]
+
+
 def test_what_is_kept_is_whatever_parameters_a_method_has():
   method = named(SKIPS, 'pc_darts(partial=1, warmup_epochs=0)')
   task = tiny_search.task_of(SPACE, method)
@@ -212,6 +251,7 @@ def test_what_rests_of_two_rests():
     (SKIPS, 'random_sharing', r'train alphas; random_sharing.* trains none'),
     ('freezing', 'snas', r'two halves of a step; snas.* has one level'),
     ('progressive+early_stopping', 'darts', "begin with 'early_stopping'"),
+    ('progressive+freezing', 'robust_darts', "'progressive' goes inside early"),
     ('plain+plain', 'darts', 'each schedule once'),
     ('progressive+', 'darts', "schedule, or several .* got 'progressive+"),
     ('early_stopping(rule="order")', 'darts', 'choose between operations'),

@@ -1,12 +1,16 @@
 """Tests of steps under a mask that differs from edge to edge."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 import tiny_search
+import toy_network
 
+from opp_darts_jax.methods.lambda_darts import lambda_darts
 from opp_darts_jax.methods.steps import search_step
 
 SPACE = tiny_search.space_of(
@@ -47,3 +51,28 @@ def test_inactive_alphas_rest_and_have_no_say(order):
   for kind in SPACE.kinds:
     changed = last.alphas[kind] != moved.alphas[kind]
     np.testing.assert_array_equal(changed, ~MASK)
+
+
+def test_gradients_for_operation_weights_are_of_what_is_active():
+  def gradient(gradients, tables, own, draw):
+    del own, draw
+    by_averages = gradients.evaluated(tables)[1]
+    kept = {'tables': gradients.tables(tables), 'evaluated': by_averages}
+    return *gradients.weights(tables), kept
+
+  method = lambda_darts()._replace(weight_gradient=gradient)
+  masks = {kind: jax.device_put(MASK) for kind in SPACE.kinds}
+  task, state = toy_network.search_of(method, space=SPACE, mask=masks)
+  network = task.model
+
+  def apply(variables, images, tables, mask, *args, **kwargs):
+    """As the network, but of operations that edges share."""
+    everything = jax.tree.map(jnp.ones_like, mask)
+    return network.apply(variables, images, tables, everything, *args, **kwargs)
+
+  task = dataclasses.replace(task, model=network._replace(apply=apply))
+  tables = {kind: jnp.zeros((2, *MASK.shape)) for kind in SPACE.kinds}
+  state = state.replace(own={'tables': tables, 'evaluated': tables})
+  after, _ = toy_network.stepped(task, state)
+  for found in jax.tree.leaves(after.own):
+    np.testing.assert_array_equal(found != 0, np.stack([MASK] * 2))

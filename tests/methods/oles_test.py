@@ -21,7 +21,7 @@ SPACE = toy_network.SPACE
 def test_agreement_is_the_mean_cosine_along_output_channels():
   a = {
     'kernel': jax.random.normal(KEY, (3, 2, 4, 5)),
-    'other': jnp.ones((3, 6)),
+    'other': jnp.ones((3, 1, 6)),
   }
   same, active = oles_lib.agreement(a, a)
   np.testing.assert_allclose(same, 1, rtol=1e-6)
@@ -29,11 +29,19 @@ def test_agreement_is_the_mean_cosine_along_output_channels():
   b = jax.tree.map(lambda t: -2 * t, a)
   np.testing.assert_allclose(oles_lib.agreement(a, b)[0], -1, rtol=1e-6)
   # Tensors count alike: one that agrees, and one across.
-  b = {'kernel': a['kernel'], 'other': jnp.array([[1.0, -1] * 3] * 3)}
+  b = {'kernel': a['kernel'], 'other': jnp.array([[[1.0, -1] * 3]] * 3)}
   np.testing.assert_allclose(oles_lib.agreement(a, b)[0], 0.5, atol=1e-6)
   none, active = oles_lib.agreement(jax.tree.map(jnp.zeros_like, a), a)
   assert not active.any()
   np.testing.assert_array_equal(none, 0)
+
+
+def test_a_bias_has_no_say_beside_kernels():
+  one = {'kernel': jnp.ones((3, 4, 5)), 'bias': jnp.ones((3, 5))}
+  other = {'kernel': one['kernel'], 'bias': -one['bias']}
+  np.testing.assert_allclose(oles_lib.agreement(one, other)[0], 1, rtol=1e-6)
+  alone = {'bias': one['bias']}, {'bias': other['bias']}
+  np.testing.assert_allclose(oles_lib.agreement(*alone)[0], -1, rtol=1e-6)
 
 
 def test_an_instance_rests_for_good_after_a_window_of_disagreement():

@@ -15,6 +15,7 @@ from opp_darts_jax.methods import expected_cost
 from opp_darts_jax.methods import with_cost as lib
 from opp_darts_jax.methods.catalogue import METHODS
 from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.darts_pt import darts_pt
 from opp_darts_jax.methods.early_stopping import early_stopping
 from opp_darts_jax.methods.freezing import freezing
 from opp_darts_jax.methods.nested import keep, kept
@@ -102,6 +103,21 @@ def test_what_is_derived_meets_the_target(share):
   assert close.derive(close, search, state) == alone
 
 
+def test_an_operation_that_is_not_there_may_cost_more_than_the_target():
+  tables = tuple((kind, ((0.0, 0.0, 1.0, 8.0),) * 5) for kind in SPACE.kinds)
+  costs = COSTS._replace(fixed=1.0, tables=tables)
+  method = with_cost(darts(), costs, 5.0)
+  alphas = {
+    kind: jnp.log(table).at[:, 1].set(3.0)
+    for kind, table in random_scores().items()
+  }
+  mask = tiny_search.mask_of(SPACE, *SPACE.names[:3])
+  state = state_of(method, alphas).replace(mask=mask)
+  search = tiny_search.search_of(SPACE)
+  assert costs.of(darts().derive(darts(), search, state)) == 1
+  assert costs.of(method.derive(method, search, state)) == 5
+
+
 @pytest.mark.parametrize('sign', [1, -1])
 def test_an_edge_that_leads_past_the_target_stays_as_it_is(sign):
   # On each edge a dear operation is given up at some factor, or taken from the
@@ -165,6 +181,11 @@ def test_sentences():
   random = with_cost(METHODS['random_cells'](), COSTS, MOST)
   with pytest.raises(UserError, match='that train alphas; random_cells trains'):
     random.check(config, SPACE)
+  config = SearchConfig(epochs=100)
+  for method in (darts_pt(), freezing(darts_pt(), ScheduleConfig())):
+    held = with_cost(method, COSTS, MOST)
+    with pytest.raises(UserError, match=r'by their alphas; .*darts_pt.* by th'):
+      held.check(config, SPACE)
 
 
 def test_early_stopping_judges_what_meets_the_target():
@@ -194,7 +215,7 @@ def test_early_stopping_judges_what_meets_the_target():
   [
     (lambda method: method._replace(name='as it is'), None),
     (lambda method: freezing(method, ScheduleConfig()), 'method freezing'),
-    (lambda method: progressive(method, ScheduleConfig()), 'method progress'),
+    (lambda method: progressive(method, ScheduleConfig()), None),
   ],
 )
 def test_nothing_is_around_early_stopping_that_is_held(around, sentence):
