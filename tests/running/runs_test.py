@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from opp_darts_jax import files
+from opp_darts_jax.config import RunConfig
 from opp_darts_jax.errors import CheckpointError, NotFinished, WriteError
 from opp_darts_jax.running import runs
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(RunConfig):
   epochs: int = 4
   log_steps: int = 3
-  save_steps: int = 0
 
 
 class Sums(NamedTuple):
