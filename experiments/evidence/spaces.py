@@ -123,10 +123,9 @@ CLAIM = Claim(
     'and four so far of S1 and S4, on that kind, whose seconds are beside '
     'other work: DARTS does not collapse in sixty epochs. OPP-DARTS ends with '
     'as many skips, and what both find is as good, so that there is nothing to '
-    'prevent and nothing is decided. In S1 '
-    'both end with skips on four of eight edges; in S4 DARTS with noise on '
-    '4.25 and OPP-DARTS on 3.5, less with two seeds of four, which cannot '
-    'decide. That skips return to '
+    'prevent and nothing is decided. In S1 both end with skips on four of '
+    'eight edges; in S4 DARTS with noise on 4.25 and OPP-DARTS on 3.5, less '
+    'with two seeds of four, which cannot decide. That skips return to '
     'OPP-DARTS is asked by the next claim; the one after it searches S3 for so '
     'long that DARTS does collapse.'
   ),

@@ -79,9 +79,8 @@ class DataConfig:
 
   def __post_init__(self) -> None:
     require(self.source, 'data.source', bool, 'the name of a data set')
-    for name in ('image_size', 'max_train', 'max_test', 'crop_padding'):
-      at_least(self, name, 0, 'data.')
-    for name in ('cutout', 'workers', 'split_seed'):
+    sizes = 'image_size', 'max_train', 'max_test', 'crop_padding', 'cutout'
+    for name in (*sizes, 'workers', 'split_seed'):
       at_least(self, name, 0, 'data.')
     check_choice('data.crop', self.crop, CROPS)
     require(

@@ -85,11 +85,11 @@ def check_mode(what: str, file: Image.Image) -> None:
     what: to call the image in a message.
     file: it, just opened and not loaded yet.
   """
-  mode = file.mode
   # PIL cuts a PNG of grey with alpha to 8 bits as it loads it.
-  for *_, stored in getattr(file, 'tile', ()):
-    mode = stored if stored == 'LA;16B' else mode
-  if mode.startswith(('I', 'F', 'LA;16')):
+  deep = 'LA;16B'
+  stored = [mode for *_, mode in getattr(file, 'tile', ())]
+  mode = deep if deep in stored else file.mode
+  if mode.startswith(('I', 'F', deep)):
     raise DataError(
       f'Expected images of 8 bits per channel, got {what} in mode {mode}.'
     )
