@@ -24,6 +24,15 @@ CONFIG = 'config.json'
 INPUTS = 'inputs.json'
 _SHOWN = 60  # characters of a value in a message
 
+# Fields that say where an input lies -> the part of the inputs that says what
+# it is, by which runs are told apart where it is known.
+_PLACES = {
+  'data.source': 'data',
+  'data.data_dir': 'data',
+  'genotype': 'genotype',
+  'cost.table': 'cost',
+}
+
 
 @contextlib.contextmanager
 def open_workdir(
@@ -74,6 +83,7 @@ def open_workdir(
       ):
         if fields is not None and not path.exists():
           files.write_json(path, fields)
+      _write_places(workdir / CONFIG, as_json(config))
     except OSError as error:
       raise _unusable(workdir, error) from error
     yield workdir
@@ -108,21 +118,33 @@ def check(
   """
   workdir = pathlib.Path(workdir)
   found = _read(workdir, CONFIG)
+  known = _read(workdir, INPUTS)
+  if known is None and hasattr(config, 'genotype'):
+    # Earlier releases wrote down the genotype of a training alone.
+    genotype = _read(workdir, 'genotype.json')
+    known = {} if genotype is None else {'genotype': genotype}
   if found is None:
     config.check_new()
   else:
-    _compare_configs(workdir, found, config)
+    _compare_configs(workdir, found, config, known or {})
   if inputs is not None:
-    found = _read(workdir, INPUTS)
-    if found is None and 'genotype' in inputs:
-      # Earlier releases wrote down the genotype of a training alone.
-      found = {'genotype': _read(workdir, 'genotype.json')}
-    _compare_inputs(workdir, found or {}, inputs)
+    _compare_inputs(workdir, known or {}, inputs)
+
+
+def _write_places(path: pathlib.Path, fields: dict[str, Any]) -> None:
+  """Lets a config say where its inputs lie, if they lie elsewhere now."""
+  before, now = _leaves(json.loads(path.read_text())), _leaves(fields)
+  if any(place in before and _differ(place, before, now) for place in _PLACES):
+    files.write_json(path, fields)
 
 
 def _compare_configs(
-  workdir: pathlib.Path, found: dict[str, Any], config: Any
+  workdir: pathlib.Path,
+  found: dict[str, Any],
+  config: Any,
+  known: Mapping[str, Any],
 ) -> None:
+  """Refuses other fields, but for the places of what is known by content."""
   fields = as_json(config)
   own, other = (
     'training' if 'genotype' in each else 'search' for each in (fields, found)
@@ -134,8 +156,16 @@ def _compare_configs(
     )
   found = first_house.as_of_now(found, as_json(type(config)()))
   before, now = _leaves(found), _leaves(fields)
+  # Several seeds have a run each, which compares.
+  places = {
+    place
+    for place, part in _PLACES.items()
+    if part in known or fields.get('seeds')
+  }
   differing = [
-    name for name in sorted(before | now) if _differ(name, before, now)
+    name
+    for name in sorted((before | now).keys() - places)
+    if _differ(name, before, now)
   ]
   if differing:
     raise OtherRunError(

@@ -178,6 +178,22 @@ def test_the_same_inputs_go_on_and_end(place):
   assert snapshot(place.folder / 'train') == before
 
 
+def test_inputs_that_lie_elsewhere_are_the_same_inputs(place, monkeypatch):
+  """A run goes on where its files were moved, and says where they lie."""
+  for name in ('images', 'genotype'):
+    path = getattr(place, name)
+    moved = path.rename(path.with_name(f'moved_{path.name}'))
+    monkeypatch.setattr(place, name, moved)
+  place.train()
+  config = json.loads((place.folder / 'train' / 'config.json').read_text())
+  assert config['data']['source'] == str(place.images)
+  assert config['genotype'] == str(place.genotype)
+  # Another genotype is another input wherever it lies.
+  edit_the_genotype(place)
+  with pytest.raises(OtherRunError, match=r'its genotype\.normal'):
+    place.train()
+
+
 def test_a_finished_search_is_never_written_again(place):
   found = place.search()
   before = snapshot(place.folder / 'search')
