@@ -3,8 +3,9 @@
   pip install mlflow-skinny
   python experiments/mlflow_callback.py --workdir=runs/digits/tracked
 
-MLflow goes by its own settings, such as $MLFLOW_TRACKING_URI; the other flags
-are those of `opp-darts search`. `opp_darts_jax.search` takes the callback too.
+MLflow goes by its own settings, such as $MLFLOW_TRACKING_URI; --config and its
+fields are as for `opp-darts search`. `opp_darts_jax.search` takes the callback
+too.
 """
 
 import math

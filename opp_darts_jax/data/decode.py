@@ -89,7 +89,7 @@ def decode(
       it an image that is not square is squeezed into one.
 
   Raises:
-    DataError: if the image cannot be decoded, or has more than 8 bits.
+    DataError: if the image cannot be decoded, or has more than 8 bits of grey.
   """
   with opened(image) as file:
     viewing.check_mode(image.what, file)

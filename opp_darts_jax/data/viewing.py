@@ -10,6 +10,8 @@ from opp_darts_jax.errors import DataError
 TURNED = 'turned upright (EXIF orientation)'
 FIRST_FRAME = 'of several frames, of which the first is read'
 LAID = 'with transparency laid on {}'
+INKS = 'of inks (CMYK) made red, green and blue'
+CUT = 'of 16 bits per colour, of which the upper 8 are read'
 
 # Other formats that have frames use them for layers, sizes or previews.
 _ANIMATED = ('AVIF', 'GIF', 'PNG', 'TIFF', 'WEBP')
@@ -31,13 +33,17 @@ def view(file: Image.Image, background: str) -> View:
   """What is seen of an image that was just opened.
 
   Args:
-    file: of 8 bits per channel; is loaded and turned in place.
+    file: of 8 bits of grey or of any of colours; is loaded and turned in place.
     background: the colour that shows through where it is transparent.
 
   Raises:
     Exception: as PIL does, if the image is damaged.
   """
   changes = []
+  if any(';16' in mode for mode in _stored_modes(file)):
+    changes.append(CUT)
+  if file.mode == 'CMYK':
+    changes.append(INKS)
   if file.format in _ANIMATED and getattr(file, 'is_animated', False):
     changes.append(FIRST_FRAME)
   if _turn(file):
@@ -79,7 +85,7 @@ def _with_alpha(file: Image.Image) -> Image.Image:
 
 
 def check_mode(what: str, file: Image.Image) -> None:
-  """Raises `DataError` on more than 8 bits, which conversion would clip.
+  """Raises `DataError` on more than 8 bits of grey, which would be clipped.
 
   Args:
     what: to call the image in a message.
@@ -87,9 +93,15 @@ def check_mode(what: str, file: Image.Image) -> None:
   """
   # PIL cuts a PNG of grey with alpha to 8 bits as it loads it.
   deep = 'LA;16B'
-  stored = [mode for *_, mode in getattr(file, 'tile', ())]
-  mode = deep if deep in stored else file.mode
+  mode = deep if deep in _stored_modes(file) else file.mode
   if mode.startswith(('I', 'F', deep)):
     raise DataError(
       f'Expected images of 8 bits per channel, got {what} in mode {mode}.'
     )
+
+
+def _stored_modes(file: Image.Image) -> set[str]:
+  """In which PIL unpacks an image that was just opened, such as 'RGB;16B'."""
+  tiles = (given for *_, given in getattr(file, 'tile', ()))
+  words = (given if isinstance(given, tuple) else (given,) for given in tiles)
+  return {word for given in words for word in given if isinstance(word, str)}

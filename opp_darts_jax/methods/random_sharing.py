@@ -5,10 +5,10 @@ Every step trains one cell of each kind, drawn uniformly from what the space
 derives, and computes nothing else. At the end, the best of so many cells by
 accuracy on D_val, at the shared weights, is what has been found.
 
-Accuracies are on all of D_val, by the statistics of the batch: running averages
-are of all cells at once. The authors evaluate in two rounds, on ten batches
-first. If a watcher ends the search early, no choice is made, as in all epochs
-before the last: the first of the drawn cells stands.
+Accuracies are on the whole batches of D_val, by the statistics of the batch:
+running averages are of all cells at once. The authors evaluate in two rounds,
+on ten batches first. If a watcher ends the search early, no choice is made, as
+in all epochs before the last: the first of the drawn cells stands.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""Has a search collapsed? A sentence, from the lines of its metrics alone.
+"""Has a search collapsed? A sentence, from its metrics and its space's rule.
 
 Collapse is what a search into skip connections is called: cells that shorten
 the supernet's way instead of computing. A search that ended with few of them

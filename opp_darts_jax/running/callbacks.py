@@ -35,7 +35,8 @@ class EpochRecord(NamedTuple):
     metrics: means over the epoch of `train_loss`, `train_accuracy`, `val_loss`
       and `val_accuracy` (of the steps' batches; NaN while alphas rest), and,
       where the epoch ends with an evaluation, `eval_loss` and `eval_accuracy`,
-      on all of D_val by the running averages; the signs of collapse, see
+      on all of D_val by the running averages (of sparse methods, on its whole
+      batches by their statistics); the signs of collapse, see
       monitor.py; and what the method tells, such as `cost` and `cost_target`.
     genotype: what the search would give if it ended now.
     alphas: the method's parameters as nested lists; None where an operation is

@@ -128,8 +128,8 @@ def device() -> str:
       text += f' in {jax.process_count()} processes'
   if first.platform != 'cpu':
     return text
-  if native.available('first_order', 'float32'):
-    return f'{text}, C++ kernels'
   if jax.device_count() > 1:
     return f"{text}, XLA's kernels"
+  if native.available('first_order', 'float32'):
+    return f'{text}, C++ kernels'
   return f"{text}, XLA's kernels: no C++ compiler has built the faster ones"

@@ -2,8 +2,8 @@
 
 Cells are drawn at random, the same ones for all searches of a space. Each is
 evaluated as a part of the supernet: its operations with weight 1, all others
-with 0, by the weights that the search ends with and the statistics of each
-batch (running averages are those of the mixture), on all of D_val.
+with 0, by the weights that the search ends with, on the whole batches of D_val
+and by their statistics (running averages are those of the mixture).
 What is correlated, by rank, are these accuracies and the test accuracies of the
 same cells when trained, of which the space knows. A supernet that has lost
 operations of these cells, by pruning, or has not got them yet, knows nothing of

@@ -77,7 +77,7 @@ def run_search(
     view: what a terminal shows of it, beside a bar; see console.py.
 
   Returns:
-    The genotype of the last epoch.
+    The genotype that was found.
 
   Raises:
     UserError: if the config does not fit the images, the space or the method,
@@ -138,7 +138,7 @@ def run_prepared(
     view: as for `run_search`.
 
   Returns:
-    The genotype of the last epoch.
+    The genotype that was found.
   """
 
   def begin(known: Mapping[str, Any]) -> SearchState:

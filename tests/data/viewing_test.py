@@ -14,7 +14,7 @@ from PIL import Image, ImageColor, ImageOps
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import decode
 from opp_darts_jax.data.decode import Encoded, Part
-from opp_darts_jax.data.viewing import FIRST_FRAME, LAID, TURNED
+from opp_darts_jax.data.viewing import CUT, FIRST_FRAME, INKS, LAID, TURNED
 from opp_darts_jax.errors import DataError, UserError
 
 FORMATS = {
@@ -203,25 +203,41 @@ def test_grey_on_a_coloured_background_is_colour():
   np.testing.assert_array_equal(own.pixels[0, 3], [10, 20, 30])
 
 
-def png_of_grey_with_alpha(bits):
-  """A PNG of one pixel, which Pillow cannot write with 16 bits."""
+def png_of(kind, *numbers):
+  """A PNG of one pixel of 16 bits a number, which Pillow cannot write."""
 
   def chunk(kind, content):
     body = kind + content
     check = zlib.crc32(body)
     return struct.pack('>I', len(content)) + body + struct.pack('>I', check)
 
-  head = struct.pack('>IIBBBBB', 1, 1, bits, 4, 0, 0, 0)
-  row = bytes([0, *[7] * (bits // 8), *[255] * (bits // 8)])
+  head = struct.pack('>IIBBBBB', 1, 1, 16, kind, 0, 0, 0)
+  row = b'\0' + struct.pack(f'>{len(numbers)}H', *numbers)
   parts = ((b'IHDR', head), (b'IDAT', zlib.compress(row)), (b'IEND', b''))
-  return b'\x89PNG\r\n\x1a\n' + b''.join(chunk(*part) for part in parts)
+  content = b''.join(chunk(*part) for part in parts)
+  return Encoded(b'\x89PNG\r\n\x1a\n' + content, 'deep', 0)
 
 
 def test_grey_with_alpha_of_16_bits_is_refused():
   with pytest.raises(DataError, match=r'8 bits .*got deep in mode LA;16B\.'):
-    read(Encoded(png_of_grey_with_alpha(16), 'deep', 0))
-  own = read(Encoded(png_of_grey_with_alpha(8), 'flat', 0))
-  assert own.pixels.tolist() == [[[7]]]
+    read(png_of(4, 0x0707, 0xFFFF))
+
+
+@pytest.mark.parametrize(
+  ('kind', 'numbers'),
+  [(2, (0x07FF, 0x08FF, 0x0900)), (6, (0x07FF, 0x08FF, 0x0900, 0xFFFF))],
+  ids=['RGB', 'RGBA'],
+)
+def test_colour_of_16_bits_is_cut_and_told(kind, numbers):
+  own = read(png_of(kind, *numbers))
+  assert own.pixels.tolist() == [[[7, 8, 9]]]
+  assert own.changes == (CUT,)
+
+
+@pytest.mark.parametrize('file_format', ['JPEG', 'TIFF'])
+def test_inks_are_told(file_format):
+  assert read(stored(noise(4, 4, 'CMYK', 0), file_format)).changes == (INKS,)
+  assert read(stored(noise(4, 4, 'RGB', 0), file_format)).changes == ()
 
 
 @pytest.mark.parametrize('file_format', ['GIF', 'WEBP', 'PNG', 'TIFF'])
