@@ -232,8 +232,8 @@ def _images(
       'Expected data as (images, labels), or what of_arrays gives, got '
       f'{described(data)}.'
     )
-  source = dataclasses.replace(config.data, source=images.name)
-  return images, dataclasses.replace(config, data=source)
+  made = dataset.made_by(images, config.data)
+  return images, dataclasses.replace(config, data=made)
 
 
 def _check(what: str, value: Any, *kinds: type) -> None:

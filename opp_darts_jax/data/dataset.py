@@ -114,6 +114,12 @@ def check_made_by(images: ImageData, config: DataConfig) -> None:
       )
 
 
+def made_by(images: ImageData, config: DataConfig) -> DataConfig:
+  """A config of the use of ready images, with how they were made."""
+  made = {name: getattr(images.config, name) for name in _OF_MAKING}
+  return dataclasses.replace(config, source=images.name, **made)
+
+
 def load(config: DataConfig) -> ImageData:
   """Reads the data set that `config.source` names.
 

@@ -5,6 +5,7 @@ manifest of the state's leaves, by which a restore knows what it is about to
 read, and afterwards that it is what was written.
 """
 
+import copy
 import dataclasses
 import pathlib
 import shutil
@@ -69,7 +70,8 @@ class Checkpoints:
     Args:
       step: of the run; nothing is written if this step is there already.
       state: pytrees of arrays by name.
-      progress: what JSON can hold.
+      progress: what JSON can hold; as it is now, whatever it becomes while it
+        is being written.
 
     Raises:
       WriteError: if it, or the one before, could not be written.
@@ -86,7 +88,7 @@ class Checkpoints:
         step,
         args=ocp.args.Composite(
           state=ocp.args.StandardSave(_without_nothing(state)),
-          progress=ocp.args.JsonSave(dict(progress)),
+          progress=ocp.args.JsonSave(copy.deepcopy(dict(progress))),
           manifest=ocp.args.JsonSave(manifest),
         ),
       )

@@ -79,6 +79,7 @@ def run_epoch(
   log: Callable[[int, int, dict[str, float]], None],
   due: Callable[[int], bool],
   save: Callable[[Any, Position], None],
+  room: Callable[[int], int],
 ) -> tuple[Any, dict[str, float]]:
   """Runs the steps of an epoch, or what is left of it.
 
@@ -98,6 +99,8 @@ def run_epoch(
     due: (steps done in the epoch) -> whether to save before going on; asked
       after each dispatch but the epoch's last.
     save: called with the state and where it stands; it may end the run.
+    room: (steps done in the epoch) -> how many may be taken before it has to be
+      asked whether to save.
 
   Returns:
     The state, and the metrics' means over the epoch.
@@ -126,7 +129,7 @@ def run_epoch(
 
   pace.start()
   while at < steps:
-    size = min(pace.size, log_steps - at % log_steps, steps - at)
+    size = min(pace.size, log_steps - at % log_steps, steps - at, room(at))
     state, sums = dispatch(state, sums, size)
     at += size
     settle()

@@ -65,16 +65,16 @@ class MetricsWriter:
   Args:
     lines: of the run; what is in them is the same whenever the run is the same.
     folder: for TensorBoard's event files, which have times as well.
-    step: the first to be written; 0 at the beginning of a run.
+    step: after which is written; 0 at the beginning of a run.
   """
 
   def __init__(self, lines: JsonLines, folder: pathlib.Path, step: int) -> None:
     import tensorboardX  # Here, as readers of metrics need none of it.
 
     self._lines = lines
-    # Event files cannot be cut: TensorBoard is told to disregard the steps.
+    # Event files cannot be cut: TensorBoard is told to disregard these steps.
     self._events = tensorboardX.SummaryWriter(
-      str(folder), purge_step=step or None
+      str(folder), purge_step=step + 1 if step else None
     )
 
   def __enter__(self) -> Self:

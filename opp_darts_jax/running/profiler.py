@@ -62,14 +62,17 @@ class Profiler:
     self, steps: Steps | None, folder: pathlib.Path, say: Callable[[str], None]
   ) -> None:
     self._steps, self._folder, self._say = steps, folder / FOLDER, say
-    self._begun = 0
+    self._begun = self._taken = 0  # the first and the newest traced step
 
   def __enter__(self) -> Self:
     return self
 
   def __exit__(self, *exc_info: object) -> None:
-    if self._begun:
-      jax.profiler.stop_trace()
+    if self._begun:  # The run ends before the last of them.
+      self._stop()
+    elif self._steps and not self._taken:
+      first, last = self._steps
+      self._say(f'no profile: no step of {first} to {last} was taken here')
 
   def around(self, dispatch: Dispatch, taken: int) -> Dispatch:
     """A dispatch that also traces those of its steps that shall be.
@@ -93,11 +96,12 @@ class Profiler:
           state, sums = jax.block_until_ready(dispatch(state, sums, 0))
           self._start(taken + 1)
         taken += 1
+        self._taken = taken
         with jax.profiler.StepTraceAnnotation('step', step_num=taken):
           state, sums = dispatch(state, sums, 1)
         if taken == last:
           jax.block_until_ready((state, sums))
-          self._stop(last)
+          self._stop()
       if taken < end:
         state, sums = dispatch(state, sums, end - taken)
         taken = end
@@ -115,10 +119,10 @@ class Profiler:
       ) from error
     self._begun = step
 
-  def _stop(self, last: int) -> None:
+  def _stop(self) -> None:
     jax.profiler.stop_trace()
     self._say(
-      f'profile of steps {self._begun} to {last}: {self._folder}, for XProf; '
-      'its *.trace.json.gz for ui.perfetto.dev'
+      f'profile of steps {self._begun} to {self._taken}: {self._folder}, for '
+      'XProf; its *.trace.json.gz for ui.perfetto.dev'
     )
     self._begun = 0

@@ -116,10 +116,10 @@ class Run:
     Raises:
       NotFinished: if the run was asked to stop; it is saved.
     """
-    first = epoch * self._per_epoch
+    first, every = epoch * self._per_epoch, self._config.save_steps
     begin = time.monotonic()
     start, self._start = self._start, Position(0, self._zeros, {})
-    saved = told = first + start.done
+    begun = told = first + start.done
 
     def log(done: int, size: int, means: dict[str, float]) -> None:
       self.writer.write(
@@ -128,10 +128,10 @@ class Run:
       self.screen.advance(size, means)
 
     def due(done: int) -> bool:
-      every = self._config.save_steps
-      return self._asked() or bool(
-        every and (first + done) // every > saved // every
-      )
+      return self._asked() or bool(every and (first + done) % every == 0)
+
+    def room(done: int) -> int:
+      return every - (first + done) % every if every else self._per_epoch
 
     def note(step: int) -> None:
       nonlocal begin, told
@@ -141,14 +141,13 @@ class Run:
       self._times.write({'epoch': epoch, 'steps': steps, 'seconds': seconds})
 
     def save(state: Any, position: Position) -> None:
-      nonlocal saved
       saved = first + position.done
       note(saved)  # Or a run that ends here would not tell of them.
       self._save(state, epoch, position, known)
       self.stop_if_asked(saved)
 
     state, means = loop.run_epoch(
-      self._profiler.around(dispatch, saved),
+      self._profiler.around(dispatch, begun),
       state,
       start,
       self._zeros,
@@ -158,6 +157,7 @@ class Run:
       log,
       due,
       save,
+      room,
     )
     note(first + self._per_epoch)
     return state, means

@@ -236,6 +236,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     if 'stopped' in known:
       break
     if not run.within(epoch):
+      trained = state
       with run.timed(epoch):
         change = method.begin_epoch(search, state, epoch, stages)
         state = search.devices.copy(change.state)
@@ -243,7 +244,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
         search = change.search
       if change.stop:
         run.writer.write('stop', epoch * search.per_epoch, epoch)
-        return search_results.write(search, state, 'the method')
+        return search_results.write(search, state, 'the method', trained)
       if change.stage is not None:
         stages.append(change.stage)
         callbacks.record_stage(stages, epoch * search.per_epoch, run)
@@ -267,7 +268,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
       run.writer.write('stop', record.step, epoch)
     run.end_epoch(state, epoch, known)
   ended = 'a watcher' if 'stopped' in known else 'all epochs'
-  return search_results.write(search, state, ended)
+  return search_results.write(search, state, ended, state)
 
 
 def _run_epoch(

@@ -16,13 +16,18 @@ from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
 
-def write(search: LiveSearch, state: SearchState, ended: str) -> Genotype:
+def write(
+  search: LiveSearch, state: SearchState, ended: str, trained: SearchState
+) -> Genotype:
   """Writes down what a search has found.
 
   Args:
     search: it.
     state: at its end.
     ended: by what: 'all epochs', 'a watcher' or 'the method'.
+    trained: the state that the last epoch has left. A method that ends the
+      search may have gone back to earlier alphas since, but not to the weights
+      that went with them.
   """
   folder = search.run.folder
   found = search.method.derive(search.method, search, state)
@@ -31,10 +36,10 @@ def write(search: LiveSearch, state: SearchState, ended: str) -> Genotype:
   last = epochs[-1] if epochs else {}
   taken = int(state.step) // search.per_epoch
   if taken and not search.config.evaluates(taken - 1):
-    last = search.evaluate(state)  # It has ended early.
+    last = search.evaluate(trained)  # It has ended early.
   skips = {f'skip_{kind}': found.num_skips(kind) for kind in found.kinds}
   known = truth.of_genotype(search.space, found)
-  ranks = rank_correlation.of_search(search, state)
+  ranks = rank_correlation.of_search(search, trained)
   files.write_json(
     folder / results.RESULTS,
     {

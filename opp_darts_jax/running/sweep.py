@@ -96,7 +96,10 @@ class Sweep:
 
 
 # What a sweep says of each part.
-_OWN_FLAGS = ('config', 'config.seed', 'workdir')
+_OWN_FLAGS = (
+  *('config', 'config.seed', 'config.seeds', 'config.search_seeds'),
+  'workdir',
+)
 
 
 def check_flags(what: str, flags: Sequence[str], own: Sequence[str]) -> None:
@@ -210,7 +213,7 @@ def run_sweep(
   if len(done) < len(runs):
     raise SweepError(
       f'{len(runs) - len(done)} of {len(runs)} runs have ended and left no '
-      f'{RESULTS}, as with the flags --dry_run and --config.search_seeds.'
+      f'{RESULTS}, as with the flag --dry_run and a config of search_seeds.'
     )
   return {**flags, **found}
 

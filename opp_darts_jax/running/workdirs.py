@@ -83,7 +83,8 @@ def open_workdir(
       ):
         if fields is not None and not path.exists():
           files.write_json(path, fields)
-      _write_places(workdir / CONFIG, as_json(config))
+      if inputs is not None:  # Or others may be in these places.
+        _write_places(workdir / CONFIG, as_json(config))
     except OSError as error:
       raise _unusable(workdir, error) from error
     yield workdir

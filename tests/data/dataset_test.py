@@ -1,5 +1,6 @@
 """Tests of what holds for a data set of any source, on the digits."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 from data_sets import assert_same, load
 
-from opp_darts_jax.data import channels
+from opp_darts_jax import api
+from opp_darts_jax.config import DataConfig, TrainConfig
+from opp_darts_jax.data import channels, dataset
 from opp_darts_jax.errors import UserError
 
 
@@ -57,6 +60,19 @@ def test_mean_and_std_may_be_given():
   assert (digits.mean, digits.std) == ((0.25,), (0.5,))
   with pytest.raises(UserError, match=r'mean .* 1 channels, got \(0.1, 0.2\)'):
     load('digits', mean=(0.1, 0.2))
+
+
+def test_a_config_tells_how_ready_images_were_made():
+  made = DataConfig(held_out=0.25, max_train=8, background='black')
+  images = np.arange(20 * 64, dtype=np.int32).reshape(20, 8, 8) % 256
+  ready = dataset.of_arrays(images, np.arange(20) % 2, made)
+  use = DataConfig(flip=False, cutout=2)
+  told = dataset.made_by(ready, use)
+  assert told == dataclasses.replace(
+    made, source='arrays', flip=False, cutout=2
+  )
+  # It is what `search` and `train` write down.
+  assert api._images(TrainConfig(data=use), ready)[1].data == told
 
 
 def test_a_constant_channel_keeps_a_deviation_to_divide_by():

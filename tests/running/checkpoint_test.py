@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 from flax import struct
 
@@ -72,6 +73,21 @@ def test_what_is_saved_comes_back_to_the_bit(tmp_path):
   assert jax.tree.structure(saved.state) == jax.tree.structure(state)
   assert bits(saved.state) == bits(state)
   assert isinstance(saved.state['state'].step, jax.Array)
+
+
+def test_what_is_saved_is_what_was_known_then(tmp_path, monkeypatch):
+  """It is written in the background, while the run learns more."""
+  given = []
+  save = ocp.args.JsonSave
+  monkeypatch.setattr(
+    ocp.args, 'JsonSave', lambda item: given.append(item) or save(item)
+  )
+  progress = {'totals': {'loss': 1.5}, 'known': {'stages': [0]}}
+  with Checkpoints(tmp_path) as checkpoints:
+    checkpoints.save(3, whole(1), progress)
+    progress['totals']['loss'] += 1
+    progress['known']['stages'].append(1)
+  assert given[0] == {'totals': {'loss': 1.5}, 'known': {'stages': [0]}}
 
 
 def test_the_newest_wins_and_old_ones_go(tmp_path):

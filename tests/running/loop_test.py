@@ -26,7 +26,14 @@ class StopError(Exception):
   pass
 
 
-def run(values, log_steps, size, start=None, due=lambda at: False):
+def run(
+  values,
+  log_steps,
+  size,
+  start=None,
+  due=lambda at: False,
+  room=lambda at: len(VALUES),
+):
   """An epoch with these losses of its steps, and what happened in order."""
   events = []
   pace = Pace()
@@ -58,6 +65,7 @@ def run(values, log_steps, size, start=None, due=lambda at: False):
       log,
       due,
       save,
+      room,
     )
   except StopError:
     result = None
@@ -106,6 +114,12 @@ def test_what_is_saved_is_all_that_is_needed(at, log_steps):
   assert means == whole
   lines = [e for e in events if e[0] == 'log']
   assert [e for e in before + after if e[0] == 'log'] == lines
+
+
+def test_no_dispatch_passes_a_step_at_which_it_may_be_saved():
+  _, events = run(VALUES, 20, 20, room=lambda at: 3 - at % 3)
+  dispatched = [e[1:] for e in events if e[0] == 'dispatch']
+  assert dispatched == [(0, 3), (3, 3), (6, 1)]
 
 
 @pytest.mark.parametrize('loss', [np.nan, np.inf])

@@ -102,8 +102,9 @@ def test_a_resumed_run_repeats_nothing(tmp_path):
     (20, 2.0),
     (30, 9.0),
   ]
-  # TensorBoard drops what earlier files say of steps from this one on.
-  assert read_events(tmp_path)[1] == [20]
+  # TensorBoard drops what earlier files say of steps from this one on, which
+  # is the first that is written anew.
+  assert read_events(tmp_path)[1] == [21]
 
 
 def test_broken_lines_are_left_out(tmp_path, caplog):

@@ -56,12 +56,15 @@ def test_which_steps_are_traced(
       state, _ = traced(state, 0.0, count)
   assert events == expected
   assert int(state) == taken + sum(counts)
-  # The last case ends in the midst of its steps.
-  whole = 'stop' in expected and steps[1] <= taken + sum(counts)
-  assert len(said) == whole
-  if whole:
-    begun = max(steps[0], taken + 1)
-    assert f'steps {begun} to {steps[1]}: {tmp_path}/profile,' in said[0]
+  if steps is None:
+    assert not said
+  elif 'stop' in expected:  # The last case ends in the midst of its steps.
+    begun, end = max(steps[0], taken + 1), min(steps[1], taken + sum(counts))
+    assert len(said) == 1
+    assert f'steps {begun} to {end}: {tmp_path}/profile,' in said[0]
+  else:
+    first, last = steps
+    assert said == [f'no profile: no step of {first} to {last} was taken here']
 
 
 def test_a_trace_goes_on_over_the_end_of_an_epoch(tmp_path, events):

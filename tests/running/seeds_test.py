@@ -1,11 +1,29 @@
 """Trainings with several seeds: what is summed up of them."""
 
+import dataclasses
 import json
 
 import pytest
+from tiny_runs import KillError
 
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.running import seeds
+
+
+def kill(config, folder):
+  raise KillError
+
+
+def test_a_refused_command_changes_no_config(tmp_path):
+  """Where the inputs of a run lie is written once they are its inputs."""
+  begun = TrainConfig(seeds=(3, 5), genotype='DARTS_V1')
+  with pytest.raises(KillError):
+    seeds.run_seeds(kill, begun, tmp_path)
+  before = (tmp_path / 'config.json').read_bytes()
+  other = dataclasses.replace(begun, genotype='DARTS_V2')
+  with pytest.raises(KillError):
+    seeds.run_seeds(kill, other, tmp_path)
+  assert (tmp_path / 'config.json').read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -86,9 +86,11 @@ def test_plan(make, tmp_path):
     ),
     (
       {'search_flags': ('--config.epochs=3', '--config.seed=7')},
-      'search_flags cannot have config, config.seed, workdir, which .* got '
+      'search_flags cannot have config, config.seed, config.seeds, .* got '
       '--config.seed=7',
     ),
+    ({'train_flags': ('--config.seeds=(0,1)',)}, r'got --config.seeds=\(0,1\)'),
+    ({'search_flags': ('--config.search_seeds=(0,)',)}, 'search_flags cannot'),
     ({'train_flags': ('-workdir', 'x')}, 'train_flags cannot .* got -workdir'),
     ({'train_flags': ('--config.genotype=x',)}, 'cannot .*config.genotype'),
   ],

@@ -1,0 +1,39 @@
+"""Tests of what a search leaves when it has ended."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import pytest
+from tiny_runs import SEARCH
+
+from opp_darts_jax.methods.darts import darts
+from opp_darts_jax.methods.method import Change
+from opp_darts_jax.running.search import run_search
+from opp_darts_jax.runs import load_run
+
+
+def going_back(search, state, epoch, stages):
+  """Ends the search before its last epoch, with alphas of its own."""
+  if epoch < 2:
+    return darts().begin_epoch(search, state, epoch, stages)
+  alphas = jax.tree.map(lambda a: 9.0 * jnp.eye(*a.shape), state.alphas)
+  return Change(state.replace(alphas=alphas), stop=True)
+
+
+def test_the_accuracy_is_of_what_was_trained(toys, tmp_path):
+  """Whether or not it was evaluated before the method went back."""
+  method = darts()._replace(begin_epoch=going_back)
+  found = []
+  for eval_epochs in (1, 3):
+    config = dataclasses.replace(SEARCH, eval_epochs=eval_epochs)
+    workdir = tmp_path / f'{eval_epochs}'
+    run_search(config, workdir, method=method, signals=False, quiet=True)
+    found.append(load_run(workdir))
+  often, seldom = found
+  assert often.results['ended_by'] == 'the method'
+  assert [line.get('eval_loss') for line in seldom.epochs] == [None, None]
+  for name in ('eval_loss', 'eval_accuracy'):
+    assert often.results[name] == often.epochs[-1][name]
+    assert seldom.results[name] == pytest.approx(often.results[name])
+  assert seldom.genotype == often.genotype
