@@ -83,7 +83,7 @@ def read(workdirs: Sequence[str | pathlib.Path]) -> list[Run]:
 
 def _folders(workdirs: Sequence[str | pathlib.Path]) -> list[pathlib.Path]:
   """The runs in folders: those that are runs, and those inside of others."""
-  found: list[pathlib.Path] = []
+  found: dict[pathlib.Path, pathlib.Path] = {}
   for given in workdirs:
     if not given:
       continue
@@ -91,8 +91,9 @@ def _folders(workdirs: Sequence[str | pathlib.Path]) -> list[pathlib.Path]:
     inside = [folder]
     if folder.is_dir() and not (folder / METRICS).is_file():
       inside = sorted(path.parent for path in folder.rglob(METRICS))
-    found += inside or [folder]
-  return list(dict.fromkeys(found))
+    for path in inside or [folder]:
+      found.setdefault(path.resolve(), path)
+  return [*found.values()]
 
 
 def compared(

@@ -257,6 +257,15 @@ def test_launcher_takes_folders_of_runs(tmp_path):
   assert '2 runs, 2 settings' in Page(out).text
 
 
+def test_a_folder_in_other_words_is_the_same(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  folder = write_run(tmp_path / 'runs' / 'a', 'darts', 0, 0.5)
+  (tmp_path / 'link').symlink_to(tmp_path / 'runs')
+  given = ['runs/a', folder, 'runs/../runs', 'link', tmp_path / 'link' / 'a']
+  (run,) = compared.read(given)
+  assert str(run.workdir) == 'runs/a'
+
+
 def test_what_cannot_be_compared(folders, tmp_path):
   out = tmp_path / 'all.html'
   with pytest.raises(errors.UserError, match='at least two runs .* got 1'):
