@@ -62,6 +62,11 @@ class Run(NamedTuple):
     return bool(self.space) or is_search(self.records, self.alphas)
 
   @property
+  def seed(self) -> int:
+    """That it has, by its config."""
+    return int(self.config.get('seed') or 0)
+
+  @property
   def epochs(self) -> list[dict[str, Any]]:
     """The lines of the epochs that have ended."""
     return [r for r in self.records if r['kind'] == 'epoch']
