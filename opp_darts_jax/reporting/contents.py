@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from opp_darts_jax.reporting.run_files import Run
 
 _DIGITS = 8
+# Of these fields of a data set's config the same images are made that another
+# run is tested on, in another form, or more of them to train on.
+_WAYS = ('image_size', 'background', 'max_train')
 
 
 class Input(NamedTuple):
@@ -17,7 +20,8 @@ class Input(NamedTuple):
 
   Attributes:
     label: what the first run that is of the same calls it.
-    digits: of its digest, if others have this label; else ''.
+    digits: of its digest, if others have this label, made in the same way; else
+      ''.
   """
 
   label: str
@@ -39,6 +43,7 @@ def images(runs: Sequence[Run]) -> list[Input]:
   return _told_apart(
     [str(_part(run.config, 'data').get('source')) for run in runs],
     [str(_part(run.inputs, 'data').get('fingerprint') or '') for run in runs],
+    [str([_part(run.config, 'data').get(n) for n in _WAYS]) for run in runs],
   )
 
 
@@ -49,15 +54,19 @@ def tables(runs: Sequence[Run]) -> list[Input]:
   return _told_apart(
     names,
     [''.join(map(str, own)) if name else '' for name, own in zip(names, costs)],
+    [''] * len(runs),
   )
 
 
-def _told_apart(names: Sequence[str], digests: Sequence[str]) -> list[Input]:
+def _told_apart(
+  names: Sequence[str], digests: Sequence[str], ways: Sequence[str]
+) -> list[Input]:
   """Inputs by their digests.
 
   Args:
     names: what the runs call them.
     digests: '' of runs of earlier releases, which go by the name alone.
+    ways: by which other digests are no other inputs.
   """
   known = {*zip(names, digests)}
   by_name = {
@@ -71,10 +80,10 @@ def _told_apart(names: Sequence[str], digests: Sequence[str]) -> list[Input]:
   firsts = dict(reversed([*zip(keys, names)]))
   labels = [firsts[key] if key else name for key, name in zip(keys, names)]
   sources = [Input(label, '').source for label in labels]
-  taken = [source for source, _ in {*zip(sources, keys)}]
+  taken = [(source, way) for source, way, _ in {*zip(sources, ways, keys)}]
   return [
-    Input(label, key[:_DIGITS] if taken.count(source) > 1 else '')
-    for label, source, key in zip(labels, sources, keys)
+    Input(label, key[:_DIGITS] if taken.count((source, way)) > 1 else '')
+    for label, source, way, key in zip(labels, sources, ways, keys)
   ]
 
 
