@@ -168,7 +168,7 @@ def load_run(
   check_type('the folder of a run', workdir, str, os.PathLike)
   workdir = pathlib.Path(workdir).expanduser()
   found = results.read(workdir, 'config.json')
-  kind: Any = TrainConfig if 'genotype' in found else SearchConfig
+  kind: Any = first_house.kind_of(found)
   defaults = as_json(kind())
   config = kind.from_dict(first_house.as_of_now(found, defaults))
   genotype = Genotype.from_dict(results.read(workdir, 'genotype.json'))

@@ -117,3 +117,44 @@ def write_training(folder):
       },
     ],
   )
+
+
+def write_run(folder, method, number, accuracy, **fields):
+  """A search that has finished, for pages that compare runs."""
+  folder.mkdir(parents=True)
+  write_search(folder)
+  config = {
+    'space': 'darts',
+    'method': method,
+    'seed': number,
+    'epochs': 2,
+    'data': {'source': 'digits'},
+    'schedule': {'name': 'plain', 'stage_epochs': 2},
+    **fields,
+  }
+  (folder / 'config.json').write_text(json.dumps(config))
+  results = {'ended_by': 'all epochs', 'eval_accuracy': accuracy}
+  (folder / 'results.json').write_text(json.dumps(results))
+  records = list(search_records())
+  for record in records:
+    if record['kind'] == 'epoch':
+      record['eval_accuracy'] = accuracy - 0.1 * (1 - record['epoch'])
+  write_lines(folder / 'metrics.jsonl', records)
+  return folder
+
+
+def write_trained(folder, number, genotype, accuracy, **fields):
+  """A training that has finished, likewise."""
+  folder.mkdir(parents=True)
+  write_training(folder)
+  config = {
+    'genotype': genotype,
+    'seed': number,
+    'data': {'source': 'digits'},
+    **fields,
+  }
+  (folder / 'config.json').write_text(json.dumps(config))
+  results = json.loads((folder / 'results.json').read_text())
+  results['test_accuracy'] = accuracy
+  (folder / 'results.json').write_text(json.dumps(results))
+  return folder

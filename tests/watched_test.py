@@ -24,6 +24,14 @@ def test_what_is_refused_is_left_alone(tmp_path, monkeypatch):
     watched.run_searches(SearchConfig(search_seeds=(0, 4)), tmp_path)
 
 
+def test_a_refused_search_writes_no_page(tmp_path):
+  write_search(tmp_path)
+  before = sorted(tmp_path.iterdir())
+  with pytest.raises(OtherRunError, match='holds a run of another config'):
+    watched.run_search(SearchConfig(), tmp_path)
+  assert sorted(tmp_path.iterdir()) == before
+
+
 def test_several_searches_have_a_page_each(tmp_path, monkeypatch):
   takes = inspect.signature(searches.run_searches)
   folders = [tmp_path / 'seed0', tmp_path / 'seed4']

@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+from opp_darts_jax.config.search import SearchConfig
+from opp_darts_jax.config.train import TrainConfig
+
 _SCHEDULES = {'opp': 'progressive', 'darts': 'plain'}
+
+
+def kind_of(found: Mapping[str, Any]) -> type[SearchConfig | TrainConfig]:
+  """Of which kind a stored config is."""
+  return TrainConfig if 'genotype' in found else SearchConfig
 
 
 def as_of_now(

@@ -41,7 +41,7 @@ class Set(NamedTuple):
   """What the settings came to on a data set.
 
   Attributes:
-    data: its name.
+    data: its name, which none of others has.
     measure: what they are judged by, in words.
     rows: one a setting, as `comparison.summary` has them.
     notes: what has to be said beside them.
@@ -86,27 +86,29 @@ def row(one: Compared) -> Row:
 def summary(found: Sequence[Compared], groups: Sequence[str]) -> list[Set]:
   """Tests against the first group, and notes: a row a group.
 
-  By data set, and searches apart from trainings, which other numbers judge.
-  Trainings make pairs by the seed of their search and their own.
+  By data set, and searches apart from trainings, which other numbers judge;
+  of runs that have finished. Trainings make pairs by the seed of their search
+  and their own.
   """
   runs: list[dict[str, Any]] = []
   for one in found:
+    if not one.run.results:
+      continue
     config, results = one.run.config, one.run.results
     numbers = {
       name: value
       for name, value in {**row(one)._asdict(), **results}.items()
       if isinstance(value, int | float) and not isinstance(value, bool)
     }
-    data = str((config.get('data') or {}).get('source')).removeprefix('tfds:')
     runs.append(
       {
         **numbers,
         'eval_accuracy': row(one).accuracy,
-        'config': styles.shown(data),
+        'config': styles.shown(one.images.name),
         'method': one.group,
         'seed': (one.search_seed, one.seed),
         'space': str(config.get('space')),
-        'data': data,
+        'data': one.images.source,
         'search_seconds': one.run.seconds,
         'searches': one.run.is_search,
       }
@@ -133,11 +135,14 @@ def summary(found: Sequence[Compared], groups: Sequence[str]) -> list[Set]:
 
 
 def sentence(found: Sequence[Compared], sets: Sequence[Set]) -> str:
-  """What the comparison came to, and how many searches collapsed."""
+  """What the comparison came to, and how many searches collapsed.
+
+  Of runs that have finished; it says how many have not.
+  """
   said = [_of_set(one) for one in sets]
   levels: dict[str, list[str]] = {}
   for one in found:
-    if one.run.is_search:
+    if one.run.is_search and one.run.results:
       levels.setdefault(one.group, []).append(row(one).level)
   counts = [
     f'{own.count("collapsed")} of {len(own)} by {group}'
@@ -145,6 +150,12 @@ def sentence(found: Sequence[Compared], sets: Sequence[Set]) -> str:
   ]
   if counts:
     said.append(f'Judged as collapsed: {", ".join(counts)}.')
+  unfinished = sum(not one.run.results for one in found)
+  if unfinished:
+    said.append(
+      f'{unfinished} of {len(found)} runs have not finished and count in no '
+      'mean but those of the curves.'
+    )
   return ' '.join(said)
 
 

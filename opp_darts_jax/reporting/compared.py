@@ -1,31 +1,41 @@
 """The runs that a page compares: what tells them apart, and their settings."""
 
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from opp_darts_jax.reporting import head_parts, monitor_parts, run_files, styles
+from opp_darts_jax.config import first_house
+from opp_darts_jax.config.fields import as_json
+from opp_darts_jax.reporting import (
+  contents,
+  head_parts,
+  monitor_parts,
+  origins,
+  run_files,
+  styles,
+)
 from opp_darts_jax.reporting.derived import FOUND
 from opp_darts_jax.reporting.run_files import Run
 from opp_darts_jax.running.metrics import METRICS
 
-_SEED = 'seed'
 # Folders and what follows from other fields tell no two runs apart.
-_BESIDE = (_SEED, 'search_seeds', 'seeds', 'genotype', 'data.data_dir')
+_BESIDE = ('seed', 'search_seeds', 'seeds', 'genotype', 'data.data_dir')
 _OF_FIRST = ('skip_share', 'entropy')
 _FIRST = ('method', 'schedule.name', 'space', 'data.source')
+# What a config does not say tells apart what nothing else does.
+_LAST = ('data.fingerprint', 'cost.digest')
 
 
 class Compared(NamedTuple):
   """A run on the page.
 
   Attributes:
-    run: its files.
+    run: its files; the config has the names and the fields of today.
     name: of its folder, as short as tells it from the others.
     group: runs that differ in their seed alone have the same.
     seed: its seed.
     search_seed: that of the search whose cell a training has, if it is known.
+    images: that it is of.
     lines: of its metrics, shares and entropies among them.
   """
 
@@ -34,6 +44,7 @@ class Compared(NamedTuple):
   group: str
   seed: int
   search_seed: int | None
+  images: contents.Input
   lines: Sequence[Mapping[str, Any]]
 
   @property
@@ -59,19 +70,6 @@ class Compared(NamedTuple):
     return {**line, **{key: line.get(f'{key}_{kind}') for key in _OF_FIRST}}
 
 
-class _Search(NamedTuple):
-  """What a training has its cell from.
-
-  Attributes:
-    group: of the search; its folder, without the seed, if it is not on the
-      page; '' if there is none.
-    seed: of the search, if it is known.
-  """
-
-  group: str
-  seed: int | None
-
-
 def read(workdirs: Sequence[str | pathlib.Path]) -> list[Run]:
   """The runs in folders, each once.
 
@@ -83,7 +81,7 @@ def read(workdirs: Sequence[str | pathlib.Path]) -> list[Run]:
 
 def _folders(workdirs: Sequence[str | pathlib.Path]) -> list[pathlib.Path]:
   """The runs in folders: those that are runs, and those inside of others."""
-  found: list[pathlib.Path] = []
+  found: dict[pathlib.Path, pathlib.Path] = {}
   for given in workdirs:
     if not given:
       continue
@@ -91,8 +89,9 @@ def _folders(workdirs: Sequence[str | pathlib.Path]) -> list[pathlib.Path]:
     inside = [folder]
     if folder.is_dir() and not (folder / METRICS).is_file():
       inside = sorted(path.parent for path in folder.rglob(METRICS))
-    found += inside or [folder]
-  return list(dict.fromkeys(found))
+    for path in inside or [folder]:
+      found.setdefault(path.resolve(), path)
+  return [*found.values()]
 
 
 def compared(
@@ -103,31 +102,68 @@ def compared(
   Returns:
     The runs; by field whose values differ, those of each run.
   """
-  fields = [head_parts.leaves(run.config) for run in runs]
-  names = list(dict.fromkeys(name for own in fields for name in own))
-  names.sort(key=lambda n: _FIRST.index(n) if n in _FIRST else len(_FIRST))
-  differing = {
-    name: [own.get(name, 'none') for own in fields]
-    for name in names
-    if name not in _BESIDE
-    and len({own.get(name, 'none') for own in fields}) > 1
-  }
+  runs = [run._replace(config=_of_now(run.config)) for run in runs]
+  images = contents.images(runs)
+  fields = _fields(runs, images)
+  differing = _differing(fields)
   telling = _telling(differing)
   groups = [_group(own, telling) for own in fields]
-  searched = _searched(runs, groups)
-  groups = _by_search(runs, groups, [own.group for own in searched])
+  cells = origins.origins(runs, groups)
+  if len({cell.name for cell in cells if cell.name}) > 1:
+    differing['genotype'] = [cell.name or 'none' for cell in cells]
+    groups = [
+      f'{group} of {cell.name}' if cell.name else group
+      for group, cell in zip(groups, cells)
+    ]
   found = [
     Compared(
       run,
       name,
       group,
-      _seed(run),
-      own.seed,
+      run.seed,
+      cell.seed,
+      pictures,
       monitor_parts.measured(run),
     )
-    for run, name, group, own in zip(runs, _short_names(runs), groups, searched)
+    for run, name, group, cell, pictures in zip(
+      runs, _short_names(runs), groups, cells, images
+    )
   ]
   return found, differing
+
+
+def _of_now(config: dict[str, Any]) -> dict[str, Any]:
+  """A stored config as this release would write it; none stays none."""
+  kind: Any = first_house.kind_of(config)
+  return config and first_house.as_of_now(config, as_json(kind()))
+
+
+def _fields(
+  runs: Sequence[Run], images: Sequence[contents.Input]
+) -> list[dict[str, str]]:
+  """The fields of the configs, those of inputs by what these are."""
+  found = [head_parts.leaves(run.config) for run in runs]
+  for own, pictures, table in zip(found, images, contents.tables(runs)):
+    for name, given in (('data.source', pictures), ('cost.table', table)):
+      if name in own:
+        own[name] = given.label
+    for name, given in zip(_LAST, (pictures, table)):
+      if given.digits:
+        own[name] = given.digits
+  return found
+
+
+def _differing(fields: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+  """The values of all runs, of each field whose values differ."""
+  names = list(dict.fromkeys(name for own in fields for name in own))
+  names.sort(key=lambda n: _FIRST.index(n) if n in _FIRST else len(_FIRST))
+  names.sort(key=_LAST.__contains__)
+  return {
+    name: [own.get(name, 'none') for own in fields]
+    for name in names
+    if name not in _BESIDE
+    and len({own.get(name, 'none') for own in fields}) > 1
+  }
 
 
 def _telling(differing: Mapping[str, Sequence[str]]) -> list[str]:
@@ -159,50 +195,6 @@ def _group(fields: Mapping[str, str], telling: Sequence[str]) -> str:
     if name not in named and name in fields
   ]
   return styles.shown(' '.join(parts))
-
-
-def _seed(run: Run) -> int:
-  return int(run.config.get(_SEED) or 0)
-
-
-def _by_search(
-  runs: Sequence[Run], groups: Sequence[str], by: Sequence[str]
-) -> list[str]:
-  """The groups, of trainings by what searched their cells, if that differs."""
-  trained = [not run.is_search for run in runs]
-  if len({own for own, is_one in zip(by, trained) if is_one}) < 2:
-    return list(groups)
-  return [
-    f'{group} of {own}' if own else group for group, own in zip(groups, by)
-  ]
-
-
-def _searched(runs: Sequence[Run], groups: Sequence[str]) -> list[_Search]:
-  """What searched the cell of each run."""
-  places = {
-    run.workdir.resolve(): _Search(group, _seed(run))
-    for run, group in zip(runs, groups)
-    if run.is_search
-  }
-  return [_search_of(run, places) for run in runs]
-
-
-def _search_of(run: Run, places: Mapping[pathlib.Path, _Search]) -> _Search:
-  """The search whose cell a training has, or what its folder says of it.
-
-  Of nothing for a cell that is of no folder, and for a search.
-  """
-  given = run.config.get('genotype')
-  if not isinstance(given, str) or not given.endswith('/genotype.json'):
-    return _Search('', None)
-  folder = pathlib.Path(given).parent
-  # A sweep may have been run, or moved, elsewhere: its parts lie side by side.
-  for place in (folder, run.workdir.resolve().parent / folder.name):
-    if place.resolve() in places:
-      return places[place.resolve()]
-  seeds = re.findall(r'seed(\d+)', str(folder))
-  group = styles.shown(re.sub(r'seed\d+', 'seed', str(folder)))
-  return _Search(group, int(seeds[-1]) if seeds else None)
 
 
 def _short_names(runs: Sequence[Run]) -> list[str]:

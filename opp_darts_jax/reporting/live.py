@@ -11,6 +11,7 @@ from absl import logging
 
 from opp_darts_jax import errors
 from opp_darts_jax.reporting import report
+from opp_darts_jax.running import sessions
 from opp_darts_jax.running.metrics import METRICS
 
 # Of a run's time, what its page may take while it runs: with the last one, in
@@ -57,7 +58,9 @@ def kept(
         run_search(config, workdir, on_epoch=watchers)
 
   It is written after each epoch, as long as that takes no more than `SHARE` of
-  the run's time, and in the end, however the run has ended.
+  the run's time, and in the end, however the run has ended. A folder in which
+  no run began before an error came, as of a config that it refuses, is left
+  alone.
 
   Args:
     workdir: of the run.
@@ -71,12 +74,17 @@ def kept(
   if not writes:
     yield []
     return
-  pages = _Pages(clock)
+  workdir = pathlib.Path(workdir)
+  known = len(sessions.read(workdir))
+  pages, left_alone = _Pages(clock), False
   try:
     yield [pages]
+  except BaseException:
+    begun = map(sessions.is_own, sessions.read(workdir)[known:])
+    left_alone = not any(begun)
+    raise
   finally:
-    workdir = pathlib.Path(workdir)
-    if _holds_run(workdir):
+    if not left_alone and _holds_run(workdir):
       pages.folders[workdir] = None
     for folder in pages.folders:
       if _is_older(folder):

@@ -62,6 +62,11 @@ class Run(NamedTuple):
     return bool(self.space) or is_search(self.records, self.alphas)
 
   @property
+  def seed(self) -> int:
+    """That it has, by its config."""
+    return int(self.config.get('seed') or 0)
+
+  @property
   def epochs(self) -> list[dict[str, Any]]:
     """The lines of the epochs that have ended."""
     return [r for r in self.records if r['kind'] == 'epoch']
@@ -83,18 +88,26 @@ class Run(NamedTuple):
       return 'finished'
     if not self.sessions:
       return ''
-    last = self.sessions[-1]
-    return 'running' if sessions.is_alive(last) else 'interrupted'
+    return 'running' if self._is_alive else 'interrupted'
 
   @property
   def seconds(self) -> float:
     """Of the wall, in all processes that it ran in; 0 if nothing tells."""
-    total = 0.0
-    for session in self.sessions:
-      now = time.time() if sessions.is_alive(session) else session['started']
-      total += max(0.0, session.get('ended', now) - session['started'])
+    ends = [(s['started'], s['ended']) for s in self.sessions if 'ended' in s]
+    if self._is_alive:
+      ends.append((self.sessions[-1]['started'], time.time()))
+    total = sum(max(0.0, ended - started) for started, ended in ends)
     # A process that was killed did not say when.
     return max(total, sum(line['seconds'] for line in self.times))
+
+  @property
+  def _is_alive(self) -> bool:
+    """Whether a process still runs it: the last one, until it has finished."""
+    return (
+      not self.results
+      and bool(self.sessions)
+      and sessions.is_alive(self.sessions[-1])
+    )
 
 
 def is_search(records: Sequence[Record], alphas: Sequence[Record]) -> bool:

@@ -71,7 +71,8 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
 def is_alive(session: Mapping[str, Any]) -> bool:
   """Whether the process of a session still runs, as far as can be seen.
 
-  One on another machine that did not say that it ended is taken as alive.
+  One on another machine that did not say that it ended is taken as alive: of
+  the sessions of a run ask for the last one, as no other can be.
   """
   if 'ended' in session:
     return False
@@ -84,6 +85,12 @@ def is_alive(session: Mapping[str, Any]) -> bool:
   except (OSError, LookupError, ValueError, OverflowError):
     return False
   return True
+
+
+def is_own(session: Mapping[str, Any]) -> bool:
+  """Whether it is of this process."""
+  here = (socket.gethostname(), os.getpid())
+  return (session.get('host'), session.get('pid')) == here
 
 
 def command() -> str:

@@ -5,12 +5,7 @@ import json
 import pytest
 from launched import launch
 from pages import Page
-from run_files import (
-  search_records,
-  write_lines,
-  write_search,
-  write_training,
-)
+from run_files import write_run, write_trained
 
 from opp_darts_jax import errors
 from opp_darts_jax.reporting import (
@@ -19,29 +14,6 @@ from opp_darts_jax.reporting import (
   compared,
   run_files,
 )
-
-
-def write_run(folder, method, number, accuracy, **fields):
-  folder.mkdir(parents=True)
-  write_search(folder)
-  config = {
-    'space': 'darts',
-    'method': method,
-    'seed': number,
-    'epochs': 2,
-    'data': {'source': 'digits'},
-    'schedule': {'name': 'plain', 'stage_epochs': 2},
-    **fields,
-  }
-  (folder / 'config.json').write_text(json.dumps(config))
-  results = {'ended_by': 'all epochs', 'eval_accuracy': accuracy}
-  (folder / 'results.json').write_text(json.dumps(results))
-  records = list(search_records())
-  for record in records:
-    if record['kind'] == 'epoch':
-      record['eval_accuracy'] = accuracy - 0.1 * (1 - record['epoch'])
-  write_lines(folder / 'metrics.jsonl', records)
-  return folder
 
 
 @pytest.fixture
@@ -165,20 +137,6 @@ def test_what_follows_from_another_field_names_no_group(tmp_path):
   assert [one.group for one in found] == ['stage_epochs=2', 'stage_epochs=3']
 
 
-def write_trained(folder, number, search, accuracy):
-  folder.mkdir(parents=True)
-  write_training(folder)
-  config = {
-    'genotype': f'{search}/genotype.json',
-    'seed': number,
-    'data': {'source': 'digits'},
-  }
-  (folder / 'config.json').write_text(json.dumps(config))
-  results = json.loads((folder / 'results.json').read_text())
-  results['test_accuracy'] = accuracy
-  (folder / 'results.json').write_text(json.dumps(results))
-
-
 def test_trainings_are_told_apart_by_what_searched_their_cells(tmp_path):
   tested = {'darts': (0.25, 0.5), 'gdas': (0.75, 1.0)}
   for method, accuracies in tested.items():
@@ -186,8 +144,8 @@ def test_trainings_are_told_apart_by_what_searched_their_cells(tmp_path):
       folder = tmp_path / 'sweep' / method / f'seed{seed}'
       write_run(folder / 'search', method, seed, 0.5)
       # The paths are those of where the sweep ran.
-      search = f'elsewhere/{method}/seed{seed}/search'
-      write_trained(folder / 'train', seed, search, accuracy)
+      found = f'elsewhere/{method}/seed{seed}/search/genotype.json'
+      write_trained(folder / 'train', seed, found, accuracy)
   runs = compared.read([tmp_path / 'sweep'])
   found, _ = compared.compared(runs)
   groups = list(dict.fromkeys(one.group for one in found))
@@ -222,7 +180,8 @@ def test_trainings_with_one_seed_of_cells_of_several_searches(tmp_path, shown):
     for seed, accuracy in enumerate(accuracies):
       folder = tmp_path / 'sweep' / method / f'seed{seed}'
       write_run(folder / 'search', method, seed, 0.5)
-      write_trained(folder / 'train', 0, f'{folder}/search', accuracy)
+      found = f'{folder}/search/genotype.json'
+      write_trained(folder / 'train', 0, found, accuracy)
   runs = compared.read(sorted((tmp_path / 'sweep').glob(shown)))
   found, _ = compared.compared(runs)
   groups = list(dict.fromkeys(one.group for one in found))
@@ -234,13 +193,9 @@ def test_trainings_with_one_seed_of_cells_of_several_searches(tmp_path, shown):
 
 def test_a_cell_of_no_search_makes_pairs_by_the_seed_of_the_training(tmp_path):
   for seed in range(2):
-    for name in ('darts/seed0', 'DARTS_V2'):
+    for name in ('runs/seed0/genotype.json', 'DARTS_V2'):
       folder = tmp_path / name / f'train{seed}'
-      write_trained(folder, seed, f'runs/{name}', 0.5 + seed / 4)
-      config = json.loads((folder / 'config.json').read_text())
-      if name == 'DARTS_V2':
-        config |= {'genotype': name}
-        (folder / 'config.json').write_text(json.dumps(config))
+      write_trained(folder, seed, name, 0.5 + seed / 4)
   found, _ = compared.compared(compared.read([tmp_path]))
   groups = list(dict.fromkeys(one.group for one in found))
   first, second = compare_parts.summary(found, groups)[0].rows
@@ -255,6 +210,15 @@ def test_launcher_takes_folders_of_runs(tmp_path):
   assert done.returncode == 0, done.stderr
   assert done.stdout.split() == [str(out)]
   assert '2 runs, 2 settings' in Page(out).text
+
+
+def test_a_folder_in_other_words_is_the_same(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  folder = write_run(tmp_path / 'runs' / 'a', 'darts', 0, 0.5)
+  (tmp_path / 'link').symlink_to(tmp_path / 'runs')
+  given = ['runs/a', folder, 'runs/../runs', 'link', tmp_path / 'link' / 'a']
+  (run,) = compared.read(given)
+  assert str(run.workdir) == 'runs/a'
 
 
 def test_what_cannot_be_compared(folders, tmp_path):

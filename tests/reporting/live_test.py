@@ -1,5 +1,8 @@
 """Tests of the page of a run while it goes on."""
 
+import json
+import os
+import socket
 import types
 
 import jinja2
@@ -8,6 +11,7 @@ from run_files import write_search
 
 from opp_darts_jax import errors
 from opp_darts_jax.reporting import live, report
+from opp_darts_jax.running import sessions
 
 
 class Clock:
@@ -52,7 +56,7 @@ def test_a_page_at_the_end_however_the_run_ends(tmp_path):
   write_search(tmp_path)
 
   def stop():
-    with live.kept(tmp_path):
+    with live.kept(tmp_path), sessions.recorded(tmp_path, 'a device'):
       raise errors.NotFinished
 
   with pytest.raises(errors.NotFinished):
@@ -67,6 +71,44 @@ def test_a_page_at_the_end_however_the_run_ends(tmp_path):
   with live.kept(tmp_path), (tmp_path / 'metrics.jsonl').open('a') as file:
     file.write('{"kind": "stop", "epoch": 1, "step": 20}\n')
   assert page.stat().st_mtime_ns > before
+
+
+@pytest.mark.parametrize(
+  'error',
+  [
+    errors.OtherRunError,
+    errors.WorkdirInUseError,
+    errors.WorkdirError,
+    errors.DataError,
+    KeyboardInterrupt,
+  ],
+)
+@pytest.mark.parametrize('others', [0, 1], ids=['own', "another's"])
+def test_the_folder_of_another_run_is_left_alone(tmp_path, error, others):
+  write_search(tmp_path)
+  number = os.getpid() + others
+  session = {'started': 1.0, 'host': socket.gethostname(), 'pid': number}
+  path = tmp_path / sessions.RUN
+  path.write_text(json.dumps({'sessions': [session]}))
+  before = sorted(tmp_path.iterdir())
+
+  def stop(*folders):
+    with live.kept(tmp_path) as (watch,):
+      for folder in folders:
+        watch(types.SimpleNamespace(workdir=folder))
+      raise error
+
+  with pytest.raises(error):
+    stop()
+  assert sorted(tmp_path.iterdir()) == before
+  # Of several runs in a folder those that went on have their pages.
+  folder = tmp_path / 'seed0'
+  folder.mkdir()
+  write_search(folder)
+  with pytest.raises(error):
+    stop(folder)
+  assert (folder / report.PAGE).exists()
+  assert not (tmp_path / report.PAGE).exists()
 
 
 def test_a_page_that_cannot_be_written_ends_no_run(tmp_path, caplog):
