@@ -1,6 +1,6 @@
 """Tests of DARTS: what is derived from its alphas."""
 
-import jax.numpy as jnp
+import numpy as np
 import tiny_search
 
 from opp_darts_jax.genotypes.darts_form import pairs
@@ -13,7 +13,7 @@ SPACE = tiny_search.space_of('s3', 'none', 'skip_connect', 'sep_conv_3x3')
 def test_genotype_of_small_tables():
   # Nodes 2 and 3: edges (0, 2), (1, 2), (0, 3), (1, 3), (2, 3).
   alphas = {
-    'normal': jnp.array(
+    'normal': np.float32(
       [
         [9.0, 0.0, 2.0],  # none wins, but does not count
         [0.0, 3.0, 1.0],
@@ -22,12 +22,10 @@ def test_genotype_of_small_tables():
         [0.0, 4.0, 0.0],
       ]
     ),
-    'reduce': jnp.zeros((5, 3)).at[:, 2].set(1 + jnp.arange(5.0)),
+    'reduce': np.float32([[0, 0, 1 + edge] for edge in range(5)]),
   }
-  mask = {
-    'normal': jnp.ones((5, 3), bool).at[2].set(jnp.array([0, 1, 0], bool)),
-    'reduce': jnp.ones((5, 3), bool),
-  }
+  mask = SPACE.mask()
+  mask['normal'][2] = [False, True, False]
   state = SearchState(None, None, None, alphas, mask, None, None)
   method = darts()
   genotype = method.derive(method, tiny_search.search_of(SPACE), state)

@@ -1,7 +1,7 @@
 """Tests of the alpha step's gradient, of second order."""
 
 import functools
-import types
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,17 @@ from opp_darts_jax.methods.optimizers import weight_optimizer
 from opp_darts_jax.methods.state import Batch, Pass
 
 RATE = 0.1
-TRAIN, VAL = Batch(jnp.zeros(()), None), Batch(jnp.ones(()), None)
+TRAIN, VAL = Batch(np.float32(0), None), Batch(np.float32(1), None)
 KEY = jax.random.key(0)
+
+
+class State(NamedTuple):
+  """What the gradient reads of a search's state."""
+
+  weights: Any
+  alphas: Any
+  batch_stats: Any
+  weight_opt: Any
 
 
 def problem(curvature):
@@ -26,12 +35,13 @@ def problem(curvature):
   L_train = |w - A alpha|^2 / 2 + curvature * sum((w A alpha)^2) / 2 and
   L_val = |w - b|^2 / 2; with curvature 0 the step has a closed form.
   """
-  keys = jax.random.split(jax.random.key(1), 5)
-  matrix = jax.random.normal(keys[0], (3, 4))
-  target = jax.random.normal(keys[1], (3,))
-  weights = {'w': jax.random.normal(keys[2], (3,))}
-  alphas = {'normal': jax.random.normal(keys[3], (4,))}
-  velocity = {'w': jax.random.normal(keys[4], (3,))}
+  numbers = np.random.default_rng(1)
+
+  def drawn(*shape):
+    return np.float32(numbers.standard_normal(shape))
+
+  matrix, target = drawn(3, 4), drawn(3)
+  weights, alphas, velocity = {'w': drawn(3)}, {'normal': drawn(4)}, drawn(3)
 
   def loss(weights, alphas, batch, key):
     del key
@@ -43,18 +53,23 @@ def problem(curvature):
     return value, Pass({}, value, value)
 
   opt = weight_optimizer(SearchConfig().weights).init(weights)
-  opt = optax.tree.set(opt, trace=velocity)
-  state = types.SimpleNamespace(
-    weights=weights, alphas=alphas, batch_stats={}, weight_opt=opt
-  )
-  return loss, state, matrix, target, velocity
+  opt = optax.tree.set(opt, trace={'w': velocity})
+  return loss, State(weights, alphas, {}, opt), matrix, target, velocity
+
+
+def gradient_of(losses, order, state, rate=RATE):
+  """What `second_order_gradient` returns."""
+  config = SearchConfig(order=order)
+
+  @jax.jit
+  def run(state):
+    return second_order_gradient(losses, config, state, rate, TRAIN, VAL, KEY)
+
+  return jax.device_get(run(state))
 
 
 def alpha_gradient(order, loss, state):
-  config = SearchConfig(order=order)
-  grads, _ = second_order_gradient(
-    (lambda batch_stats: loss,) * 2, config, state, RATE, TRAIN, VAL, KEY
-  )
+  grads, _ = gradient_of((lambda batch_stats: loss,) * 2, order, state)
   return grads['normal']
 
 
@@ -70,7 +85,7 @@ def test_second_order_closed_form(order):
   loss, state, matrix, target, velocity = problem(curvature=0.0)
   settings = SearchConfig().weights
   w, alpha = state.weights['w'], state.alphas['normal']
-  step = settings.momentum * velocity['w'] + settings.weight_decay * w
+  step = settings.momentum * velocity + settings.weight_decay * w
   moved = w - RATE * (step + w - matrix @ alpha)
   want = RATE * matrix.T @ (moved - target)
   got = alpha_gradient(order, loss, state)
@@ -82,12 +97,12 @@ def test_second_order_is_the_gradient_of_the_unrolled_loss():
   loss, state, *_ = problem(curvature=0.5)
   value = functools.partial(unrolled, loss, state)
   got = alpha_gradient('second', loss, state)
-  want = jax.grad(value)(state.alphas)['normal']
+  want = jax.jit(jax.grad(value))(state.alphas)['normal']
   np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
-  step = 1e-2
+  value, step = jax.jit(value), 1e-2
   for i, direction in enumerate(np.eye(4, dtype=np.float32)):
     ends = [
-      value({'normal': state.alphas['normal'] + sign * step * direction})
+      float(value({'normal': state.alphas['normal'] + sign * step * direction}))
       for sign in (1, -1)
     ]
     difference = (ends[0] - ends[1]) / (2 * step)
@@ -96,27 +111,19 @@ def test_second_order_is_the_gradient_of_the_unrolled_loss():
 
 def test_a_step_of_no_length_is_first_order():
   loss, state, *_ = problem(curvature=0.5)
-  config = SearchConfig(order='second')
 
   def loss_of_alphas(weights, params, batch, key):
     value, found = loss(weights, params, batch, key)
     return value + (params['normal'] ** 2).sum(), found
 
-  grads, found = second_order_gradient(
-    (lambda batch_stats: loss_of_alphas,) * 2,
-    config,
-    state,
-    0.0,
-    TRAIN,
-    VAL,
-    KEY,
+  grads, found = gradient_of(
+    (lambda batch_stats: loss_of_alphas,) * 2, 'second', state, rate=0.0
   )
-  want = jax.grad(loss_of_alphas, 1, has_aux=True)(
-    state.weights, state.alphas, VAL, KEY
-  )[0]['normal']
-  np.testing.assert_allclose(grads['normal'], want, rtol=1e-6)
-  value, _ = loss(state.weights, state.alphas, VAL, KEY)
-  np.testing.assert_allclose(found.loss, value, rtol=1e-6)
+  args = state.weights, state.alphas, VAL, KEY
+  want, own = jax.jit(jax.grad(loss_of_alphas, 1, has_aux=True))(*args)
+  np.testing.assert_allclose(grads['normal'], want['normal'], rtol=1e-6)
+  # The pass gives the loss without what is added.
+  np.testing.assert_allclose(found.loss, own.loss, rtol=1e-6)
 
 
 @pytest.mark.parametrize('order', ['second', 'second_fd'])
@@ -131,13 +138,8 @@ def test_terms_of_both_losses_count(order):
 
     return lambda batch_stats: total
 
-  config = SearchConfig(order=order)
-  plain, found = second_order_gradient(
-    (with_term(0.0),) * 2, config, state, RATE, TRAIN, VAL, KEY
-  )
-  both, again = second_order_gradient(
-    (with_term(7.0), with_term(3.0)), config, state, RATE, TRAIN, VAL, KEY
-  )
+  plain, found = gradient_of((with_term(0.0),) * 2, order, state)
+  both, again = gradient_of((with_term(7.0), with_term(3.0)), order, state)
   tolerance = 1e-5 if order == 'second' else 1e-3
   np.testing.assert_allclose(
     both['normal'],
@@ -160,16 +162,14 @@ def test_passes_on_the_training_batch_move_the_running_averages(order, passes):
 
     return with_average
 
-  state.batch_stats = jnp.zeros(3)
-  losses, config = (averaging, averaging), SearchConfig(order=order)
-  args = losses, config, state, RATE, TRAIN, VAL, KEY
-  _, found = second_order_gradient(*args)
+  state = state._replace(batch_stats=np.zeros(3, np.float32))
+  _, found = gradient_of((averaging, averaging), order, state)
   w, alpha = state.weights['w'], state.alphas['normal']
-  settings = config.weights
-  step = settings.momentum * velocity['w'] + settings.weight_decay * w
+  settings = SearchConfig().weights
+  step = settings.momentum * velocity + settings.weight_decay * w
   direction = w - RATE * (step + w - matrix @ alpha) - target
-  end = 0.01 * direction / jnp.linalg.norm(direction)
-  want = jnp.zeros(3)
+  end = 0.01 * direction / np.linalg.norm(direction)
+  want = np.zeros(3)
   for offset in (0.0, end, -end)[:passes]:
     want = 0.9 * want + 0.1 * (w + offset)
   np.testing.assert_allclose(found.batch_stats, want, rtol=1e-5)

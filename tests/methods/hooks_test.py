@@ -121,8 +121,7 @@ def test_first_order_takes_the_gradient_at_the_weights_as_they_are():
   close(metrics.train_loss, value)
 
 
-@both_orders
-def test_every_cell_of_a_kind_may_have_its_own_tables(order):
+def test_every_cell_of_a_kind_may_have_its_own_tables():
   copies = 3
 
   def weights(space, alphas, mask, draw):
@@ -132,20 +131,19 @@ def test_every_cell_of_a_kind_may_have_its_own_tables(order):
       for kind, table in softmax_weights(space, alphas, mask).items()
     }
 
-  task, state = search_of(darts()._replace(weights=weights), order)
+  task, state = search_of(darts()._replace(weights=weights))
   after, metrics = stepped(task, state)
   chex.assert_trees_all_equal_shapes_and_dtypes(after, state)
   assert np.isfinite(metrics.val_loss)
-  if order == 'first':
 
-    def loss(alphas):
-      tables = jax.tree.map(
-        lambda t: jnp.stack([t] * copies), tables_of(alphas, state.mask)
-      )
-      return cross_entropy(task, state, state.weights, tables, VAL)
+  def loss(alphas):
+    tables = jax.tree.map(
+      lambda t: jnp.stack([t] * copies), tables_of(alphas, state.mask)
+    )
+    return cross_entropy(task, state, state.weights, tables, VAL)
 
-    grads = jax.jit(jax.grad(loss))(state.alphas)
-    close(alpha_gradient(task, state, after), grads)
+  grads = jax.jit(jax.grad(loss))(state.alphas)
+  close(alpha_gradient(task, state, after), grads)
 
 
 def perturb(tables):
@@ -154,15 +152,14 @@ def perturb(tables):
   )
 
 
-@both_orders
-def test_weights_may_move_by_the_gradient_at_perturbed_tables(order):
+def test_weights_may_move_by_the_gradient_at_perturbed_tables():
   def gradient(gradients, tables, own, draw):
     assert draw.progress.epochs == 4
     found, grads = gradients.weights(perturb(tables))
     return found, grads, own
 
-  plain = stepped(*search_of(darts(), order))[0]
-  task, state = search_of(darts()._replace(weight_gradient=gradient), order)
+  plain = stepped(*search_of(darts()))[0]
+  task, state = search_of(darts()._replace(weight_gradient=gradient))
   after, metrics = stepped(task, state)
   close(after.alphas, plain.alphas, rtol=1e-6)
   tables = perturb(tables_of(after.alphas, state.mask))

@@ -2,7 +2,6 @@
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_search
@@ -18,42 +17,48 @@ KEY = tiny_search.KEY
 SPACE = toy_network.SPACE
 
 
+def agreement(one, other):
+  return jax.device_get(compiled(one, other))
+
+
+compiled = jax.jit(oles_lib.agreement)
+
+
 def test_agreement_is_the_mean_cosine_along_output_channels():
-  a = {
-    'kernel': jax.random.normal(KEY, (3, 2, 4, 5)),
-    'other': jnp.ones((3, 1, 6)),
-  }
-  same, active = oles_lib.agreement(a, a)
+  drawn = np.random.default_rng(0).standard_normal((3, 2, 4, 5))
+  a = {'kernel': np.float32(drawn), 'other': np.ones((3, 1, 6), np.float32)}
+  same, active = agreement(a, a)
   np.testing.assert_allclose(same, 1, rtol=1e-6)
   assert active.all()
   b = jax.tree.map(lambda t: -2 * t, a)
-  np.testing.assert_allclose(oles_lib.agreement(a, b)[0], -1, rtol=1e-6)
+  np.testing.assert_allclose(agreement(a, b)[0], -1, rtol=1e-6)
   # Tensors count alike: one that agrees, and one across.
-  b = {'kernel': a['kernel'], 'other': jnp.array([[[1.0, -1] * 3]] * 3)}
-  np.testing.assert_allclose(oles_lib.agreement(a, b)[0], 0.5, atol=1e-6)
-  none, active = oles_lib.agreement(jax.tree.map(jnp.zeros_like, a), a)
+  b = {'kernel': a['kernel'], 'other': np.float32([[[1.0, -1] * 3]] * 3)}
+  np.testing.assert_allclose(agreement(a, b)[0], 0.5, atol=1e-6)
+  none, active = agreement(jax.tree.map(np.zeros_like, a), a)
   assert not active.any()
   np.testing.assert_array_equal(none, 0)
 
 
 def test_a_bias_has_no_say_beside_kernels():
-  one = {'kernel': jnp.ones((3, 4, 5)), 'bias': jnp.ones((3, 5))}
-  other = {'kernel': one['kernel'], 'bias': -one['bias']}
-  np.testing.assert_allclose(oles_lib.agreement(one, other)[0], 1, rtol=1e-6)
-  alone = {'bias': one['bias']}, {'bias': other['bias']}
-  np.testing.assert_allclose(oles_lib.agreement(*alone)[0], -1, rtol=1e-6)
+  kernel, bias = (np.ones(s, np.float32) for s in ((3, 4, 5), (3, 5)))
+  one, other = ({'kernel': kernel, 'bias': sign * bias} for sign in (1, -1))
+  np.testing.assert_allclose(agreement(one, other)[0], 1, rtol=1e-6)
+  alone = {'bias': bias}, {'bias': -bias}
+  np.testing.assert_allclose(agreement(*alone)[0], -1, rtol=1e-6)
 
 
 def test_an_instance_rests_for_good_after_a_window_of_disagreement():
   seen = {
-    'sum': jnp.zeros(3),
-    'steps': jnp.zeros(3, jnp.int32),
-    'rests': jnp.zeros(3, bool),
+    'sum': np.zeros(3, np.float32),
+    'steps': np.zeros(3, np.int32),
+    'rests': np.zeros(3, bool),
   }
-  active = jnp.array([True, True, False])
+  active = np.array([True, True, False])
+  watched = jax.jit(oles_lib.watched, static_argnums=(3, 4))
   for step in range(4):
-    score = jnp.array([0.6, 0.3 if step < 2 else 0.9, 0.0])
-    seen = oles_lib.watched(seen, score, active, 0.4, window=2)
+    score = np.float32([0.6, 0.3 if step < 2 else 0.9, 0])
+    seen = jax.device_get(watched(seen, score, active, 0.4, 2))
     # The first agrees, the second does not at first, the last is not there.
     assert seen['rests'].tolist() == [False, step > 0, False]
     assert seen['steps'].tolist() == [(step + 1) % 2] * 2 + [0]
@@ -91,12 +96,12 @@ def test_weights_of_what_rests_stay_to_the_bit_and_alphas_do_not():
 
 def test_one_edge_may_rest_alone():
   weights = {
-    'cell0': {'conv': {'kernel': jnp.ones((2, 3, 3))}},
-    'head': jnp.ones(4),
+    'cell0': {'conv': {'kernel': np.ones((2, 3, 3), np.float32)}},
+    'head': np.ones(4, np.float32),
   }
-  own = {'cell0': {'conv': {'rests': jnp.array([True, False])}}}
-  moves = oles_lib.moves(own, weights)
-  kernel = np.asarray(moves['cell0']['conv']['kernel'])
+  own = {'cell0': {'conv': {'rests': np.array([True, False])}}}
+  moves = jax.device_get(jax.jit(oles_lib.moves)(own, weights))
+  kernel = moves['cell0']['conv']['kernel']
   assert not kernel[0].any()
   assert kernel[1].all()
   assert moves['head'].all()

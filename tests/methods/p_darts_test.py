@@ -33,15 +33,19 @@ def test_dropout_decays_within_a_stage():
 
 def test_dropout_keeps_the_mean_and_is_of_stride_1_alone():
   operation = p_darts_lib.dropping(skip_connect())
-  x = jnp.ones((4, 20, 20, 4))
-  params = {'rate': jnp.float32(0.3)}
-  y = np.asarray(operation.apply(params, x, None, 1, KEY))
+  x = np.ones((4, 20, 20, 4), np.float32)
+
+  @jax.jit
+  def apply(rate):
+    return operation.apply({'rate': rate}, x, None, 1, KEY)
+
+  y = np.asarray(apply(np.float32(0.3)))
   np.testing.assert_allclose(np.unique(y), [0, 1 / 0.7], rtol=1e-6)
   np.testing.assert_allclose(y.mean(), 1, atol=0.03)
-  none = operation.apply({'rate': jnp.float32(0.0)}, x, None, 1, KEY)
-  np.testing.assert_array_equal(none, x)
+  np.testing.assert_array_equal(apply(np.float32(0)), x)
   # A draw gives two channels, which are of no influence on each other.
-  kept = np.asarray(p_darts_lib.chosen(KEY, jnp.float32(0.25), (4, 50, 50, 5)))
+  chosen = jax.jit(p_darts_lib.chosen, static_argnums=2)
+  kept = np.asarray(chosen(KEY, np.float32(0.25), (4, 50, 50, 5)))
   np.testing.assert_allclose(kept.mean((0, 1, 2)), 0.25, atol=0.02)
   both = (kept[..., ::2][..., :2] & kept[..., 1::2]).mean()
   np.testing.assert_allclose(both, 0.25**2, atol=0.01)

@@ -20,16 +20,20 @@ KEY = tiny_search.KEY
 SPACE = tiny_search.space_of('s3', 'none', 'skip_connect', 'sep_conv_3x3')
 # Edges of two nodes: 0 and 1 lead into the first, 2 to 4 into the second.
 INTO = [[0, 1], [2, 3, 4]]
+edge_shares = jax.jit(pc_darts_lib.edge_shares, static_argnums=0)
 
 
-def params_of(space, seed=0, scale=1.0):
+def params_of(space):
   """Alphas and edge weights that differ."""
-  params = pc_darts().init(jax.random.key(seed), space)
-  return jax.tree.map(lambda t: t * scale / 1e-3, params)
+  shapes = jax.eval_shape(lambda: pc_darts().init(KEY, space))
+  numbers = np.random.default_rng(0)
+  return jax.tree.map(
+    lambda s: np.float32(numbers.standard_normal(s.shape)), shapes
+  )
 
 
 def test_parameters_are_small_and_of_every_edge():
-  params = pc_darts().init(KEY, SPACE)
+  params = jax.device_get(jax.jit(lambda: pc_darts().init(KEY, SPACE))())
   assert set(params) == {'normal', 'reduce', 'edges'}
   leaves = jax.tree.leaves(params)
   assert sorted(leaf.shape for leaf in leaves) == [(5,), (5,), (5, 3), (5, 3)]
@@ -39,36 +43,48 @@ def test_parameters_are_small_and_of_every_edge():
 
 
 def test_shares_of_the_edges_into_a_node_sum_to_one():
-  edges = jnp.array([0.3, -2.0, 1.0, 0.0, 5.0])
-  shares = pc_darts_lib.edge_shares(
-    CellGraph(2, 2), edges, jnp.ones((5, 3)) > 0
-  )
+  edges = np.float32([0.3, -2.0, 1.0, 0.0, 5.0])
+  shares = edge_shares(CellGraph(2, 2), edges, np.ones((5, 3), bool))
   for into in INTO:
-    exps = np.exp(np.asarray(edges)[into])
-    np.testing.assert_allclose(shares[np.array(into)], exps / exps.sum(), 1e-6)
+    exps = np.exp(edges[into])
+    np.testing.assert_allclose(
+      np.asarray(shares)[into], exps / exps.sum(), 1e-6
+    )
 
 
 def test_edges_without_active_operations_have_no_share():
-  mask = jnp.ones((5, 3), bool).at[jnp.array([0, 2, 3, 4])].set(False)
-  shares = pc_darts_lib.edge_shares(CellGraph(2, 2), jnp.arange(5.0), mask)
+  mask = np.zeros((5, 3), bool)
+  mask[1] = True
+  edges = np.arange(5, dtype=np.float32)
+  shares = edge_shares(CellGraph(2, 2), edges, mask)
   np.testing.assert_array_equal(shares, [0, 1, 0, 0, 0])
-  params = params_of(SPACE)
-  tables = pc_darts_lib.scores(SPACE, params, dict.fromkeys(SPACE.kinds, mask))
-  np.testing.assert_array_equal(tables['normal'][np.array([0, 2, 3, 4])], 0)
+
+  @jax.jit
+  def scores_and_trained(params):
+    masks = dict.fromkeys(SPACE.kinds, mask)
+    scores = pc_darts_lib.scores(SPACE, params, masks)
+    return scores, pc_darts_lib.trained(params, masks)
+
+  found = scores_and_trained(params_of(SPACE))
+  tables, trained = jax.device_get(found)
+  np.testing.assert_array_equal(tables['normal'][[0, 2, 3, 4]], 0)
   np.testing.assert_allclose(tables['normal'][1].sum(), 1, rtol=1e-6)
-  trained = pc_darts_lib.trained(params, dict.fromkeys(SPACE.kinds, mask))
   assert trained['edges']['reduce'].tolist() == [False, True] + [False] * 3
 
 
 def test_weights_are_products_of_both_softmaxes():
-  params, mask = params_of(SPACE), tiny_search.mask_of(SPACE)
-  method = pc_darts()
-  weights = method.weights(SPACE, params, mask, tiny_search.draw_of())
-  shares = darts().scores(SPACE, params, mask)
+  params, mask = params_of(SPACE), SPACE.mask()
+
+  @jax.jit
+  def weights_and_shares(params):
+    draw = tiny_search.draw_of()
+    weights = pc_darts().weights(SPACE, params, mask, draw)
+    return weights, darts().scores(SPACE, params, mask)
+
+  weights, shares = jax.device_get(weights_and_shares(params))
   for kind in SPACE.kinds:
-    edges = pc_darts_lib.edge_shares(
-      SPACE.graph, params['edges'][kind], mask[kind]
-    )
+    edges = edge_shares(SPACE.graph, params['edges'][kind], mask[kind])
+    edges = np.asarray(edges)
     np.testing.assert_allclose(
       weights[kind], shares[kind] * edges[:, None], rtol=1e-6
     )
@@ -76,37 +92,44 @@ def test_weights_are_products_of_both_softmaxes():
 
 
 def test_shuffle():
-  shuffled = pc_darts_lib.shuffle(jnp.arange(8), 4)
+  shuffle = jax.jit(pc_darts_lib.shuffle, static_argnums=1)
+  shuffled = shuffle(np.arange(8), 4)
   assert shuffled.tolist() == [0, 2, 4, 6, 1, 3, 5, 7]
-  x = jnp.arange(24.0).reshape(2, 12)
+  x = np.arange(24, dtype=np.float32).reshape(2, 12)
   np.testing.assert_array_equal(
-    pc_darts_lib.shuffle(x, 3)[1], 12 + np.array([0, 4, 8] * 4)
+    np.asarray(shuffle(x, 3))[1], 12 + np.array([0, 4, 8] * 4)
     + np.repeat(np.arange(4), 3)
   )  # fmt: skip
-  np.testing.assert_array_equal(pc_darts_lib.shuffle(x, 1), x)
+  np.testing.assert_array_equal(shuffle(x, 1), x)
 
 
 def test_operations_see_the_first_part_and_the_rest_is_put_behind():
   partial = pc_darts_lib.partial_channels(4)
   assert partial.channels(16) == 4
-  x = jax.random.normal(KEY, (2, 5, 7, 8))
-  seen, rest = partial.split(x)
+  x = np.float32(np.random.default_rng(0).standard_normal((2, 5, 7, 8)))
+
+  @jax.jit
+  def run(x):
+    seen, rest = partial.split(x)
+    assert partial.beside(rest, 1) is rest
+    return seen, partial.join(seen, rest), pc_darts_lib.shuffle(x, 4)
+
+  seen, joined, shuffled = run(x)
   np.testing.assert_array_equal(seen, x[..., :2])
-  np.testing.assert_array_equal(
-    partial.join(seen, rest), pc_darts_lib.shuffle(x, 4)
-  )
-  assert partial.beside(rest, 1) is rest
+  np.testing.assert_array_equal(joined, shuffled)
 
 
 @pytest.mark.parametrize('size', [(4, 6), (5, 7)])
 def test_the_rest_is_pooled_2x2_where_a_cell_reduces(size):
-  rest = jax.random.normal(KEY, (2, *size, 3)) - 5  # All below 0.
-  got = pc_darts_lib.partial_channels(4).beside(rest, 2)
+  rest = np.random.default_rng(0).random((2, *size, 3), np.float32)
+  rest -= 5  # All below 0.
+  beside = pc_darts_lib.partial_channels(4).beside
+  got = jax.jit(beside, static_argnums=1)(rest, 2)
   height, width = ((n + 1) // 2 for n in size)
   want = np.array(
     [
       [
-        np.asarray(rest)[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].max((1, 2))
+        rest[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].max((1, 2))
         for j in range(width)
       ]
       for i in range(height)
@@ -121,24 +144,27 @@ def test_all_channels_and_equal_edges_are_darts_over_the_number_of_edges():
     Supernet(SPACE, layers=2, channels=2, classes=3, partial=partial)
     for partial in (None, method.partial)
   ]
-  images, mask = (
-    jax.random.normal(KEY, (4, 8, 8, 1)),
-    tiny_search.mask_of(SPACE),
-  )
+  images, mask = tiny_search.batches()[0].images, tiny_search.mask_of(SPACE)
   params = params_of(SPACE)
-  params['edges'] = jax.tree.map(jnp.zeros_like, params['edges'])
-  weights = method.weights(SPACE, params, mask, tiny_search.draw_of())
-  divided = {
-    kind: table / np.array([2, 2, 3, 3, 3])[:, None]
-    for kind, table in darts().scores(SPACE, params, mask).items()
-  }
+  params['edges'] = jax.tree.map(np.zeros_like, params['edges'])
+
+  @jax.jit
+  def weights_and_divided(params):
+    into = np.float32([2, 2, 3, 3, 3])[:, None]
+    weights = method.weights(SPACE, params, mask, tiny_search.draw_of())
+    shares = darts().scores(SPACE, params, mask)
+    return weights, {kind: table / into for kind, table in shares.items()}
+
+  weights, divided = weights_and_divided(params)
   variables = tiny_search.random_variables(models[0], images, weights, mask)
   plain, partial = (
-    jax.jit(
-      lambda tables, model=model: model.apply(
-        variables, images, tables, mask, True, mutable=['batch_stats']
-      )[0]
-    )(tables)
+    np.asarray(
+      jax.jit(
+        lambda tables, model=model: model.apply(
+          variables, images, tables, mask, True, mutable=['batch_stats']
+        )[0]
+      )(tables)
+    )
     for model, tables in zip(models, (divided, weights))
   )
   np.testing.assert_allclose(partial, plain, rtol=1e-4, atol=1e-5)
@@ -147,15 +173,11 @@ def test_all_channels_and_equal_edges_are_darts_over_the_number_of_edges():
 
 def test_derivation_ranks_edges_by_both():
   # The operation of an edge is by alpha alone; which edges stay, by beta too.
-  alphas = jnp.zeros((5, 3)).at[:, 2].set(jnp.array([0, 0, 3.0, 2.0, 1.0]))
-  params = {
-    'normal': alphas.at[3, 1].set(5.0),
-    'reduce': alphas,
-    'edges': {
-      'normal': jnp.array([0, 1.0, -4, 0, 2]),
-      'reduce': jnp.zeros(5),
-    },
-  }
+  normal, reduce = np.zeros((2, 5, 3), np.float32)
+  normal[:, 2] = reduce[:, 2] = [0, 0, 3, 2, 1]
+  normal[3, 1] = 5
+  edges = {'normal': np.float32([0, 1, -4, 0, 2]), 'reduce': np.zeros(5)}
+  params = {'normal': normal, 'reduce': reduce, 'edges': edges}
   mask = tiny_search.mask_of(SPACE)
   state = SearchState(None, None, None, params, mask, None, None)
   method = pc_darts()

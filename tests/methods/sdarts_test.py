@@ -4,7 +4,6 @@ import types
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_search
@@ -17,9 +16,10 @@ from opp_darts_jax.methods.sdarts import sdarts_adv, sdarts_rs
 
 KEY = tiny_search.KEY
 TABLES = {
-  'normal': jnp.array([[0.2, 0.3, 0.5], [0.0, 0.4, 0.6], [0.0, 0.0, 0.0]]),
-  'reduce': jnp.full((3, 3), 1 / 3),
+  'normal': np.float32([[0.2, 0.3, 0.5], [0.0, 0.4, 0.6], [0.0, 0.0, 0.0]]),
+  'reduce': np.full((3, 3), 1 / 3, np.float32),
 }
+noisy = jax.jit(sdarts.noisy)
 
 
 def linear_loss(costs):
@@ -33,26 +33,26 @@ def linear_loss(costs):
 
 
 def check_simplex(tables):
-  for kind, table in tables.items():
-    assert (np.asarray(table) >= 0).all()
-    assert not np.asarray(table)[TABLES[kind] == 0].any()
-    rows = np.asarray(TABLES[kind]).any(-1)
+  for kind, table in jax.device_get(tables).items():
+    assert (table >= 0).all()
+    assert not table[TABLES[kind] == 0].any()
+    rows = TABLES[kind].any(-1)
     np.testing.assert_allclose(table.sum(-1), rows, rtol=1e-6)
 
 
 def test_noise_stays_on_the_simplex():
   for seed in range(5):
-    noisy = sdarts.noisy(jax.random.key(seed), TABLES, jnp.float32(0.3))
-    check_simplex(noisy)
-    assert not np.array_equal(noisy['reduce'], TABLES['reduce'])
-  same = sdarts.noisy(KEY, TABLES, jnp.float32(0.0))
+    found = noisy(jax.random.key(seed), TABLES, np.float32(0.3))
+    check_simplex(found)
+    assert not np.array_equal(found['reduce'], TABLES['reduce'])
+  same = noisy(KEY, TABLES, np.float32(0))
   chex.assert_trees_all_equal(same, TABLES)
 
 
 def test_a_row_that_is_clipped_to_nothing_keeps_what_was_largest():
-  found = sdarts.on_simplex(
-    jnp.array([[-0.2, -0.1, 0.9], [1.5, 0.5, 0.2]]),
-    jnp.array([[0.5, 0.5, 0.0], [0.2, 0.2, 0.6]]),
+  found = jax.jit(sdarts.on_simplex)(
+    np.float32([[-0.2, -0.1, 0.9], [1.5, 0.5, 0.2]]),
+    np.float32([[0.5, 0.5, 0.0], [0.2, 0.2, 0.6]]),
   )
   np.testing.assert_allclose(found, [[0, 1, 0], np.array([1, 0.5, 0.2]) / 1.7])
 
@@ -63,15 +63,22 @@ def test_reach_grows_with_the_epochs():
     for e in (0, 25, 49)
   ]
   np.testing.assert_allclose(reaches, [0.03, 0.165, 0.2946], rtol=1e-5)
+  # None is none from the start; tables are the same to the bit then.
+  assert sdarts.reach_of(tiny_search.draw_of(0, 50).progress, 0.0) == 0
 
 
 def test_ascent_finds_a_larger_loss_within_reach():
   costs = {
-    'normal': jnp.array([[1.0, -1.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 0.0]]),
-    'reduce': jnp.array([[1.0, 2.0, 4.0]] * 3),
+    'normal': np.float32([[1, -1, 0], [0, 2, 1], [0, 0, 0]]),
+    'reduce': np.float32([[1, 2, 4]] * 3),
   }
-  gradients, reach = linear_loss(costs), jnp.float32(0.1)
-  found = sdarts.ascend(gradients, TABLES, reach, 7, KEY)
+  gradients = linear_loss(costs)
+
+  @jax.jit
+  def ascend(reach):
+    return sdarts.ascend(gradients, TABLES, reach, 7, KEY)
+
+  found = jax.device_get(ascend(np.float32(0.1)))
   check_simplex(found)
   before, after = (gradients.evaluated(t)[0] for t in (TABLES, found))
   assert after > before + 0.1
@@ -79,20 +86,25 @@ def test_ascent_finds_a_larger_loss_within_reach():
   # normalised that is where it began.
   row = np.array([0.2 + 0.1, 0.3 - 0.1, 0.5])
   np.testing.assert_allclose(found['normal'][0, :2], row[:2] / row.sum(), 0.2)
-  same = sdarts.ascend(gradients, TABLES, jnp.float32(0.0), 7, KEY)
+  same = ascend(np.float32(0))
   chex.assert_trees_all_equal(same, TABLES)
 
 
 def test_ascent_that_loses_is_given_up():
-  costs = jax.random.normal(KEY, (3, 3))
-  costs = dict.fromkeys(TABLES, costs)
+  drawn = np.random.default_rng(0).standard_normal((3, 3))
+  costs = dict.fromkeys(TABLES, np.float32(drawn))
 
   def evaluated(tables):  # The gradient points where the loss falls.
     loss, grads = linear_loss(costs).evaluated(tables)
-    return loss, jax.tree.map(jnp.negative, grads)
+    return loss, jax.tree.map(np.negative, grads)
 
   gradients = types.SimpleNamespace(evaluated=evaluated)
-  found = sdarts.ascend(gradients, TABLES, jnp.float32(0.2), 7, KEY)
+
+  @jax.jit
+  def ascend(reach):
+    return sdarts.ascend(gradients, TABLES, reach, 7, KEY)
+
+  found = ascend(np.float32(0.2))
   chex.assert_trees_all_equal(found, TABLES)
 
 
@@ -102,22 +114,22 @@ SPACE = tiny_search.space_of(
 )
 
 
+# DARTS, whose weights move by themselves as those of SDARTS do.
+PLAIN = darts()._replace(
+  weight_gradient=lambda gradients, tables, own, draw: (
+    *gradients.weights(tables),
+    own,
+  )
+)
+
+
 def stepped(method):
   return toy_network.stepped(*toy_network.search_of(method, space=SPACE))[0]
 
 
 @pytest.mark.parametrize('make', [sdarts_rs, sdarts_adv])
-def test_alphas_know_nothing_of_it_and_no_reach_is_darts(make):
-  method = darts()._replace(
-    weight_gradient=lambda gradients, tables, own, draw: (
-      *gradients.weights(tables),
-      own,
-    )
-  )
-  plain, none, perturbed = map(
-    stepped, (method, make(reach=0.0), make(reach=0.3))
-  )
-  chex.assert_trees_all_equal(none.weights, plain.weights)
+def test_alphas_know_nothing_of_it(make):
+  plain, perturbed = map(stepped, (PLAIN, make(reach=0.3)))
   chex.assert_trees_all_close(perturbed.alphas, plain.alphas, rtol=1e-5)
   assert not np.array_equal(perturbed.weights['head'], plain.weights['head'])
 

@@ -46,7 +46,6 @@ def results_and_gradients(function, stride, dilation, args):
     ((2, 9, 8, 9), 16, 3, 2, 2),
     ((2, 5, 6, 3), 3, 9, 3, 1),
     ((3, 1, 1, 4), 2, 3, 2, 1),
-    ((30, 16, 16, 8), 8, 5, 1, 1),  # Enough for several threads.
   ],
 )
 def test_kernels_are_their_parts(shape, out_channels, size, stride, dilation):
@@ -83,8 +82,10 @@ def test_a_product_without_a_depthwise_convolution():
 
 def test_what_is_not_a_number_stays_so():
   args = jax.tree.map(jnp.float32, arrays((2, 4, 4, 3), 3, 3))
-  x = args[0].at[0, 1, 1, 0].set(jnp.nan)
-  assert jnp.isnan(jax.jit(unit)(x, *args[1:]).x[0]).any()
+  x = np.array(args[0])
+  x[0, 1, 1, 0] = np.nan
+  found = jax.device_get(jax.jit(unit)(x, *args[1:]))
+  assert np.isnan(found.x[0]).any()
 
 
 def test_kernels_in_float32():
@@ -120,22 +121,18 @@ def test_derivatives_of_gradients():
 
 def test_vmap_is_a_loop():
   args = jax.tree.map(
-    lambda *t: jnp.stack(t), *[arrays((2, 4, 5, 3), 2, 3, s) for s in range(3)]
+    lambda *t: np.stack(t), *[arrays((2, 4, 5, 3), 2, 3, s) for s in range(3)]
   )
   axes = (0, None, 0, 0, None)
   args = tuple(a if axis == 0 else a[0] for a, axis in zip(args, axes))
   run = functools.partial(results_and_gradients, unit, 1, 1)
   got = jax.vmap(lambda *args: run(args), axes)(*args)
-  want = [
+  each = [
     run(tuple(a[i] if axis == 0 else a for a, axis in zip(args, axes)))
     for i in range(3)
   ]
-  chex.assert_trees_all_close(
-    got,
-    jax.tree.map(lambda *t: jnp.stack(t), *want),
-    rtol=1e-4,
-    atol=1e-4,
-  )
+  want = jax.tree.map(lambda *t: np.stack(t), *each)
+  chex.assert_trees_all_close(got, want, rtol=1e-4, atol=1e-4)
 
 
 def test_without_the_kernels_xla_gets_the_parts(monkeypatch):

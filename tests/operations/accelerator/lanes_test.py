@@ -25,6 +25,7 @@ from opp_darts_jax.operations.accelerator.fused import Stacks
 from opp_darts_jax.operations.accelerator.lanes import form, fused, products
 from opp_darts_jax.operations.accelerator.lanes.activity import tables_of
 from opp_darts_jax.operations.accelerator.lanes.form import Form
+from opp_darts_jax.operations.accelerator.lanes.tables import Tables
 from opp_darts_jax.operations.depthwise import depthwise_conv
 
 # Two convolutions of a source, of which the second may rest, the largest of
@@ -51,18 +52,26 @@ EDGES = Edges(
   destinations=3,
   places=5,
 )
-ALL = jnp.ones(5, bool)
+ALL = np.ones(5, bool)
+
+
+def without(*places):
+  """All but these."""
+  return ~np.isin(np.arange(5), places)
 
 
 def arguments(seed, channels=3, dtype=jnp.float32):
   draw = np.random.default_rng(seed)
 
   def normal(*shape):
-    return jnp.asarray(draw.normal(size=shape), jnp.float32)
+    return np.float32(draw.normal(size=shape))
 
   x = normal(2, 3, 4, 5, channels).astype(dtype)
   first = normal(2, 9, channels), normal(2, channels, channels)
-  none = jnp.zeros((1, 9, channels)), jnp.zeros((1, channels, channels))
+  none = (
+    np.zeros((1, 9, channels), np.float32),
+    np.zeros((1, channels, channels), np.float32),
+  )
   return x, Stacks(*first, *none), normal(5)
 
 
@@ -103,21 +112,33 @@ def test_images_enter_their_form_and_leave_it(
   own = Form(batch, size, channels, stride, devices)
   x = np.arange(2.0 * batch * np.prod(size) * channels, dtype=np.float32)
   x = x.reshape(2, batch, *size, channels)
-  there = own.enter(jnp.asarray(x))
+
+  @jax.jit
+  def forms(x):
+    there = own.enter(x)
+    if stride == 1:
+      return there, own.leave(there), own.join(list(there))
+    # Even rows of even columns come first.
+    first = own.behind.leave(there[:, :, : own.out[0]])
+    return there, own.leave(there), first
+
+  there, back, other = jax.device_get(forms(x))
   assert there.shape == own.shape(2)
   assert there.shape[-1] % form.LANES == 0
   assert there.shape[-2] % 8 == 0
   assert there.shape[1] % devices == 0
   # What is filled up is 0.
   assert np.count_nonzero(there) == np.count_nonzero(x)
-  np.testing.assert_array_equal(own.leave(there), x)
-  if stride == 1:
-    joined = np.concatenate(list(x), -1)
-    np.testing.assert_array_equal(own.join(list(there)), joined)
-  else:
-    # Even rows of even columns come first.
-    first = own.behind.leave(there[:, :, : own.out[0]])
-    np.testing.assert_array_equal(first, x[:, :, ::2, ::2])
+  np.testing.assert_array_equal(back, x)
+  want = np.concatenate(list(x), -1) if stride == 1 else x[:, :, ::2, ::2]
+  np.testing.assert_array_equal(other, want)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def there_and_back(there, back, x, g):
+  """What a function gives, what another gives back of g, and its gradient."""
+  y, vjp = jax.vjp(there, x)
+  return y, back(g, x.shape[-1]), vjp(g)[0]
 
 
 @pytest.mark.parametrize('channels', [3, 16, 130])
@@ -128,27 +149,33 @@ def test_weights_of_a_block_are_those_of_its_pixels(channels):
   block, depth = form.block_of(channels), form.depth_of(channels)
   x = np.zeros((block // depth, depth), np.float32)
   x[:, :channels] = draw.normal(size=(block // depth, channels))
-  flat = x.reshape(1, block)
-  found = (flat * form.vectors(k)).reshape(2, *x.shape)[..., :channels]
-  np.testing.assert_allclose(found, x[:, :channels] * k[:, None], rtol=1e-6)
-  found = (flat @ form.matrices(w)[0]).reshape(x.shape)[:, :channels]
-  np.testing.assert_allclose(
-    found, x[:, :channels] @ w[0], rtol=1e-4, atol=1e-5
-  )
-  # The other way is the gradient.
+  expanded = []
   for there, back, own in (
     (form.vectors, form.of_vectors, k),
     (form.matrices, form.of_matrices, w),
   ):
-    g = draw.normal(size=there(own).shape).astype(np.float32)
-    want = jax.vjp(there, jnp.asarray(own))[1](jnp.asarray(g))[0]
-    np.testing.assert_allclose(back(g, channels), want, rtol=1e-5, atol=1e-5)
+    shape = jax.eval_shape(there, own).shape
+    g = draw.normal(size=shape).astype(np.float32)
+    y, found, want = jax.device_get(there_and_back(there, back, own, g))
+    expanded.append(y)
+    # The other way is the gradient.
+    np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-5)
+  vectors, matrices = expanded
+  flat = x.reshape(1, block)
+  found = (flat * vectors).reshape(2, *x.shape)[..., :channels]
+  np.testing.assert_allclose(found, x[:, :channels] * k[:, None], rtol=1e-6)
+  found = (flat @ matrices[0]).reshape(x.shape)[:, :channels]
+  np.testing.assert_allclose(
+    found, x[:, :channels] @ w[0], rtol=1e-4, atol=1e-5
+  )
 
 
 def test_a_place_that_rests_sees_what_another_does():
-  mask = ALL.at[1].set(False).at[0].set(False).astype(jnp.int32)
-  tables = tables_of(EDGES, jnp.full(5, jnp.nan).at[2:].set(2), mask)
-  seen = tables.view(tables.arrays).seen
+  weights = np.float32([np.nan, np.nan, 2, 2, 2])
+  find = jax.jit(lambda *given: tables_of(EDGES, *given).arrays)
+  arrays = jax.device_get(find(weights, np.int32(without(0, 1))))
+  tables = Tables(EDGES, *arrays)
+  seen = tables.view(arrays).seen
 
   def column(of, count):
     return [int(of[i]) for i in range(count)]
@@ -164,19 +191,16 @@ def test_a_place_that_rests_sees_what_another_does():
 
 def test_several_searches_are_longer_lists_and_what_rests_has_no_say():
   each = [arguments(seed) for seed in range(2)]
-  masks = jnp.stack([ALL, ALL.at[1].set(False)])
-  x, stacks, weights = each[1]
-  broken = stacks._replace(
-    depthwise=stacks.depthwise.at[0].set(jnp.nan),
-    pointwise=stacks.pointwise.at[1].set(jnp.nan),
-  )
-  stacked = jax.tree.map(
-    lambda *t: jnp.stack(t), each[0], (x, broken, weights.at[1].set(jnp.nan))
-  )
-  together = jax.jit(jax.vmap(gradient))(*stacked, masks)
+  masks = np.stack([ALL, without(1)])
+  stacked = jax.tree.map(lambda *t: np.stack(t), *each)
+  _, stacks, weights = stacked
+  for rests in (stacks.depthwise[1, 0], stacks.pointwise[1, 1]):
+    rests[:] = np.nan
+  weights[1, 1] = np.nan
+  together = jax.device_get(jax.jit(jax.vmap(gradient))(*stacked, masks))
   for i, args in enumerate(each):
     own = jax.tree.map(lambda t, i=i: t[i], together)
-    want = alone()(*args, masks[i])
+    want = jax.device_get(alone()(*args, masks[i]))
     chex.assert_trees_all_close(own, want, rtol=1e-4, atol=1e-5)
   _, (_, grads, weight_grad) = want
   assert not grads.depthwise[0].any()
@@ -187,13 +211,13 @@ def test_several_searches_are_longer_lists_and_what_rests_has_no_say():
 
 def test_the_derivative_along_a_direction_is_the_gradient_times_it():
   args = arguments(0)
-  along = jax.tree.map(lambda t: jnp.cos(3 * t + 1), args)
-  mask = ALL.at[1].set(False)
+  along = jax.tree.map(lambda t: np.cos(3 * t + 1), args)
+  mask = without(1)
   slope = jax.jit(
     lambda args, along: jax.jvp(lambda *a: loss(*a, mask), args, along)[1]
   )(args, along)
-  _, grads = alone()(*args, mask)
-  want = jax.tree.map(jnp.vdot, grads, along)
+  _, grads = jax.device_get(alone()(*args, mask))
+  want = jax.tree.map(np.vdot, grads, along)
   np.testing.assert_allclose(slope, sum(jax.tree.leaves(want)), rtol=1e-4)
 
 
@@ -206,7 +230,7 @@ def test_products_are_linear_in_each_and_their_gradients_belong_together():
     ),
     *(2, 2, 3, 3),
   )
-  active = jnp.array([1, 1, 0])
+  active = np.int32([1, 1, 0])
   size = 5, 6
   draw = np.random.default_rng(0)
   shapes = {
@@ -216,36 +240,42 @@ def test_products_are_linear_in_each_and_their_gradients_belong_together():
     'g': (3, 3, 3, 3, 3),
   }
   given = {
-    slot: jnp.asarray(draw.normal(size=shape), jnp.float32)
-    for slot, shape in shapes.items()
+    slot: np.float32(draw.normal(size=shape)) for slot, shape in shapes.items()
   }
-  given['k'] = given['k'].at[1:, 9:].set(0)
+  given['k'][1:, 9:] = 0
 
-  @functools.partial(jax.jit, static_argnums=0)
-  def find(missing, given):
-    args = [given[slot] for slot in 'zkwg' if slot != missing]
-    return products.of_share(
-      missing, *args, active, lists=copies, size=size, precision='highest'
-    )
+  @jax.jit
+  def find(given):
+    def missing(own):
+      args = [given[slot] for slot in 'zkwg' if slot != own]
+      return products.of_share(
+        own, *args, active, lists=copies, size=size, precision='highest'
+      )
 
-  y = find('g', given)
-  kernel = given['k'][0].reshape(5, 5, 3)
-  want = depthwise_conv(given['z'][1], kernel, 2, 2) @ given['w'][0]
+    kernel = given['k'][0].reshape(5, 5, 3)
+    want = depthwise_conv(given['z'][1], kernel, 2, 2) @ given['w'][0]
+    return {slot: missing(slot) for slot in 'zkwg'}, want
+
+  found, want = jax.device_get(find(given))
+  y = found['g']
   np.testing.assert_allclose(y[0], want, rtol=1e-4, atol=1e-4)
   assert not y[2].any()
-  whole = jnp.vdot(y, given['g'])
+  whole = np.vdot(y, given['g'])
   for slot in 'zkw':
-    found = find(slot, given)
-    assert found.shape == shapes[slot]
-    np.testing.assert_allclose(jnp.vdot(found, given[slot]), whole, rtol=1e-4)
+    assert found[slot].shape == shapes[slot]
+    np.testing.assert_allclose(
+      np.vdot(found[slot], given[slot]), whole, rtol=1e-4
+    )
 
 
 def test_bfloat16_is_near_and_weights_are_float32():
-  exact, exact_grads = alone()(*arguments(0), ALL)
-  value, (x_grad, *grads) = alone()(*arguments(0, dtype=jnp.bfloat16), ALL)
+  exact, exact_grads = jax.device_get(alone()(*arguments(0), ALL))
+  value, (x_grad, *grads) = jax.device_get(
+    alone()(*arguments(0, dtype=jnp.bfloat16), ALL)
+  )
   assert x_grad.dtype == jnp.bfloat16
   assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(grads))
-  sizes = float(jnp.abs(exact_grads[2]).max())
+  sizes = np.abs(exact_grads[2]).max()
   assert abs(value - exact) < 0.05 * sizes
   np.testing.assert_allclose(grads[1], exact_grads[2], atol=0.05 * sizes)
 
@@ -267,12 +297,12 @@ def test_given_moments_and_more_channels_than_lanes():
       (first, None),
       own,
     )
-    return own.leave(out), own.leave(again), first
+    kernel = stacks.depthwise[1].reshape(3, 3, 130)
+    y = depthwise_conv(jax.nn.relu(x[0]), kernel, 1, 1) @ stacks.pointwise[0]
+    return own.leave(out), own.leave(again), first, y
 
-  out, again, (mean, var) = program()
+  out, again, (mean, var), y = jax.device_get(program())
   np.testing.assert_allclose(again, out, rtol=1e-4, atol=1e-4)
   assert not out[2].any()
-  kernel = stacks.depthwise[1].reshape(3, 3, 130)
-  y = depthwise_conv(jax.nn.relu(x[0]), kernel, 1, 1) @ stacks.pointwise[0]
   np.testing.assert_allclose(mean[0], y.mean((0, 1, 2)), rtol=1e-3, atol=1e-3)
   np.testing.assert_allclose(var[0], y.var((0, 1, 2)), rtol=1e-3)

@@ -139,23 +139,24 @@ def loss(function, stride, *args):
 
 @pytest.mark.parametrize(
   ('channels', 'size', 'stride', 'images'),
-  [(5, 7, 1, 1), (8, 9, 2, 1), (3, 1, 2, 1), (9, 40, 1, 1), (3, 5, 2, 3)],
+  [(5, 7, 1, 1), (8, 9, 2, 1), (3, 1, 2, 1), (3, 5, 2, 3)],
 )
 def test_states_statistics_and_gradients(channels, size, stride, images):
   args = arrays(channels, size, stride)
   own = functools.partial(mixed, images=images)
+  several, active = operations(stride)
 
   @functools.partial(jax.jit, static_argnums=0)
   def run(function, *args):
     gradient = jax.grad(functools.partial(loss, function, stride), range(4))
-    return *function(*args, stride), gradient(*args)
+    states, found = function(*args, stride)
+    if function is own:
+      found = found, mixture.statistics(several, stride, found, states)
+    return states, found, gradient(*args)
 
-  states, moments, gradients = run(own, *args)
-  want, statistics, slopes = run(parts, *args)
+  states, (moments, got), gradients = jax.device_get(run(own, *args))
+  want, statistics, slopes = jax.device_get(run(parts, *args))
   chex.assert_trees_all_close(states, want, rtol=1e-10, atol=1e-10)
-  several, active = operations(stride)
-  statistics_of = functools.partial(mixture.statistics, several, stride)
-  got = jax.device_get(jax.jit(statistics_of)(moments, states))
   for operation, batch, expected in zip(several, got, statistics):
     # Nothing is said of the moments of what is not active.
     shared = operation.fused(stride).shared
@@ -188,15 +189,14 @@ def test_derivatives_of_gradients(channels, size, stride, images):
   )
 
 
-@pytest.mark.parametrize(('channels', 'size'), [(12, 9), (4, 40)])
-def test_derivatives_of_gradients_are_what_they_change_by(channels, size):
+def test_derivatives_of_gradients_are_what_they_change_by():
   """The gradients are those of the parts, above."""
-  args, step = arrays(channels, size, 1), 1e-6
+  args, step = jax.device_get(arrays(12, 9, 1)), 1e-6
   along = jax.tree.map(np.cos, args)
   gradient = jax.grad(functools.partial(loss, mixed, 1), range(4))
   run = jax.jit(lambda *args: gradient(*args))
   ends = [
-    run(*jax.tree.map(lambda t, d, s=s: t + s * d, args, along))
+    jax.device_get(run(*jax.tree.map(lambda t, d, s=s: t + s * d, args, along)))
     for s in (step, -step)
   ]
   chex.assert_trees_all_close(
@@ -248,12 +248,11 @@ def product_of_weights(function, args, along, stride):
   return jax.jvp(gradient, (states, source, params), tuple(direction))[1]
 
 
-@pytest.mark.parametrize('stride', [1, 2])
-def test_the_product_that_second_order_takes(stride):
-  args = arrays(9, 6, stride)
+def test_the_product_that_second_order_takes():
+  args = arrays(9, 6, 1)
   along = jax.tree.map(np.cos, args)
   got, want = (
-    jax.jit(functools.partial(product_of_weights, function, stride=stride))(
+    jax.jit(functools.partial(product_of_weights, function, stride=1))(
       args, along
     )
     for function in (mixed, parts)
@@ -286,15 +285,15 @@ def test_ties_and_what_is_not_a_number():
   run = functools.partial(
     mixture.add_edges,
     [max_pool],
-    source=jnp.int32(1),
-    active_DK=jnp.ones((2, 1), bool),
-    weights_DK=jnp.ones((2, 1)),
-    params_DP=jnp.zeros((2, 0)),
-    given_DM=own_moments(2),
+    source=np.int32(1),
+    active_DK=np.ones((2, 1), bool),
+    weights_DK=np.ones((2, 1)),
+    params_DP=np.zeros((2, 0)),
+    given_DM=np.zeros((2, 0)),
     stride=1,
   )
   # A channel of zeros has variance 0; a NaN reaches all of its channel.
-  got = jax.jit(run)(states)[0]
+  got = jax.device_get(jax.jit(run)(states)[0])
   assert np.isnan(got[2:, ..., 0]).all()
   assert not got[..., 1].any()
 
@@ -317,14 +316,15 @@ def test_ties_and_what_is_not_a_number():
 
 def test_vmap_is_a_loop():
   states, source, weights, params = arrays(3, 5, 1)
-  several = jnp.stack([weights, 1 - weights])
+  several = np.stack([weights, 1 - np.asarray(weights)])
   run = jax.jit(
     lambda weights: jax.grad(functools.partial(loss, mixed, 1), (0, 2))(
       states, source, weights, params
     )
   )
   got = jax.vmap(run)(several)
-  want = jax.tree.map(lambda *t: jnp.stack(t), *map(run, several))
+  each = jax.device_get([run(weights) for weights in several])
+  want = jax.tree.map(lambda *t: np.stack(t), *each)
   chex.assert_trees_all_close(got, want, rtol=1e-10, atol=1e-10)
 
 
@@ -373,13 +373,13 @@ def test_sources_one_after_another():
   several, active = operations(1)
   rng = np.random.default_rng(1)
   states = jax.device_put(rng.standard_normal((5, 2, 4, 5, 3)))
-  packed = pack(params)
+  packed = jax.jit(pack)(params)
   active, weights, packed = (
-    jnp.stack([t, t[::-1], t]) for t in (active, weights, packed)
+    np.stack([t, t[::-1], t]) for t in jax.device_get((active, weights, packed))
   )
   # They feed nodes 3 and 4; node 3, when it has been fed, feeds the last one.
-  sources = jnp.array([0, 1, 3])
-  active = active.at[2, 0].set(False)
+  sources = np.array([0, 1, 3])
+  active[2, 0] = False
 
   def by_edges(states, weights, packed):
     for source, *xs in zip(sources, active, weights, packed):
