@@ -115,6 +115,15 @@ def lowered(joint, name, task, count, platform='cuda'):
       (0.1,) * count,
       1,
     ),
+    'score': (
+      (0.0,) * count,
+      states,
+      tuple(state.mask for state in states),
+      images,
+      keys,
+      0,
+      1,
+    ),
     'evaluate': (states, images, None),
   }[name]
   gpu = platform == 'cuda'
@@ -124,7 +133,6 @@ def lowered(joint, name, task, count, platform='cuda'):
     return traced.lower(lowering_platforms=(platform,)).as_text()
 
 
-# A score's kernels are the first of a step's.
 @pytest.mark.parametrize('name', ['steps', 'evaluate'])
 def test_four_searches_are_as_many_kernels_as_one(name):
   # Options for the compiler are of the whole program.
@@ -144,6 +152,17 @@ def test_four_searches_are_as_many_kernels_as_one(name):
   # Beside the kernels there are few more: each state is put in and taken out.
   sizes = [text.count('stablehlo.convolution') for text in (one, four)]
   assert sizes[0] == sizes[1]
+
+
+def test_four_scores_are_as_many_passes_as_one():
+  """Of a toy: the kernels of its passes are the first of a step's."""
+  task = toy()
+  _, joint = made(task, 'gpu')
+  one, four = (lowered(joint, 'score', task, count) for count in (1, 4))
+  assert one.count('stablehlo.tanh') == four.count('stablehlo.tanh') > 0
+  for text in (one, four):
+    assert 'stablehlo.case' not in text
+    assert 'stablehlo.if' not in text
 
 
 def test_what_depends_on_the_step_stays_a_condition():
