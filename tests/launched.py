@@ -179,6 +179,8 @@ def _main(
   sys.stdout = os.fdopen(1, 'w', closefd=False)
   sys.path.insert(0, str(cwd))
   script = words[0].endswith('.py')
+  if script:
+    sys.path.insert(0, str(pathlib.Path(words[0]).resolve().parent))
   sys.argv = [*words] if script else ['opp_darts_jax', *words]
   try:
     if script:

@@ -59,37 +59,20 @@ def test_one_loop_for_both_steps_is_one_after_the_other():
   close(after, expected)
 
 
-def problem(order):
-  """(parts -> a search in so many, a state): on a supernet, or the toy."""
-  if order == 'first':
-    sizes = {'layers': 1, 'channels': 2, 'batch_size': 8}
-
-    def task_of(parts):
-      return tiny_search.task_of(SPACE, **sizes, accumulate=parts)
-
-    return task_of, tiny_search.random_state(task_of(1))
-  task, state = toy_network.search_of(darts(), order)
-
-  def toy_of(parts):
-    config = dataclasses.replace(task.config, accumulate=parts)
-    return dataclasses.replace(task, config=config)
-
-  return toy_of, state
-
-
 @pytest.mark.parametrize('order', ['first', 'second', 'second_fd'])
 def test_parts_are_a_mean_over_batches(order):
   # Two parts of the same images have the batch's own statistics: a step in
   # parts is then the step itself.
-  task_of, state = problem(order)
+  task, state = toy_network.search_of(darts(), order)
   images = jax.random.normal(KEY, (2, 4, 8, 8, 1)).repeat(2, 1)
   labels = jnp.array([[0, 1, 2, 1], [2, 0, 1, 1]]).repeat(2, 1)
   train, val = (Batch(images[i], labels[i]) for i in (0, 1))
 
   def moved(accumulate):
-    task = task_of(accumulate)
+    config = dataclasses.replace(task.config, accumulate=accumulate)
+    own = dataclasses.replace(task, config=config)
     state_after, metrics = jax.jit(
-      lambda state: search_step(task, state, 0.1, train, val, KEY)
+      lambda state: search_step(own, state, 0.1, train, val, KEY)
     )(state)
     # Running variances are of unbiased estimates, which know the batch's size.
     return state_after.replace(batch_stats=None), metrics

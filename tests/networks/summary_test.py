@@ -1,7 +1,6 @@
 """Tests of weights and multiply-adds against published and plain counts."""
 
 import dataclasses
-import functools
 
 import jax.numpy as jnp
 import pytest
@@ -14,19 +13,18 @@ from opp_darts_jax.operations.operation import Operation
 from opp_darts_jax.spaces.darts import DARTS
 
 
-@functools.cache
-def counted(name, imagenet):
+def counted(name, layers, imagenet=False):
   if imagenet:
-    model = Network(GENOTYPES[name], 14, 48, 1000, True, imagenet=True)
+    model = Network(GENOTYPES[name], layers, 48, 1000, True, imagenet=True)
     return summary.totals(summary.describe(model, (224, 224, 3)))
-  model = Network(GENOTYPES[name], 20, 36, 10, True)
+  model = Network(GENOTYPES[name], layers, 36, 10, True)
   return summary.totals(summary.describe(model, (32, 32, 3)))
 
 
 def test_the_paper_s_cell():
   # OPP-DARTS, tables 1 and 3: 3.822 M; 5.332 M and 593 M multiply-adds.
-  assert round(counted('OPP_DARTS', False).weights / 1e6, 3) == 3.822
-  found = counted('OPP_DARTS', True)
+  assert round(counted('OPP_DARTS', 20).weights / 1e6, 3) == 3.822
+  found = counted('OPP_DARTS', 14, imagenet=True)
   assert round(found.weights / 1e6, 3) == 5.332
   assert round(found.multiply_adds / 1e6) == 593
 
@@ -95,11 +93,15 @@ def test_an_operation_that_does_not_count_is_named():
   assert 'Not among' not in summary.table(counted, (32, 32, 3))
 
 
-@pytest.mark.parametrize(
-  ('name', 'imagenet'),
-  [*((name, False) for name in GENOTYPES), ('AmoebaNet', True)],
-)
-def test_every_published_cell_is_counted(name, imagenet):
-  found = counted(name, imagenet)
-  assert 2e6 < found.weights < 8e6
-  assert 2e8 < found.multiply_adds < 8e8
+# Of four cells, as tracing them takes long.
+@pytest.mark.parametrize('name', GENOTYPES)
+def test_every_published_cell_is_counted(name):
+  found = counted(name, 4)
+  assert 4e5 < found.weights < 12e5
+  assert 7e7 < found.multiply_adds < 20e7
+
+
+def test_a_published_cell_is_counted_on_imagenet():
+  found = counted('AmoebaNet', 4, imagenet=True)
+  assert 2e6 < found.weights < 3e6
+  assert 2e8 < found.multiply_adds < 3e8

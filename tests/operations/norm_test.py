@@ -1,8 +1,6 @@
 """Tests of batch normalisation."""
 
 import functools
-import subprocess
-import sys
 
 import chex
 import flax.linen as nn
@@ -10,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from launched import with_devices
 
 from opp_darts_jax.operations import norm
 
@@ -144,93 +141,3 @@ def test_every_training_pass_of_a_layer_that_is_shared_moves_the_averages():
   (layer,) = changed['batch_stats'].values()
   mean = 0.9 * 0.1 * statistics(x, 1)['mean'] + 0.1 * 1.0
   close(layer['norm']['mean'], mean)
-
-
-# On two devices: three norms, two of them a batch of copies as edges are, and a
-# layer with a scale and a bias. Then with each device's own statistics, against
-# two passes on one device, each over the half of the batch that a device has.
-_TWO_DEVICES = """
-import re
-import jax
-import jax.numpy as jnp
-import numpy as np
-from opp_darts_jax.operations import norm
-from opp_darts_jax.operations.target import traced_for
-from opp_darts_jax.running.devices import Devices
-
-numbers = np.random.default_rng(0)
-x = jax.device_put(np.float32(numbers.standard_normal((8, 3, 4, 2)) + 1000))
-layer = norm.BatchNorm()
-variables = layer.init(jax.random.key(0), x, train=True)
-
-def copies(x):
-  y, batch = norm.normalise(norm.measure(x), None)
-  return jnp.sin(y.value), batch
-
-def program(devices, x=x, own_norms=False):
-  def loss(params, x):
-    y, batch = jax.vmap(copies)(jnp.stack([x, jnp.cos(x)]))
-    last = variables | {'params': params}
-    z, moved = layer.apply(last, y.sum(0), True, mutable=['batch_stats'])
-    return (z**3).mean(), (batch, moved)
-
-  def gradients(params, x):
-    with traced_for(devices.target._replace(own_norms=own_norms)):
-      return jax.value_and_grad(loss, (0, 1), has_aux=True)(
-        params, devices.divide(x)
-      )
-
-  args = devices.copy((variables['params'], x))
-  return jax.jit(gradients).lower(*args).compile(), args
-
-def count_collectives(compiled):
-  names = ('all-gather', 'all-reduce', 'all-to-all', 'collective-permute')
-  text = compiled.as_text()
-  print(*(len(re.findall(f' {name}(?:-start)?\\\\(', text)) for name in names))
-
-one_device = Devices(jax.devices()[:1])
-found = []
-for devices in (one_device, Devices()):
-  compiled, args = program(devices)
-  found.append(jax.device_get(compiled(*args)))
-for one, two in zip(*map(jax.tree.leaves, found)):
-  np.testing.assert_allclose(two, one, rtol=1e-3, atol=2e-4)
-# A mean of 1000 does not blur a variance of 1.
-_, (batch, _) = found[1][0]
-flat = np.float64(x).reshape(-1, 2)
-np.testing.assert_allclose(batch['mean'][0], flat.mean(0), rtol=1e-6)
-np.testing.assert_allclose(batch['var'][0], flat.var(0, ddof=1), rtol=1e-4)
-count_collectives(compiled)
-
-compiled, args = program(Devices(), own_norms=True)
-count_collectives(compiled)
-(loss, aux), (params, x_grads) = jax.device_get(compiled(*args))
-of_half, (first_params, _) = program(one_device, x[:4])
-halves = [of_half(first_params, half) for half in (x[:4], x[4:])]
-means = jax.tree.map(lambda a, b: (a + b) / 2, *halves)
-(want, want_aux), (want_params, _) = means
-want = want, want_aux, want_params
-for a, b in zip(*map(jax.tree.leaves, ((loss, aux, params), want))):
-  np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-4)
-by_halves = np.concatenate([half[1][1] for half in halves]) / 2
-np.testing.assert_allclose(x_grads, by_halves, rtol=1e-3, atol=2e-4)
-# What is averaged is what each half says, unbiased, not what the batch says.
-by_hand = (flat[:48].var(0, ddof=1) + flat[48:].var(0, ddof=1)) / 2
-np.testing.assert_allclose(aux[0]['var'][0], by_hand, rtol=1e-4)
-assert np.abs(by_hand / batch['var'][0] - 1).max() > 1e-3
-"""
-
-
-def test_devices_wait_for_each_other_once_a_norm_and_once_a_gradient():
-  done = subprocess.run(
-    [sys.executable, '-c', _TWO_DEVICES],
-    env=with_devices(2),
-    capture_output=True,
-    text=True,
-    check=False,
-  )
-  assert done.returncode == 0, done.stderr
-  together, apart = done.stdout.splitlines()
-  assert together.split() == ['2', '2', '0', '0']
-  # At the end: gradients, loss and statistics in one sum.
-  assert apart.split() == ['0', '1', '0', '0']

@@ -1,7 +1,6 @@
 """Accelerators that are not here: their figures, the model, what is said."""
 
 import json
-import subprocess
 import sys
 import types
 
@@ -9,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from jax.experimental import topologies
-from launched import QUICK, ROOT, launch
+from launched import launch
 from tiny_runs import SEARCH, TRAIN
 
 from opp_darts_jax.config import ScheduleConfig
@@ -203,16 +202,9 @@ def test_lowering_needs_no_compiler(name):
 
 
 def test_the_benchmark_lowers_and_prints_a_line():
-  done = subprocess.run(
-    [
-      sys.executable,
-      'experiments/benchmark/accelerator.py',
-      *('--target=v5e', '--size=tiny', '--mode=evaluate', '--lower_only'),
-    ],
-    cwd=ROOT,
-    env=absent.os.environ | QUICK | {'PYTHONPATH': str(ROOT)},
-    capture_output=True,
-    text=True,
+  done = launch(
+    'experiments/benchmark/accelerator.py',
+    *('--target=v5e', '--size=tiny', '--mode=evaluate', '--lower_only'),
   )
   assert done.returncode == 0, done.stderr
   row = json.loads(done.stdout)

@@ -1,6 +1,7 @@
 """Tests of the programs of several searches, mapped over them."""
 
 import contextlib
+import dataclasses
 import re
 
 import chex
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_search
+import toy_supernet
 from jax.sharding import use_abstract_mesh
 
 from opp_darts_jax.data.augment import Augmentation
@@ -37,14 +39,19 @@ def data():
   )
 
 
-def made(platform='cpu', method=None, **fields):
-  """A task, the programs of one search of it, and those of several."""
-  task = tiny_search.task_of(SPACE, method, layers=1, **fields)
+def toy(method=None):
+  """A task whose network compiles in no time."""
+  task = tiny_search.task_of(SPACE, method, layers=1)
+  return dataclasses.replace(task, model=toy_supernet.network(SPACE))
+
+
+def made(task, platform='cpu'):
+  """The programs of one search of a task, and those of several."""
   devices = Devices(jax.devices()[:1])
   devices.target = Target(platform)
   programs = make_programs(task, AUGMENTATION, (8, 8, 1), devices)
   joint = joint_programs.make_joint_programs(programs, task.config, devices)
-  return task, programs, joint
+  return programs, joint
 
 
 def states_of(task, *masks):
@@ -61,7 +68,8 @@ MASKS = [('dil_conv_3x3',), ('max_pool_3x3', 'dil_conv_3x3')]
 
 
 def test_searches_are_mapped_to_within_rounding():
-  task, programs, joint = made()
+  task = toy()
+  programs, joint = made(task)
   states, keys = states_of(task, *MASKS), tuple(KEYS[:2])
   rates, images = (0.02, 0.01), data()
   zeros = (Metrics.zeros(),) * 2
@@ -125,10 +133,13 @@ def lowered(joint, name, task, count, platform='cuda'):
     return traced.lower(lowering_platforms=(platform,)).as_text()
 
 
-@pytest.mark.parametrize('name', ['steps', 'score', 'evaluate'])
+@pytest.mark.parametrize('name', ['steps', 'evaluate'])
 def test_four_searches_are_as_many_kernels_as_one(name):
   # Options for the compiler are of the whole program.
-  task, _, joint = made('gpu', layout='copies', deterministic=True)
+  task = tiny_search.task_of(
+    SPACE, layers=1, layout='copies', deterministic=True
+  )
+  _, joint = made(task, 'gpu')
   one, four = (lowered(joint, name, task, count) for count in (1, 4))
   kernels = [
     len(re.findall(r'custom_call @__gpu\$xla.gpu.triton', text))
@@ -143,9 +154,21 @@ def test_four_searches_are_as_many_kernels_as_one(name):
   assert sizes[0] == sizes[1]
 
 
+def test_four_scores_are_as_many_passes_as_one():
+  """Of a toy: the kernels of its passes are the first of a step's."""
+  task = toy()
+  _, joint = made(task, 'gpu')
+  one, four = (lowered(joint, 'score', task, count) for count in (1, 4))
+  assert one.count('stablehlo.tanh') == four.count('stablehlo.tanh') > 0
+  for text in (one, four):
+    assert 'stablehlo.case' not in text
+    assert 'stablehlo.if' not in text
+
+
 def test_what_depends_on_the_step_stays_a_condition():
   method = darts()._replace(
     trains_alphas=lambda progress: progress.epoch > 0, name='late'
   )
-  task, _, joint = made('gpu', method, layout='copies')
+  task = toy(method)
+  _, joint = made(task, 'gpu')
   assert 'stablehlo.case' in lowered(joint, 'steps', task, 2)

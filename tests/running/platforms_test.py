@@ -17,7 +17,7 @@ from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.methods.state import Metrics
 from opp_darts_jax.networks.network import Network
-from opp_darts_jax.operations.target import Target
+from opp_darts_jax.operations.target import Target, traced_for
 from opp_darts_jax.running import absent, programs
 from opp_darts_jax.running.accelerators import ACCELERATORS
 from opp_darts_jax.running.devices import Devices
@@ -26,6 +26,7 @@ from opp_darts_jax.running.train_programs import (
   TrainMetrics,
   make_train_programs,
 )
+from opp_darts_jax.supernet import cell
 
 # What JAX calls a platform that is lowered for -> what its devices do.
 PLATFORMS = {'cpu': 'cpu', 'cuda': 'gpu', 'tpu': 'tpu'}
@@ -98,8 +99,16 @@ def text(make, name, platform, **fields):
     return traced.lower(lowering_platforms=(platform,)).as_text()
 
 
-@pytest.mark.parametrize('platform', PLATFORMS)
-@pytest.mark.parametrize(('make', 'fields', 'name'), PROGRAMS)
+@pytest.mark.parametrize(
+  ('make', 'fields', 'name', 'platform'),
+  [
+    (*program, platform)
+    for program in PROGRAMS
+    for platform in PLATFORMS
+    # Second order's are counted in ../operations/cpu/mixture_test.py.
+    if (program, platform) != (PROGRAMS[1], 'cpu')
+  ],
+)
 def test_kernels_are_called_on_a_cpu_alone(make, fields, name, platform):
   lowered = text(make, name, platform, **fields)
   kernels = re.findall(r'custom_call @(\w+_float32)', lowered)
@@ -108,13 +117,16 @@ def test_kernels_are_called_on_a_cpu_alone(make, fields, name, platform):
 
 @pytest.mark.parametrize(
   ('platform', 'layout'),
-  [('cpu', 'loop'), ('cuda', 'copies'), ('tpu', 'lanes')],
+  [('cpu', 'loop'), ('gpu', 'copies'), ('tpu', 'lanes')],
 )
 def test_the_layout_is_that_of_the_platform(platform, layout):
-  chosen = text(search, 'evaluate', platform)
-  assert chosen == text(search, 'evaluate', platform, layout=layout)
-  other = 'copies' if layout == 'loop' else 'loop'
-  assert chosen != text(search, 'evaluate', platform, layout=other)
+  with traced_for(Target(platform)):
+    assert cell._best_layout() == layout
+
+
+def test_the_layout_of_the_platform_is_what_runs():
+  chosen = text(search, 'evaluate', 'cuda')
+  assert chosen == text(search, 'evaluate', 'cuda', layout='copies')
 
 
 def test_a_sum_by_atomic_additions_would_be_seen():

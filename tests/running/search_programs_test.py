@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny_search
 import toy_network
+import toy_supernet
 from jax.flatten_util import ravel_pytree
 
 from opp_darts_jax.data.augment import Augmentation
@@ -28,14 +29,12 @@ SPACE = tiny_search.space_of(
   'test', 'none', 'max_pool_3x3', 'skip_connect', 'sep_conv_3x3', nodes=1
 )
 TASK = tiny_search.task_of(SPACE, channels=2)
-
-
+TOY = dataclasses.replace(TASK, model=toy_supernet.network(SPACE))
 AUGMENTATION = Augmentation((0.5,), (0.3,), crop_padding=1, flip=False)
 
 
 @pytest.fixture(scope='module')
-def search():
-  """The programs of a tiny search, and its data."""
+def data():
   keys = jax.random.split(jax.random.key(2), 2)
   data = SearchData(
     jax.random.randint(keys[0], (24, 8, 8, 1), 0, 256, jnp.uint8),
@@ -43,8 +42,23 @@ def search():
     jnp.arange(12),
     jnp.arange(12, 24),
   )
-  made = search_programs.make_programs(TASK, AUGMENTATION, (8, 8, 1), DEVICES)
-  return made, DEVICES.copy(data)
+  return DEVICES.copy(data)
+
+
+def programs_of(task):
+  return search_programs.make_programs(task, AUGMENTATION, (8, 8, 1), DEVICES)
+
+
+@pytest.fixture(scope='module')
+def search(data):
+  """The programs of a tiny search, and its data."""
+  return programs_of(TASK), data
+
+
+@pytest.fixture(scope='module')
+def toy_search(data):
+  """Those of a toy: its running averages are of one layer."""
+  return programs_of(TOY), data
 
 
 def masked(state, *operations):
@@ -130,8 +144,8 @@ def test_scoring_disturbs_nothing(search):
   chex.assert_trees_all_equal(jax.tree.map(np.array, state), before)
 
 
-def test_evaluation_uses_the_running_averages(search):
-  made, data = search
+def test_evaluation_uses_the_running_averages(toy_search):
+  made, data = toy_search
   state = masked(made.init(KEY), 'sep_conv_3x3')
   found = made.evaluate(state, data)
   moved = jax.tree.map(lambda t: t + 1.0, state.batch_stats)
@@ -141,10 +155,10 @@ def test_evaluation_uses_the_running_averages(search):
 
 
 @pytest.mark.parametrize('size', [5, 32])
-def test_evaluation_does_not_depend_on_its_batch_size(search, size):
-  made, data = search
-  task = tiny_search.task_of(SPACE, channels=2, eval_batch_size=size)
-  other = search_programs.make_programs(task, AUGMENTATION, (8, 8, 1), DEVICES)
+def test_evaluation_does_not_depend_on_its_batch_size(toy_search, size):
+  made, data = toy_search
+  config = dataclasses.replace(TOY.config, eval_batch_size=size)
+  other = programs_of(dataclasses.replace(TOY, config=config))
   state = masked(made.init(KEY), 'sep_conv_3x3', 'max_pool_3x3')
   by_fours, found = (m.evaluate(state, data) for m in (made, other))
   np.testing.assert_allclose(found.loss, by_fours.loss, rtol=1e-5)
@@ -152,10 +166,10 @@ def test_evaluation_does_not_depend_on_its_batch_size(search, size):
   assert found.accuracy == by_fours.accuracy
 
 
-def test_evaluation_takes_other_operation_weights(search):
-  made, data = search
+def test_evaluation_takes_other_operation_weights(toy_search):
+  made, data = toy_search
   state = masked(made.init(KEY), 'sep_conv_3x3')
-  own = TASK.tables(state.alphas, state.mask, tiny_search.draw_of())
+  own = TOY.tables(state.alphas, state.mask, tiny_search.draw_of())
   found = made.evaluate(state, data)
   same = made.evaluate(state, data, own)
   np.testing.assert_allclose(same.loss, found.loss, rtol=1e-6)
@@ -163,8 +177,8 @@ def test_evaluation_takes_other_operation_weights(search):
   assert abs(float(none.loss) - float(found.loss)) > 1e-4
 
 
-def test_evaluation_by_batches_is_of_whole_ones_and_of_no_averages(search):
-  made, data = search
+def test_evaluation_by_batches_is_of_whole_ones_and_of_no_averages(toy_search):
+  made, data = toy_search
   state = masked(made.init(KEY), 'sep_conv_3x3')
   more = data._replace(val_rows=jnp.arange(10, 24))  # Three batches of four.
   found = made.evaluate_batches(state, more)

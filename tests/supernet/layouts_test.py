@@ -45,14 +45,12 @@ DARTS = Space(
 )
 SPACES_HERE = {
   'full': tiny_search.space_of('full', 'none', *THREE, 'noise', nodes=1),
-  'fused': tiny_search.space_of('fused', *THREE[:2], DILATED, nodes=1),
   'nasbench201': SPACES['nasbench201'],
   # Kernels know none of its operations, each of which an edge lacks.
   'toy': dataclasses.replace(
     toys.TOY,
     candidates=(('only', (('half',), ('scale',), ('scale', 'half'))),),
   ),
-  'sparse': toys.SPARSE,
   'darts': DARTS,
   'beside': tiny_search.space_of(
     'beside', 'noise', DILATED, 'conv_7x1_1x7', nodes=1
@@ -86,7 +84,7 @@ def few_cells(space):
     keeps = Part('cell0', first, channels)
     halves = Part('cell1', last, 2 * channels, reduction=True)
     # One that halves has edges of both strides.
-    if space.name in ('darts', 'fused'):
+    if space.name == 'darts':
       return (halves,)
     # Cells of NAS-Bench-201 never halve, and two cells take long to compile.
     return (keeps, halves) if space.name == 'toy' else (keeps,)
@@ -163,18 +161,14 @@ def gradients(way, name, parts):
   [
     ('full', 0, 'kernels'),
     ('nasbench201', 0, 'kernels'),
-    ('sparse', 0, 'kernels'),
-    ('fused', 2, 'kernels'),
-    ('darts', 0, 'kernels'),
+    ('darts', 2, 'kernels'),
     ('beside', 0, 'copies'),
     ('nasbench201', 0, 'copies'),
     ('toy', 0, 'copies'),
-    ('fused', 2, 'copies'),
-    ('darts', 0, 'copies'),
+    ('darts', 2, 'copies'),
     ('nasbench201', 0, 'lanes'),
     ('toy', 0, 'lanes'),
-    ('fused', 2, 'lanes'),
-    ('darts', 0, 'lanes'),
+    ('darts', 2, 'lanes'),
   ],
 )
 def test_layouts_agree(name, parts, way):
@@ -197,8 +191,7 @@ def test_layouts_agree(name, parts, way):
 @pytest.mark.parametrize(
   ('name', 'parts', 'way'),
   [
-    ('darts', 0, 'kernels'),
-    ('fused', 2, 'kernels'),
+    ('darts', 2, 'kernels'),
     ('nasbench201', 0, 'copies'),
   ],
 )
@@ -220,32 +213,31 @@ def test_layouts_agree_in_evaluation(name, parts, way):
 
 @pytest.mark.parametrize('way', ['kernels', 'copies', 'lanes'])
 def test_scores_of_a_candidate_agree(way):
-  _, variables, _, weights, mask = network('darts', 0)
+  _, variables, _, weights, mask = network('darts', 2)
   # An operation on one edge alone, and another on all but one.
   other = jax.tree.map(np.array, mask)
   for table in other.values():
     table[:, -1] = np.arange(len(table)) == 2
     table[0, 1] = False
   got, want = (
-    gradient(w, 'darts', 0)(variables['params'], weights, other)[1][0]
+    gradient(w, 'darts', 2)(variables['params'], weights, other)[1][0]
     for w in (way, 'loop')
   )
   np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-10)
-  assert np.abs(got - gradients(way, 'darts', 0)[1][0]).max() > 1e-4
+  assert np.abs(got - gradients(way, 'darts', 2)[1][0]).max() > 1e-4
 
 
 @pytest.mark.parametrize('way', WAYS)
 def test_copies_that_are_not_active_rest(way):
   """An edge's operation has gradients and averages of its own."""
   space = SPACES_HERE['darts']
-  _, variables, _, _, mask = network('darts', 0)
+  _, variables, _, _, mask = network('darts', 2)
   before = variables['batch_stats']['cell1']
-  (params, weights), (_, moved) = gradients(way, 'darts', 0)
+  (params, weights), (_, moved) = gradients(way, 'darts', 2)
   after = moved['batch_stats']['cell1']
   mask_EK = np.asarray(mask['reduce'])
-  np.testing.assert_array_equal(
-    weights['reduce'] != 0, mask_EK & [o.carries for o in space.operations]
-  )
+  # Those of 'none' too: what passes beside is weighted by the edge.
+  np.testing.assert_array_equal(weights['reduce'] != 0, mask_EK)
   sources = np.array([source for source, _ in space.graph.edges])
   listed_EK = space.mask()['reduce']
   for operation, own_E, listed_E in zip(
@@ -264,6 +256,23 @@ def test_copies_that_are_not_active_rest(way):
     for leaf in params['cell1'].get(operation.name, {}).values():
       moves = np.any(leaf != 0, axis=tuple(range(1, leaf.ndim)))
       np.testing.assert_array_equal(moves, own_E, err_msg=operation.name)
+
+
+@pytest.mark.parametrize(
+  ('name', 'way'),
+  [
+    *(('full', 'kernels'), ('full', 'loop')),
+    *(('nasbench201', 'copies'), ('nasbench201', 'lanes')),
+  ],
+)
+def test_what_carries_nothing_has_no_slope(name, way):
+  (_, weights), _ = gradients(way, name, 0)
+  space, mask = SPACES_HERE[name], network(name, 0)[-1]
+  kind = space.kinds[0]
+  np.testing.assert_array_equal(
+    weights[kind] != 0,
+    np.asarray(mask[kind]) & [o.carries for o in space.operations],
+  )
 
 
 @pytest.mark.parametrize('way', ['kernels', 'lanes'])
@@ -291,6 +300,8 @@ def products(way, name='few'):
   """(weights, operation weights, direction) -> derivatives along it.
 
   Those of the loss and of its gradient; of 'few', the gradient of the former.
+  Of 'pair', those of the loss and of operation weights alone, which second
+  order takes: interpreted kernels take long to compile.
   """
   whole, mask = loss_of(way, name), network(name, 0)[-1]
 
@@ -303,9 +314,10 @@ def products(way, name='few'):
       return jax.jvp(loss, args, along)[1]
 
     args = params, weights
-    both = jax.value_and_grad(loss, (0, 1))
+    of = (0, 1) if name == 'few' else 1
+    both = jax.value_and_grad(loss, of)
     slope_and_forward = jax.jvp(both, args, along)[1]
-    if name != 'few':  # Interpreted kernels take long to compile.
+    if name != 'few':
       return slope_and_forward
     return *slope_and_forward, jax.grad(slope, (0, 1))(*args)
 

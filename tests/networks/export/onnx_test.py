@@ -112,8 +112,12 @@ def test_every_operation_at_both_strides(imagenet, image_shape, tmp_path):
 )
 def test_published_cells(name, layers, image_shape, options, tmp_path):
   network = trained(GENOTYPES[name], image_shape, layers, **options)
-  export_onnx(network, tmp_path / 'network.onnx')
-  assert_same_logits(tmp_path / 'network.onnx', network)
+  path = tmp_path / 'network.onnx'
+  export_onnx(network, path)
+  if name in ('AmoebaNet', 'DARTS_V1', 'DARTS_V2'):
+    assert_same_logits(path, network)
+  else:  # They have nothing that those and the tests above have not.
+    onnx.checker.check_model(str(path), full_check=True)
 
 
 def test_nodes_of_any_number_of_edges(tmp_path):
