@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import toy_supernet
 from sklearn.datasets import load_digits
 from tiny_runs import (
   DATA,
@@ -138,15 +139,16 @@ def sharp(temperature):
 def own(arrays, tmp_path_factory):
   """A search with all of them, and what its watcher was given."""
   records = []
-  run = odj.search(
-    dataclasses.replace(SEARCH, epochs=2, nodes=1),
-    tmp_path_factory.mktemp('own'),
-    data=arrays,
-    space=MINE,
-    method=sharp(0.5),
-    on_epoch=records.append,
-    quiet=True,
-  )
+  with toy_supernet.in_place_of_supernets(check=True):
+    run = odj.search(
+      dataclasses.replace(SEARCH, epochs=2, nodes=1),
+      tmp_path_factory.mktemp('own'),
+      data=arrays,
+      space=MINE,
+      method=sharp(0.5),
+      on_epoch=records.append,
+      quiet=True,
+    )
   return run, records
 
 

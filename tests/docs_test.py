@@ -3,12 +3,14 @@
 But that networks have a cell less, which takes half the time.
 """
 
+import contextlib
 import pathlib
 import re
 import shlex
 from typing import NamedTuple
 
 import pytest
+import toy_supernet
 from launched import ROOT, launch
 
 import opp_darts_jax
@@ -17,6 +19,8 @@ from opp_darts_jax.launchers import config_files, main
 from opp_darts_jax.methods.stages import Change
 
 FILES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+# Sections that show what supernets have no part in.
+ON_TOYS = ('A method', 'A schedule', 'A callback', 'A notebook')
 DEFAULTS = {'search': 'digits', 'train': 'digits:train'}
 RECORDS = {'Change': Change} | {
   name: getattr(opp_darts_jax, name)
@@ -56,7 +60,7 @@ def smaller(text):
 
 
 def sections(name):
-  """(document, title, its blocks) of the sections with Python in them."""
+  """(document, its blocks, on toys) of the sections with Python in them."""
   text = (ROOT / name).read_text()
   starts = [m.start() for m in re.finditer('^## ', text, re.MULTILINE)]
   for start, end in zip(starts, [*starts[1:], len(text)]):
@@ -66,7 +70,8 @@ def sections(name):
       for b in blocks(text[start:end])
     ]
     if any(block.language == 'python' for block in own):
-      yield pytest.param(name, own, id=text[start:].split('\n')[0][3:])
+      title = text[start:].split('\n')[0][3:]
+      yield pytest.param(name, own, title in ON_TOYS, id=title)
 
 
 def commands(block):
@@ -85,10 +90,19 @@ def all_commands():
 
 
 @pytest.mark.parametrize(
-  ('name', 'own'), [*sections('README.md'), *sections('docs/guide.md')]
+  ('name', 'own', 'on_toys'),
+  [*sections('README.md'), *sections('docs/guide.md')],
 )
-def test_examples(name, own, tmp_path, monkeypatch):
+def test_examples(name, own, on_toys, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
+  place = contextlib.nullcontext()
+  if on_toys:
+    place = toy_supernet.in_place_of_supernets(check=True)
+  with place:
+    run_blocks(name, own, tmp_path)
+
+
+def run_blocks(name, own, tmp_path):
   known = {'__name__': '__main__'}
   for block in own:
     if block.file:

@@ -22,8 +22,13 @@ from typing import Any
 from opp_darts_jax.launchers import main
 
 ROOT = pathlib.Path(__file__).parents[1]
-DATA = ('--config.data.max_train=96', '--config.data.max_test=40')
 # The programs of tiny_runs.py's, so that they are compiled once.
+DATA = (
+  '--config.data.max_train=96',
+  '--config.data.max_test=40',
+  '--config.data.mean=(0.308,)',
+  '--config.data.std=(0.3765,)',
+)
 SIZES = (
   *DATA,
   '--config.layers=1',

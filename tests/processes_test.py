@@ -10,22 +10,25 @@ import time
 import launched
 import numpy as np
 import pytest
+import toy_launcher
 from kill_runs import outcome
 from launched import Forked
 
 from opp_darts_jax.running.processor import processor
 
-# Of more epochs, so that there is time to stop it.
+# Of a small network, and of more epochs, so that there is time to stop it.
 SEARCH = (
+  'search',
   *launched.SEARCH,
   '--config.epochs=12',
   '--config.schedule.stage_epochs=2',
 )
+TOYS = toy_launcher.__file__
 
 
 def search(workdir, *flags, **kwargs):
   """(exit code, what was said, the error) of a search."""
-  run = Forked('search', f'--workdir={workdir}', *SEARCH, *flags, **kwargs)
+  run = Forked(TOYS, *SEARCH, f'--workdir={workdir}', *flags, **kwargs)
   said, wrong = run.communicate()
   return run.returncode, said, wrong
 
@@ -40,14 +43,14 @@ def finished(tmp_path_factory):
 
 def test_several_seeds_stop_and_go_on(finished, tmp_path):
   workdir = tmp_path / 'seeds'
-  flags = f'--workdir={workdir}', *SEARCH, '--config.search_seeds=(0,3)'
-  run = Forked('search', *flags)
+  flags = *SEARCH, f'--workdir={workdir}', '--config.search_seeds=(0,3)'
+  run = Forked(TOYS, *flags)
   wait_for_epochs(workdir / 'seed3', 2, run)
   run.send_signal(signal.SIGTERM)
   _, wrong = run.communicate()
   assert run.returncode == 75, wrong
   assert 'stopped: 0 of 2 searches are finished' in wrong
-  run = Forked('search', *flags)
+  run = Forked(TOYS, *flags)
   said, wrong = run.communicate()
   assert run.returncode == 0, wrong
   assert 'seed 0: finished, 0.' in said
@@ -83,7 +86,7 @@ def test_a_run_goes_on_after_every_kind_of_end(finished, tmp_path):
     wrong,
   ), wrong
   for number, code in ((signal.SIGTERM, 75), (signal.SIGKILL, -9)):
-    run = Forked('search', f'--workdir={workdir}', *SEARCH)
+    run = Forked(TOYS, *SEARCH, f'--workdir={workdir}')
     wait_for_epochs(workdir, epochs(workdir) + 2, run)
     run.send_signal(number)
     _, wrong = run.communicate()
@@ -122,10 +125,10 @@ def search_in_two(workdir, monkeypatch):
   monkeypatch.setenv('JAX_COORDINATOR_ADDRESS', address)
   monkeypatch.setenv('JAX_NUM_PROCESSES', '2')
   runs = []
-  flags = '--distributed', f'--workdir={workdir}', *SEARCH
+  flags = *SEARCH, '--distributed', f'--workdir={workdir}'
   for process in '01':
     monkeypatch.setenv('JAX_PROCESS_ID', process)
-    runs.append(Forked('search', *flags))
+    runs.append(Forked(TOYS, *flags))
   return runs
 
 

@@ -11,7 +11,14 @@ from opp_darts_jax.config import (
 # All searches of the tests that have nothing else to say are this one, so that
 # its programs are compiled once, launched.py's too: three operations, of which
 # one enters at each epoch of three steps.
-DATA = DataConfig(max_train=96, max_test=40, crop_padding=1, flip=False)
+DATA = DataConfig(
+  max_train=96,
+  max_test=40,
+  mean=(0.308,),  # Of any digits, since programs are made for them.
+  std=(0.3765,),
+  crop_padding=1,
+  flip=False,
+)
 SEARCH = SearchConfig(
   space='s3',
   layers=1,

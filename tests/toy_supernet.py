@@ -6,6 +6,7 @@ Gradients are known, and a step compiles in no time.
 import contextlib
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from unittest import mock
@@ -33,17 +34,19 @@ def network(space, classes=3, cells=1):
   def init(key, images, tables, mask, train):
     """Variables for images of any size; `key` may be of any kind."""
     del tables, mask, train
-    copies, pixels = space.graph.num_edges, images[0].size
-    keys = iter(jax.random.split(key, cells * len(names) + 1))
-    shape = copies, pixels, 5
+    pixels = images[0].size
+    shape = cells, len(names), space.graph.num_edges, pixels, 5
+    ends = 5 * classes
+    # Drawn at once: each draw has to be compiled.
+    numbers = jax.random.normal(key, (math.prod(shape) + ends,))
+    kernels = numbers[ends:].reshape(shape) / pixels
     params = {
       f'cell{i}': {
-        name: {'kernel': jax.random.normal(next(keys), shape) / pixels}
-        for name in names
+        name: {'kernel': kernels[i, j]} for j, name in enumerate(names)
       }
       for i in range(cells)
     }
-    params['head'] = jax.random.normal(next(keys), (5, classes))
+    params['head'] = numbers[:ends].reshape(5, classes)
     return {'params': params, 'batch_stats': {'mean': jnp.zeros(5)}}
 
   def apply(variables, images, tables, mask, train, key, mutable):
@@ -72,9 +75,14 @@ def network(space, classes=3, cells=1):
 
 
 @contextlib.contextmanager
-def in_place_of_supernets() -> Iterator[None]:
-  """Searches that begin within have such networks, of as many cells."""
+def in_place_of_supernets(check: bool = False) -> Iterator[None]:
+  """Searches that begin within have such networks, of as many cells.
+
+  Args:
+    check: whether methods and operations are checked as they usually are.
+  """
   make = live_search.make_task
+  check_task = live_search.check_task if check else lambda task: None
 
   @functools.cache
   def make_task(config, space, method, classes, per_epoch):
@@ -83,6 +91,6 @@ def in_place_of_supernets() -> Iterator[None]:
     return dataclasses.replace(task, model=model)
 
   with mock.patch.multiple(
-    live_search, make_task=make_task, check_task=lambda task: None
+    live_search, make_task=make_task, check_task=check_task
   ):
     yield

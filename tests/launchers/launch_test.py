@@ -1,29 +1,23 @@
 """The launchers, end to end on a tiny setting, as a user calls them."""
 
 import json
+import signal
+import time
 
 import numpy as np
 import pytest
-from launched import DATA, TRAIN, launch
+import toy_launcher
+from kill_runs import outcome
+from launched import DATA, SEARCH, TRAIN, Forked, launch
 from PIL import Image
 
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import dataset
+from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.networks import trained
 from opp_darts_jax.reporting.report import write_report
 from opp_darts_jax.running import sweep_table
 
-SEARCH = (
-  *DATA,
-  '--config.space=s3',
-  '--config.layers=3',
-  '--config.nodes=2',
-  '--config.channels=2',
-  '--config.epochs=4',
-  '--config.batch_size=16',
-  '--config.log_steps=2',
-  '--config.schedule.stage_epochs=1',
-)
 BENCH = (
   *DATA,
   '--config.space=nasbench201',
@@ -54,9 +48,9 @@ def test_search(searched):
   assert entered == [['sep_conv_3x3'], ['none'], ['skip_connect']]
   assert [stage['epoch'] for stage in stages] == [0, 1, 2]
   epochs = [r for r in records if r['kind'] == 'epoch']
-  assert [e['step'] for e in epochs] == [3, 6, 9, 12]
+  assert [e['step'] for e in epochs] == [3, 6, 9]
   alphas = lines(workdir / 'alphas.jsonl')
-  assert [a['normal'][0].count(None) for a in alphas] == [2, 1, 0, 0]
+  assert [a['normal'][0].count(None) for a in alphas] == [2, 1, 0]
   genotype = json.loads((workdir / 'genotype.json').read_text())
   assert genotype == epochs[-1]['genotype']
   assert 'enters sep_conv_3x3' in said
@@ -71,6 +65,26 @@ def test_search_again_repeats_nothing(searched):
   done = launch('search', f'--workdir={workdir}', *SEARCH, '--config.seed=1')
   assert done.returncode == 5
   assert 'holds a run of another config, which differs in seed' in done.stderr
+
+
+def test_a_killed_search_goes_on_to_the_bit(searched, tmp_path):
+  """That of a whole supernet; processes_test.py has the other ends."""
+  flags = 'search', f'--workdir={tmp_path}', *SEARCH
+  run = Forked(*flags)
+  until = time.monotonic() + 600
+  while not (tmp_path / 'checkpoints' / '3').exists():
+    assert run.poll() is None
+    assert time.monotonic() < until
+    time.sleep(0.01)
+  # The next epoch has its first scores to compile.
+  run.send_signal(signal.SIGKILL)
+  run.communicate()
+  assert run.returncode == -signal.SIGKILL
+  assert not (tmp_path / 'results.json').exists()
+  done = launch(*flags)
+  assert done.returncode == 0, done.stderr
+  assert 'going on after step ' in done.stdout
+  assert outcome(tmp_path) == outcome(searched[0])
 
 
 def test_train_and_report(searched, tmp_path):
@@ -157,7 +171,7 @@ def test_seeds_average_and_smoothing(searched, tmp_path):
     (
       'search',
       SEARCH,
-      ('48 images for weights', 'when complete', '4 epochs of 3 steps'),
+      ('48 images for weights', 'when complete', '3 epochs of 3 steps'),
     ),
     (
       'train',
@@ -181,6 +195,7 @@ def test_dry_run_says_what_would_be_done(tmp_path, launcher, flags, sentences):
 def test_another_space_from_search_to_report(tmp_path):
   search, train = tmp_path / 'search', tmp_path / 'train'
   done = launch(
+    toy_launcher.__file__,
     'search',
     f'--workdir={search}',
     *BENCH,
@@ -214,9 +229,11 @@ def test_another_space_from_search_to_report(tmp_path):
   predicted = network(images.test.images).argmax(-1)
   accuracy = (predicted == images.test.labels).mean()
   np.testing.assert_allclose(accuracy, results['test_accuracy'], rtol=1e-6)
+  shown = set(Genotype.from_dict(genotype).operations)
   for folder in (search, train):
     page = write_report(folder).read_text()
-    assert 'nor_conv_1x1' in page
+    assert all(name in page for name in shown - {'none'})
+    assert 'nor_conv_1x1' in page or folder == train
     assert 'What the cells are worth, trained' in page or folder == train
 
 

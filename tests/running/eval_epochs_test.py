@@ -11,6 +11,8 @@ from opp_darts_jax.running.search import run_search
 from opp_darts_jax.running.training import run_training
 from opp_darts_jax.runs import load_run
 
+# No search here asks what a supernet is made of.
+pytestmark = pytest.mark.usefixtures('toys')
 SELDOM = {'eval_epochs': 2}
 
 

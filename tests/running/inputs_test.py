@@ -75,7 +75,7 @@ class Place:
 
 
 @pytest.fixture(scope='module')
-def begun(tmp_path_factory):
+def begun(toys, tmp_path_factory):
   """A training and a search that ended within their first epoch."""
   place = Place(tmp_path_factory.mktemp('place'))
   for run in (place.train, place.search):

@@ -55,6 +55,7 @@ def test_a_genotype_as_operation_weights_of_a_supernet():
   np.testing.assert_array_equal(tables['reduce'], [[0, 1], [0, 0]])
 
 
+@pytest.mark.usefixtures('toys')
 def test_a_search_measures_what_its_config_says(tmp_path):
   run_search(SEARCH, tmp_path / 'a', quiet=True)
   lines = load_run(tmp_path / 'a').epochs

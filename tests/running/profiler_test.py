@@ -115,6 +115,7 @@ def traces(workdir):
   return list((workdir / 'profile').rglob('*.xplane.pb'))
 
 
+@pytest.mark.usefixtures('toys')
 def test_a_search_is_traced_and_its_numbers_are_the_same(tmp_path, capsys):
   def run(name, on_epoch=(), **fields):
     return run_search(

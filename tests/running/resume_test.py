@@ -28,11 +28,14 @@ ARGUMENTS = {
 # What a method keeps, and what it does outside of steps: these are functions of
 # the state and the step's number, and of a kill they know nothing.
 OUTSIDE = ('init', 'init_own', 'begin_epoch', 'learning_rate', 'derive')
+# What is these methods' own there are functions of the state alone.
+PURE = ('gdas', 'fair_darts')
 PLAIN = METHODS['darts']()
 OWN = [
   name
   for name, make in METHODS.items()
-  if any(getattr(make(), f) is not getattr(PLAIN, f) for f in OUTSIDE)
+  if name not in PURE
+  and any(getattr(make(), f) is not getattr(PLAIN, f) for f in OUTSIDE)
 ]
 # And a target of weights, under what lets or takes operations in or out.
 OTHERS = {

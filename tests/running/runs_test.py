@@ -100,7 +100,7 @@ def check_times(workdir):
   assert steps == dict.fromkeys(range(4), PER_EPOCH)
 
 
-@pytest.mark.parametrize('at', [0, 2, 6, 7, 12, 27])
+@pytest.mark.parametrize('at', [0, 6, 7, 27])
 def test_a_run_that_dies_goes_on_from_the_last_epoch(tmp_path, whole, at):
   with pytest.raises(KillError):
     go(tmp_path, at=at, do=kill)
@@ -109,22 +109,28 @@ def test_a_run_that_dies_goes_on_from_the_last_epoch(tmp_path, whole, at):
   check_same(tmp_path, result, whole)
 
 
+SAVING = Config(save_steps=4)
+
+
+@pytest.fixture(scope='module')
+def whole_saving(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('saving')
+  return workdir, go(workdir, SAVING)
+
+
 @pytest.mark.parametrize('at', [1, 9, 16])
-def test_checkpoints_within_an_epoch(tmp_path, at):
-  config = Config(save_steps=4)
-  expected = go(tmp_path / 'whole', config)
+def test_checkpoints_within_an_epoch(tmp_path, whole_saving, at):
   with pytest.raises(KillError):
-    go(tmp_path / 'run', config, at=at, do=kill)
-  result = go(tmp_path / 'run', config)
+    go(tmp_path, SAVING, at=at, do=kill)
+  result = go(tmp_path, SAVING)
   # At the steps that were asked for, and at the end of each epoch.
   saved = {*range(0, 28, 4), *range(0, 28, PER_EPOCH)}
   assert result[0] == max(step for step in saved if step <= at)
-  np.testing.assert_array_equal(result[1], expected[1])
-  assert contents(tmp_path / 'run') == contents(tmp_path / 'whole')
-  check_times(tmp_path / 'run')
+  check_same(tmp_path, result, whole_saving)
+  check_times(tmp_path)
 
 
-@pytest.mark.parametrize('at', [0, 4, 6, 13, 20])
+@pytest.mark.parametrize('at', [0, 6, 13])
 def test_a_signal_saves_the_step_and_stops(tmp_path, whole, at):
   with pytest.raises(NotFinished, match=r'not finished, \d+ of 28 steps'):
     go(tmp_path, at=at, do=lambda: signal.raise_signal(signal.SIGTERM))

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import pytest
 from genotype_cells import TINY
 from tiny_runs import SEARCH
 
@@ -47,6 +48,7 @@ def test_sentence():
   assert truth.sentence({'truth_test_a': 0.5}).endswith('has: a 0.5000')
 
 
+@pytest.mark.usefixtures('toys')
 def test_a_search_writes_the_truth_of_its_cells(tmp_path, capsys):
   def go():
     config = dataclasses.replace(SEARCH, truth_cells=4)
