@@ -42,7 +42,7 @@ assert jax.device_count() == 8
 images = dataset.load(config.data)
 # Interpreted kernels take long to compile: of one convolution alone.
 space = Space('few', named('skip_connect', 'dil_conv_3x3')).with_nodes(1)
-found, first = [], None
+found = []
 for devices, layout in (
   (Devices(jax.devices()[:1]), 'loop'),
   (Devices(), 'copies'),
@@ -54,10 +54,8 @@ for devices, layout in (
   assert len(joined.sharding.device_set) == devices.count
   np.testing.assert_array_equal(joined, np.arange(16))
   run = search.prepare(parts, space, darts(), images, devices)
-  if first is None:
-    first = jax.device_get(run.programs.init(run.key))
-  state, sums = devices.copy((first, Metrics.zeros()))
-  for count in (1, 4):
+  state, sums = run.programs.init(run.key), devices.copy(Metrics.zeros())
+  for count in (3, 17):
     state, sums = run.programs.steps(
       state, sums, run.data, run.key, 0.025, count
     )
@@ -71,7 +69,7 @@ for one, many in zip(*found):
   np.testing.assert_allclose(many, one, rtol=2e-5, atol=1e-6)
 # The only cell of so small a network is a reduction cell.
 moved = np.abs(found[0][1]).max()
-assert moved > 0.005, moved
+assert moved > 0.01, moved
 
 
 # Shares of two images, each normalised by itself, are a step in eight parts.
