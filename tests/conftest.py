@@ -38,7 +38,7 @@ jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
 # Folders whose tests share programs, each part about a third of all the work.
 _PARTS = (
   ('supernet', 'golden_test.py', 'operations'),
-  ('processes_test.py', 'docs_test.py', 'launchers', 'running', 'api_test.py'),
+  ('processes_test.py', 'api_test.py', 'docs_test.py', 'launchers', 'running'),
   ('methods', 'networks'),
 )
 
