@@ -86,6 +86,7 @@ class Place:
       'HOME': str(folder),
       'PAUSE': '0',
       'SLURM_JOB_ID': '7',
+      'PYTHON': '',  # That of `make test PYTHON=...` is no stand-in.
     }
 
   def put(self, name, text):
