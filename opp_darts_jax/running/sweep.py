@@ -97,7 +97,10 @@ class Sweep:
 
 # What a sweep says of each part.
 _OWN_FLAGS = (
-  *('config', 'config.seed', 'config.seeds', 'config.search_seeds'),
+  'config',
+  'config.seed',
+  'config.seeds',
+  'config.search_seeds',
   'workdir',
 )
 

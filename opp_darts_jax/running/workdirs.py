@@ -123,13 +123,14 @@ def check(
   if known is None and hasattr(config, 'genotype'):
     # Earlier releases wrote down the genotype of a training alone.
     genotype = _read(workdir, 'genotype.json')
-    known = {} if genotype is None else {'genotype': genotype}
+    known = genotype and {'genotype': genotype}
+  known = known or {}
   if found is None:
     config.check_new()
   else:
-    _compare_configs(workdir, found, config, known or {})
+    _compare_configs(workdir, found, config, known)
   if inputs is not None:
-    _compare_inputs(workdir, known or {}, inputs)
+    _compare_inputs(workdir, known, inputs)
 
 
 def _write_places(path: pathlib.Path, fields: dict[str, Any]) -> None:
