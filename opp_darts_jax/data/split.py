@@ -92,13 +92,15 @@ def subset(split: Split, field: str, count: int, seed: int) -> Split:
   """
   if not count or count >= len(split.labels):
     return split
-  classes = len(np.unique(split.labels))
-  if count < classes:
-    raise UserError(
-      f'Expected {field} to be 0 (all images) or at least the number of '
-      f'classes, {classes}, got {count}.'
-    )
   order = _stratified_order(split.labels, np.random.default_rng(seed))
+  # Where each class comes first.
+  _, firsts = np.unique(split.labels[order], return_index=True)
+  least = firsts.max() + 1
+  if count < least:
+    raise UserError(
+      f'Expected {field} to be 0 (all images) or at least {least}, of which '
+      f'each of the {len(firsts)} classes has one; got {count}.'
+    )
   return split.take(np.sort(order[:count]))
 
 

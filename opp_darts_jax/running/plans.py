@@ -4,7 +4,7 @@ The same lines are what `--dry_run` prints.
 """
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -50,10 +50,7 @@ def of_search(
     f'{config.batch_size}, {config.order} order alpha steps',
   ]
   if seeds:
-    lines.append(
-      f'  seeds     {", ".join(map(str, seeds))}: {len(seeds)} searches '
-      'together, each in its own folder'
-    )
+    lines.append(_seeds(seeds, 'searches together'))
   return '\n'.join(lines)
 
 
@@ -90,6 +87,8 @@ def of_training(
     f'  steps     {config.epochs} epochs of {per_epoch} steps, batch '
     f'{config.batch_size}',
   ]
+  if config.seeds:
+    lines.append(_seeds(config.seeds, 'trainings one after another'))
   return '\n'.join(lines)
 
 
@@ -123,6 +122,11 @@ def say_finished(
 def _title(what: str, workdir: str | pathlib.Path | None, step: int) -> str:
   where = f' in {workdir}' if workdir is not None else ''
   return f'{what}{where}{f", going on after step {step}" if step else ""}'
+
+
+def _seeds(seeds: Sequence[int], what: str) -> str:
+  named = ', '.join(map(str, seeds))
+  return f'  seeds     {named}: {len(seeds)} {what}, each in its own folder'
 
 
 def _data(images: ImageData | Streamed, parts: str) -> list[str]:

@@ -108,7 +108,7 @@ def test_class_names_name_labels_also_those_that_do_not_occur():
     ({'class_names': 'ab', 'labels': LABELS - 1}, r'in 0\.\.1, one .* got -1'),
     ({'class_names': 'ab', 'labels': ['a', 'b'] * 10}, "class_names, got 'a'"),
     ({'class_names': 'a', 'labels': LABELS * 0}, 'at least 2 classes .* 1: a'),
-    ({'config': DataConfig(max_train=1)}, 'max_train .* classes, 2, got 1'),
+    ({'config': DataConfig(max_train=1)}, 'max_train .* least 2, .* got 1'),
     ({'config': DataConfig(mean=(0.5,))}, 'mean to be empty .* 3 channels'),
   ],
 )  # fmt: skip

@@ -56,3 +56,13 @@ def test_a_share_that_leaves_nothing_is_named(field):
 def test_halves_refuses_an_empty_part(fraction):
   with pytest.raises(UserError, match=r'between 0 and 1 .* of 10 images'):
     split.halves(np.arange(10) % 2, fraction, 0)
+
+
+def test_a_part_has_every_class_however_small():
+  labels = np.repeat([0, 1, 2], [90, 9, 1])
+  images = split.Split(np.zeros((100, 1, 1, 1), np.uint8), labels)
+  # The one image of the last class is half of the way through.
+  kept = split.subset(images, 'max_train', 51, 0)
+  np.testing.assert_array_equal(np.bincount(kept.labels), [45, 5, 1])
+  with pytest.raises(UserError, match='max_train .* least 51, .* got 50'):
+    split.subset(images, 'max_train', 50, 0)

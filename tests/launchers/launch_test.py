@@ -175,8 +175,13 @@ def test_seeds_average_and_smoothing(searched, tmp_path):
     ),
     (
       'train',
-      (*TRAIN, '--config.genotype=DARTS_V2'),
-      ('mult-adds', '96 images to train, 40 to test', '2 epochs of 6 steps'),
+      (*TRAIN, '--config.genotype=DARTS_V2', '--config.seeds=(3,5)'),
+      (
+        'mult-adds',
+        '96 images to train, 40 to test',
+        '2 epochs of 6 steps',
+        'seeds     3, 5: 2 trainings one after another',
+      ),
     ),
   ],
 )
