@@ -32,6 +32,7 @@ def second_order_gradient(
   train: Batch,
   val: Batch,
   key: jax.Array,
+  moving: Callable[[Any], Any] = lambda tree: tree,
 ) -> tuple[Any, Pass]:
   """The gradient at the weights after one SGD step (DARTS, equations 6 to 8).
 
@@ -50,6 +51,8 @@ def second_order_gradient(
     train: a batch of D_train.
     val: a batch of D_val.
     key: for what draws numbers.
+    moving: a tree of the weights' structure -> the same, but 0 for weights that
+      a step does not move.
 
   Returns:
     The gradient; the running averages after the passes on D_train, and loss
@@ -68,22 +71,26 @@ def second_order_gradient(
     0, state.batch_stats, state.weights
   )
   velocity = optax.tree.get(state.weight_opt, 'trace')
-  unrolled = jax.tree.map(
+  updates = jax.tree.map(
     lambda w, v, g: (
-      w
-      - learning_rate
-      * (config.weights.momentum * v + g + config.weights.weight_decay * w)
+      config.weights.momentum * v + g + config.weights.weight_decay * w
     ),
     state.weights,
     velocity,
     weight_grads,
+  )
+  unrolled = jax.tree.map(
+    lambda w, u: w - learning_rate * u, state.weights, moving(updates)
   )
   (_, found), (direction, grads) = make_gradient(
     val_loss(state.batch_stats), (0, 1), config.accumulate
   )(unrolled, params, val, val_key)
   product = exact_product if config.order == 'second' else difference_product
   batch_stats, products = product(
-    functools.partial(train_gradient, 1), batch_stats, state.weights, direction
+    functools.partial(train_gradient, 1),
+    batch_stats,
+    state.weights,
+    moving(direction),
   )
   grads = jax.tree.map(lambda g, p: g - learning_rate * p, grads, products)
   return grads, found._replace(batch_stats=batch_stats)

@@ -85,8 +85,9 @@ def alpha_step(
     )
 
   losses = loss_with(method.train_term), loss_with(method.val_term)
+  moving = functools.partial(_of_moving, task, state)
   grads, found = second_order_gradient(
-    losses, config, state, learning_rate, train, val, key
+    losses, config, state, learning_rate, train, val, key, moving
   )
   state = state.replace(batch_stats=found.batch_stats)
   return move_alphas(task, state, grads), found
@@ -116,8 +117,7 @@ def weight_step(
   def by_tables(loss, tables):
     taken = make_gradient(loss, 1, task.config.accumulate)
     (value, _), grads = taken(state.weights, tables, train, key)
-    # What edges share has a gradient for those on which it is not active, too.
-    return value, zero_where_not(task.supernet_mask(state.mask), grads)
+    return value, grads
 
   def evaluated(tables):
     by_averages = table_loss(task, state.batch_stats, state.mask, train=False)
@@ -179,14 +179,20 @@ def move_weights(
   task: Task, learning_rate: jax.Array, state: SearchState, grads: Any
 ) -> SearchState:
   """SGD's step by a gradient, of the weights that the method lets move."""
+  moving = functools.partial(_of_moving, task, state)
+  # What rests has no say in the norm that is clipped, and does not decay.
   updates, weight_opt = weight_optimizer(task.config.weights).update(
-    grads, state.weight_opt, state.weights
+    moving(grads), state.weight_opt, state.weights
   )
-  if task.method.moves is not None:
-    updates = zero_where_not(
-      task.method.moves(state.own, state.weights), updates
-    )
   weights = jax.tree.map(
-    lambda w, u: w - learning_rate * u, state.weights, updates
+    lambda w, u: w - learning_rate * u, state.weights, moving(updates)
   )
   return state.replace(weights=weights, weight_opt=weight_opt)
+
+
+def _of_moving(task: Task, state: SearchState, tree: Any) -> Any:
+  """A tree of the weights' structure, but 0 for those that rest."""
+  moves = task.method.moves
+  if moves is None:
+    return tree
+  return zero_where_not(moves(state.own, state.weights), tree)

@@ -57,13 +57,15 @@ def problem(curvature):
   return loss, State(weights, alphas, {}, opt), matrix, target, velocity
 
 
-def gradient_of(losses, order, state, rate=RATE):
+def gradient_of(losses, order, state, rate=RATE, **moving):
   """What `second_order_gradient` returns."""
   config = SearchConfig(order=order)
 
   @jax.jit
   def run(state):
-    return second_order_gradient(losses, config, state, rate, TRAIN, VAL, KEY)
+    return second_order_gradient(
+      losses, config, state, rate, TRAIN, VAL, KEY, **moving
+    )
 
   return jax.device_get(run(state))
 
@@ -91,6 +93,27 @@ def test_second_order_closed_form(order):
   got = alpha_gradient(order, loss, state)
   tolerance = 1e-5 if order == 'second' else 1e-3
   np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize('order', ['second', 'second_fd'])
+def test_weights_that_rest_are_not_unrolled(order):
+  loss, state, matrix, target, velocity = problem(curvature=0.0)
+  settings = SearchConfig().weights
+  w, alpha = state.weights['w'], state.alphas['normal']
+  step = settings.momentum * velocity + settings.weight_decay * w
+  moves = np.array([True, False, True])
+  moved = w - RATE * moves * (step + w - matrix @ alpha)
+  want = RATE * matrix.T @ (moves * (moved - target))
+  grads, found = gradient_of(
+    (lambda batch_stats: loss,) * 2,
+    order,
+    state,
+    moving=lambda tree: jax.tree.map(lambda t: jnp.where(moves, t, 0), tree),
+  )
+  tolerance = 1e-5 if order == 'second' else 1e-3
+  np.testing.assert_allclose(grads['normal'], want, tolerance, tolerance)
+  value = ((moved - target) ** 2).sum() / 2
+  np.testing.assert_allclose(found.loss, value, rtol=1e-5)
 
 
 def test_second_order_is_the_gradient_of_the_unrolled_loss():

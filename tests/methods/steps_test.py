@@ -7,13 +7,18 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import tiny_search
 import toy_network
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.methods.darts import darts
-from opp_darts_jax.methods.halves import alpha_step, weight_step
+from opp_darts_jax.methods.halves import (
+  alpha_step,
+  move_weights,
+  weight_step,
+)
 from opp_darts_jax.methods.state import Batch
 from opp_darts_jax.methods.steps import search_step
 
@@ -57,6 +62,31 @@ def test_one_loop_for_both_steps_is_one_after_the_other():
   close = functools.partial(chex.assert_trees_all_close, rtol=1e-4, atol=1e-5)
   close((metrics.train_loss, metrics.val_loss), losses)
   close(after, expected)
+
+
+def test_weights_that_rest_have_no_say_in_what_is_clipped():
+  def moves(own, weights):
+    del own
+    return jax.tree_util.tree_map_with_path(
+      lambda path, leaf: jnp.full(leaf.shape, path[-1].key == 'head'), weights
+    )
+
+  config = SearchConfig()  # Clips, as the toy's does not.
+  task, state = toy_network.search_of(darts()._replace(moves=moves))
+  task = dataclasses.replace(task, config=config)
+  large = jax.tree.map(lambda w: jnp.full(w.shape, 1e3), state.weights)
+  head = jnp.full(state.weights['head'].shape, 0.1)
+
+  @jax.jit
+  def moved(grads):
+    return move_weights(task, 0.1, state, grads)
+
+  after = moved(large | {'head': head})
+  decay = config.weights.weight_decay
+  assert optax.tree.norm(head) < config.weights.clip_norm
+  want = state.weights['head'] - 0.1 * (head + decay * state.weights['head'])
+  np.testing.assert_allclose(after.weights['head'], want, rtol=1e-6)
+  chex.assert_trees_all_equal(after.weights['cell0'], state.weights['cell0'])
 
 
 @pytest.mark.parametrize('order', ['first', 'second', 'second_fd'])
