@@ -56,7 +56,8 @@ class RunConfig:
       where equal cells are a loop alone, as the compiler undoes it elsewhere.
     accumulate: into how many parts a step divides its batch, one after the
       other, for less memory. Each part is normalised by itself, as if it were
-      the batch; gradients and running averages are means over the parts.
+      the batch; gradients and running averages are means over the parts. A
+      method that samples operations draws anew for each.
     save_steps: steps between checkpoints within an epoch; 0 saves at the end
       of epochs alone.
     data: the images.
