@@ -15,7 +15,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.catalogue import configured_method
 from opp_darts_jax.methods.check import check_hooks
-from opp_darts_jax.methods.method import Method
+from opp_darts_jax.methods.method import Method, scores_of
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.running import (
@@ -232,6 +232,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
   config, method, run = search.config, search.method, search.run
   state, known = run.state, run.known
   stages = [Stage.from_json(stage) for stage in known.get('stages', [])]
+  genotype = None
   for epoch in range(run.epoch, config.epochs):
     if 'stopped' in known:
       break
@@ -256,8 +257,9 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     genotype = method.derive(method, search, state)
     means = {**means, **method.numbers(search, state, genotype)}
     with run.timed(epoch, 'monitor'):
-      means = means | monitor.measure(search, state, epoch, genotype)
-    weights = callbacks.own_weights(search.space, method, state)
+      scores = scores_of(method, search.space, state)
+      means |= monitor.measure(search, state, epoch, genotype, scores)
+    weights = callbacks.own_weights(search.space, state, scores)
     record = callbacks.record_of(
       config.epochs, epoch, state, means, genotype, stages, run.folder, weights
     )
@@ -268,7 +270,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
       run.writer.write('stop', record.step, epoch)
     run.end_epoch(state, epoch, known)
   ended = 'a watcher' if 'stopped' in known else 'all epochs'
-  return search_results.write(search, state, ended, state)
+  return search_results.write(search, state, ended, state, genotype)
 
 
 def _run_epoch(

@@ -239,7 +239,7 @@ def dry_run(
   lines = [
     plans.of_training(config, images, genotype, weights, per_epoch),
     plans.contact_sheet(config, images, folder),
-    summary.table(model, images.image_shape),
+    summary.table(parts),
   ]
   if aimed is not None:
     lines.append(forecast.of_training(config, images, model, aimed).text)
