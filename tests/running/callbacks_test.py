@@ -117,7 +117,12 @@ def test_weights_are_told_where_no_softmax_tells_them(method, apart, tmp_path):
 def opened(workdir):
   state, zeros = {'w': jnp.zeros(2)}, Metrics.zeros()
   with runs.open_run(
-    workdir, SEARCH, PER_EPOCH, lambda known: state, zeros, signals=False
+    workdir,
+    SEARCH,
+    PER_EPOCH,
+    lambda known: state,
+    zeros,
+    runs.Options(signals=False),
   ) as run:
     yield run
 
