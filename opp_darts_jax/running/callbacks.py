@@ -178,10 +178,7 @@ def built_in(run: Run, space: Space) -> list[OnEpoch]:
   shown: list[Genotype] = []
 
   def show(record: EpochRecord) -> None:
-    said = 'epoch {}: loss {train_loss:.4f}, accuracy {train_accuracy:.4f}'
-    if 'eval_loss' in record.metrics:
-      said += '; on D_val {eval_loss:.4f}, {eval_accuracy:.4f}'
-    run.screen.progress(said.format(record.epoch, **record.metrics))
+    run.screen.progress(console.epoch_line(record.epoch, record.metrics))
     if shown != [record.genotype]:
       shown[:] = [record.genotype]
       run.screen.say(console.genotype_lines(record.genotype))

@@ -30,7 +30,7 @@ from opp_darts_jax.running import (
   workdirs,
 )
 from opp_darts_jax.running.callbacks import EpochRecord, OnEpoch
-from opp_darts_jax.running.console import Console
+from opp_darts_jax.running.console import Console, epoch_line
 from opp_darts_jax.running.interruption import Interruption
 from opp_darts_jax.running.live_search import LiveSearch, prepare
 from opp_darts_jax.running.meeting import Meeting
@@ -192,17 +192,11 @@ def _shows(seed: int, per_epoch: int, screen: Console) -> OnEpoch:
   """Tells in a line what an epoch of a search has come to."""
 
   def show(record: EpochRecord) -> None:
-    metrics = record.metrics
-    text = (
-      'seed {}, epoch {}: loss {train_loss:.4f}, accuracy {train_accuracy:.4f}'
-    )
-    if 'eval_loss' in metrics:
-      text += '; on D_val {eval_loss:.4f}, {eval_accuracy:.4f}'
-    text = text.format(seed, record.epoch, **metrics)
+    text = f'seed {seed}, {epoch_line(record.epoch, record.metrics)}'
     stage = record.stages[-1] if record.stages else None
     if stage is not None and stage.epoch == record.epoch:
       text += f'; entered {", ".join(stage.entered)}'
-    screen.advance(per_epoch, metrics)
+    screen.advance(per_epoch, record.metrics)
     screen.progress(text)
 
   return show
