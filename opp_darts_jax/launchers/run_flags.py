@@ -36,12 +36,47 @@ def define(
   workdir = launch.define_path(
     'workdir', 'Folder of the run; a run in it is continued.'
   )
-  dry = _define_dry_run()
-  target = _define_target()
-  profile_steps = _define_profile_steps()
+  dry = flags.DEFINE_bool(
+    'dry_run',
+    False,
+    'Say what would be done, and write a contact sheet of the images into the '
+    'workdir, or the current folder; do nothing else.',
+  )
+  target = flags.DEFINE_string(
+    'target',
+    '',
+    'With --dry_run: an accelerator, which need not be here, that the programs '
+    'are compiled for, to say whether the run fits it and about how long it '
+    f'takes: {", ".join(ACCELERATORS)}.',
+  )
+  profile_steps = flags.DEFINE_string(
+    'profile_steps',
+    '',
+    'A,B: make a trace of the steps A to B, counted from 1, with jax.profiler, '
+    'in the folder profile of the workdir.',
+  )
   distributed = flags.DEFINE_bool(
     'distributed', False, 'Be one of several processes, one a machine.'
   )
+  for names, fit, sentence in (
+    (
+      ['workdir', 'dry_run'],
+      lambda values: bool(values['workdir']) or values['dry_run'],
+      '--workdir must have a value, the folder of the run.',
+    ),
+    (
+      ['target', 'dry_run'],
+      lambda values: values['dry_run'] or not values['target'],
+      '--target goes with --dry_run alone; a run takes the devices of its '
+      'machine.',
+    ),
+    (
+      ['profile_steps', 'dry_run'],
+      lambda values: not (values['profile_steps'] and values['dry_run']),
+      '--profile_steps traces steps of a run; with --dry_run there are none.',
+    ),
+  ):
+    flags.register_multi_flags_validator(names, fit, sentence)
 
   def main() -> None:
     if distributed.value:
@@ -56,53 +91,3 @@ def define(
       start(config, workdir.value, steps)
 
   return main
-
-
-def _define_dry_run() -> flags.FlagHolder[bool]:
-  """Defines `--dry_run`, without which `--workdir` must be given."""
-  dry_run = flags.DEFINE_bool(
-    'dry_run',
-    False,
-    'Say what would be done, and write a contact sheet of the images into the '
-    'workdir, or the current folder; do nothing else.',
-  )
-  flags.register_multi_flags_validator(
-    ['workdir', 'dry_run'],
-    lambda values: bool(values['workdir']) or values['dry_run'],
-    '--workdir must have a value, the folder of the run.',
-  )
-  return dry_run
-
-
-def _define_target() -> flags.FlagHolder[str]:
-  """Defines `--target`, which goes with `--dry_run`."""
-  target = flags.DEFINE_string(
-    'target',
-    '',
-    'With --dry_run: an accelerator, which need not be here, that the programs '
-    'are compiled for, to say whether the run fits it and about how long it '
-    f'takes: {", ".join(ACCELERATORS)}.',
-  )
-  flags.register_multi_flags_validator(
-    ['target', 'dry_run'],
-    lambda values: values['dry_run'] or not values['target'],
-    '--target goes with --dry_run alone; a run takes the devices of its '
-    'machine.',
-  )
-  return target
-
-
-def _define_profile_steps() -> flags.FlagHolder[str]:
-  """Defines `--profile_steps`, of a run alone; see `profiler.parse`."""
-  steps = flags.DEFINE_string(
-    'profile_steps',
-    '',
-    'A,B: make a trace of the steps A to B, counted from 1, with jax.profiler, '
-    'in the folder profile of the workdir.',
-  )
-  flags.register_multi_flags_validator(
-    ['profile_steps', 'dry_run'],
-    lambda values: not (values['profile_steps'] and values['dry_run']),
-    '--profile_steps traces steps of a run; with --dry_run there are none.',
-  )
-  return steps
