@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import secrets
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -89,7 +90,8 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
   """A path to write to; in the end it becomes `path`, unless an error came."""
   # In the same folder: a rename is atomic only within one file system.
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+  # Of a name of its own: other threads and machines may write it, too.
+  temporary = path.with_name(f'.{path.name}.{secrets.token_hex(8)}.tmp')
   try:
     yield temporary
     with open(temporary, 'rb') as file:

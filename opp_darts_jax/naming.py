@@ -17,6 +17,7 @@ import os
 import pathlib
 import re
 import sys
+import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -157,36 +158,37 @@ def split_call(what: str, text: str) -> tuple[str, dict[str, Any]]:
   return name, arguments
 
 
-def split_sum(text: str) -> list[str]:
-  """The terms of 'A+B(x=+1)+C'; a sign within brackets or text is none."""
-  marks = re.finditer(r"""'[^']*'|"[^"]*"|[()+]""", text)
-  depth, at, terms = 0, 0, []
-  for mark in marks:
-    depth += (mark[0] == '(') - (mark[0] == ')')
-    if mark[0] == '+' and depth == 0:
-      terms.append(text[at : mark.start()].strip())
-      at = mark.end()
-  return [*terms, text[at:].strip()]
+def split(text: str, mark: str) -> list[str]:
+  """What stands between marks, of one character, in 'A+B(x=+1)+C' for instance.
+
+  A mark within brackets or quotation marks is none.
+  """
+  depth, at, parts = 0, 0, []
+  for found in re.finditer(r"""'[^']*'|"[^"]*"|.""", text, re.DOTALL):
+    depth += (found[0] in '([{') - (found[0] in ')]}')
+    if found[0] == mark and depth == 0:
+      parts.append(text[at : found.start()].strip())
+      at = found.end()
+  return [*parts, text[at:].strip()]
 
 
 def _module(what: str, place: str) -> Any:
   sentence = f'Could not import {place}, which the {what} is to come from'
   if place.endswith('.py'):
     path = pathlib.Path(place).expanduser().resolve()
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    name = f'{path.stem}_{digest}'
     # What it imports may lie beside it.
     with telling(sentence, str(path)), _importable(str(path.parent)):
-      return _file_module(path)
+      # Loaded once: what it holds stays the same object.
+      return sys.modules.get(name) or file_module(name, path)
   # A console command does not look for modules where it was called.
   with telling(sentence, ''), _importable(os.getcwd()):
     return importlib.import_module(place)
 
 
-def _file_module(path: pathlib.Path) -> Any:
-  """The module of a file, loaded once: what it holds stays the same object."""
-  digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-  name = f'{path.stem}_{digest}'
-  if name in sys.modules:
-    return sys.modules[name]
+def file_module(name: str, path: str | pathlib.Path) -> types.ModuleType:
+  """A file, executed as the module of this name."""
   spec = importlib.util.spec_from_file_location(name, path)
   if spec is None or spec.loader is None:
     raise ImportError(f'{path} is no Python file')

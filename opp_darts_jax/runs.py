@@ -11,7 +11,6 @@ import numpy as np
 
 from opp_darts_jax import files
 from opp_darts_jax.config import SearchConfig, TrainConfig, first_house
-from opp_darts_jax.config.fields import as_json
 from opp_darts_jax.errors import UserError, check_type
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.stages import Stage
@@ -169,7 +168,7 @@ def load_run(
   workdir = pathlib.Path(workdir).expanduser()
   found = results.read(workdir, 'config.json')
   kind: Any = first_house.kind_of(found)
-  config = kind.from_dict(first_house.as_of_now(found, as_json(kind())))
+  config = kind.from_dict(first_house.of_now(found, kind))
   genotype = Genotype.from_dict(results.read(workdir, 'genotype.json'))
   lines = files.read_lines(workdir / METRICS)
   epochs = tuple(line for line in lines if line.get('kind') == 'epoch')

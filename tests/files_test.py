@@ -1,11 +1,13 @@
 """Files that a user gives: read, or refused by errors that callers expect."""
 
 import io
+import threading
+from concurrent import futures
 
 import numpy as np
 import pytest
 
-from opp_darts_jax.files import read_npz
+from opp_darts_jax.files import read_npz, replacing, write_text
 
 
 @pytest.mark.parametrize('save', [np.savez, np.savez_compressed])
@@ -35,3 +37,30 @@ def test_an_npz_is_read_or_refused_whatever_is_damaged(save, tmp_path):
   assert not any('unsafely' in said for said in refused)
   with pytest.raises(FileNotFoundError):
     read_npz(tmp_path / 'gone.npz')
+
+
+def test_two_may_write_a_file_at_a_time(tmp_path):
+  path, both = tmp_path / 'a.txt', threading.Barrier(2, timeout=60)
+
+  def write(text):
+    with replacing(path) as temporary:
+      both.wait()
+      temporary.write_text(text)
+      both.wait()
+
+  texts = ['one' * 9, 'two' * 7]
+  with futures.ThreadPoolExecutor(2) as pool:
+    list(pool.map(write, texts))
+  assert path.read_text() in texts
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_replaced_by_one_of_the_usual_mode_or_not_at_all(tmp_path):
+  path, usual = tmp_path / 'a.txt', tmp_path / 'usual'
+  usual.touch()
+  write_text(path, 'whole')
+  assert path.stat().st_mode == usual.stat().st_mode
+  with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+    temporary.write_text(str(1 / 0))
+  assert path.read_text() == 'whole'
+  assert sorted(tmp_path.iterdir()) == [path, usual]

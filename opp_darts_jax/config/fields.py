@@ -15,6 +15,17 @@ def as_json(config: Any) -> dict[str, Any]:
   return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
+def leaves(tree: Any, name: str = '') -> dict[str, Any]:
+  """Name of each leaf of nested fields -> its value; a list is one."""
+  if not isinstance(tree, Mapping):
+    return {name: tree}
+  return {
+    at: leaf
+    for key, value in tree.items()
+    for at, leaf in leaves(value, f'{name}.{key}' if name else key).items()
+  }
+
+
 def from_dict(cls: Any, fields: Mapping[str, Any], prefix: str = '') -> Any:
   """The dataclass of nested mappings; `UserError` if a field is wrong."""
   types = typing.get_type_hints(cls)

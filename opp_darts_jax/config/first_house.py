@@ -1,8 +1,9 @@
 """Configs of runs that earlier releases began, as this one would write them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from opp_darts_jax.config.fields import as_json
 from opp_darts_jax.config.search import SearchConfig
 from opp_darts_jax.config.train import TrainConfig
 
@@ -14,15 +15,16 @@ def kind_of(found: Mapping[str, Any]) -> type[SearchConfig | TrainConfig]:
   return TrainConfig if 'genotype' in found else SearchConfig
 
 
-def as_of_now(
-  found: Mapping[str, Any], defaults: Mapping[str, Any]
+def of_now(
+  found: Mapping[str, Any],
+  kind: Callable[[], Any] | None = None,
 ) -> dict[str, Any]:
   """A stored config with the names and the fields of today.
 
   Args:
     found: what `config.json` holds.
-    defaults: of a config as nested fields; what was not there yet when the run
-      began was as it is by default.
+    kind: of config, of whose defaults is what was not there yet when the run
+      began; None is `kind_of` what is found.
   """
   renamed = dict(found)
   schedule = dict(found.get('schedule') or {})
@@ -32,7 +34,7 @@ def as_of_now(
     renamed['schedule'] = schedule
     if renamed.get('nodes') == 4:
       renamed['nodes'] = 0  # It was the default; all spaces had it.
-  return _filled(renamed, defaults)
+  return _filled(renamed, as_json((kind or kind_of(found))()))
 
 
 def _filled(

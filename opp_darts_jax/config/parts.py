@@ -141,7 +141,7 @@ class ScheduleConfig:
   @property
   def names(self) -> tuple[str, ...]:
     """Of the schedules, the outermost first, without their arguments."""
-    terms = naming.split_sum(self.name)
+    terms = naming.split(self.name, '+')
     return tuple(term.partition('(')[0].strip() for term in terms)
 
 

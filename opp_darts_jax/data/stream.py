@@ -7,7 +7,7 @@ and no state of an iterator is kept. Worker processes change no number.
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -94,7 +94,7 @@ class Streamed:
 
   def train_batches(
     self, batch_size: int, start: int, own: Sequence[int] | None = None
-  ) -> Iterator[Batch]:
+  ) -> Generator[Batch, None, None]:
     """Batches without end: an epoch has num_train // batch_size of them.
 
     Args:
@@ -122,7 +122,7 @@ class Streamed:
 
   def test_batches(
     self, batch_size: int, own: Sequence[int] | None = None
-  ) -> Iterator[Batch]:
+  ) -> Generator[Batch, None, None]:
     """All test images in order; the first ones again fill up the last batch.
 
     Args:
@@ -143,7 +143,7 @@ class Streamed:
 
   def _batches(
     self, images: Any, batch_size: int, own: Sequence[int] | None
-  ) -> Iterator[Batch]:
+  ) -> Generator[Batch, None, None]:
     return workers.batches(images, batch_size, own, self.workers, self.source)
 
 

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ def batches(
   own: Sequence[int] | None,
   workers: int,
   source: str,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
   """Decodes a `grain.MapDataset` of whole batches and stacks its images.
 
   Single images pass from the workers, as whole batches take more shared

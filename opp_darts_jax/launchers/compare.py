@@ -11,6 +11,7 @@ import pathlib
 
 from absl import flags
 
+from opp_darts_jax import naming
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import launch, sweep_flags
 from opp_darts_jax.running.compare import Compared, run_compare
@@ -75,15 +76,8 @@ def main() -> None:
 
 
 def split_methods(text: str) -> tuple[str, ...]:
-  """The methods in a text, parted by commas outside of brackets."""
-  found, depth = [''], 0
-  for character in text:
-    depth += (character in '([{') - (character in ')]}')
-    if character == ',' and not depth:
-      found.append('')
-    else:
-      found[-1] += character
-  return tuple(filter(None, map(str.strip, found)))
+  """The methods in a text, parted by commas."""
+  return tuple(filter(None, naming.split(text, ',')))
 
 
 if __name__ == '__main__':

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import importlib
-import importlib.util
 import inspect
 import os
 import pkgutil
@@ -12,6 +11,7 @@ from typing import Any
 
 import ml_collections
 
+from opp_darts_jax import naming
 from opp_darts_jax.errors import UserError, telling
 from opp_darts_jax.launchers import configs
 
@@ -92,13 +92,8 @@ def _module(name: str) -> types.ModuleType:
       f'Unknown config {name!r}; valid are: {", ".join(names())}, or the path '
       'of a .py file.'
     )
-  spec = importlib.util.spec_from_file_location('config_file', path)
-  assert spec is not None
-  assert spec.loader is not None
-  module = importlib.util.module_from_spec(spec)
   with _reading(name):
-    spec.loader.exec_module(module)
-  return module
+    return naming.file_module('config_file', path)
 
 
 def _path_of(name: str) -> str:

@@ -12,6 +12,7 @@ On the device of this machine; with --target=h100, say, as modelled for one that
 need not be here.
 """
 
+import functools
 import os
 import pathlib
 
@@ -25,15 +26,17 @@ from opp_darts_jax.running.accelerators import ACCELERATORS
 from opp_darts_jax.running.timing import measured, modelled_for
 from opp_darts_jax.spaces.catalogue import get_space
 
+_define_number = functools.partial(flags.DEFINE_integer, lower_bound=1)
+
 _SPACE = flags.DEFINE_string('space', 'darts', 'Of the operations.')
 _NODES = flags.DEFINE_integer('nodes', 0, "0 is the space's own number.")
-_LAYERS = flags.DEFINE_integer('layers', 20, 'Cells of the network.')
-_CHANNELS = flags.DEFINE_integer('channels', 36, 'Of its first cell.')
-_SIZE = flags.DEFINE_integer('image_size', 32, 'Of its images, in pixels.')
-_COLOURS = flags.DEFINE_integer('image_channels', 3, 'Of its images.')
-_CLASSES = flags.DEFINE_integer('classes', 10, 'Of its images.')
+_LAYERS = _define_number('layers', 20, 'Cells of the network.')
+_CHANNELS = _define_number('channels', 36, 'Of its first cell.')
+_SIZE = _define_number('image_size', 32, 'Of its images, in pixels.')
+_COLOURS = _define_number('image_channels', 3, 'Of its images.')
+_CLASSES = _define_number('classes', 10, 'Of its images.')
 _IMAGENET = flags.DEFINE_bool('imagenet', False, 'The one for large images.')
-_BATCH = flags.DEFINE_integer('batch', 1, 'Images at a time.')
+_BATCH = _define_number('batch', 1, 'Images at a time.')
 _TARGET = flags.DEFINE_string(
   'target',
   '',
@@ -44,9 +47,6 @@ _OUT = launch.define_path('out', 'File of the table.', required=True)
 
 def main() -> None:
   """Writes the table."""
-  for flag in (_LAYERS, _CHANNELS, _SIZE, _COLOURS, _CLASSES, _BATCH):
-    if flag.value < 1:
-      raise UserError(f'--{flag.name} must be at least 1; got {flag.value}.')
   out = pathlib.Path(_OUT.value)
   out.parent.mkdir(parents=True, exist_ok=True)
   if out.is_dir() or not os.access(out.parent, os.W_OK):  # Before minutes pass.

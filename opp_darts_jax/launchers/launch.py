@@ -23,7 +23,7 @@ from opp_darts_jax.errors import (
 from opp_darts_jax.launchers import config_files
 from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.running import absent
-from opp_darts_jax.running.accelerators import ACCELERATORS, get_accelerator
+from opp_darts_jax.running.accelerators import get_accelerator
 
 _INTERRUPTED = 130
 
@@ -84,56 +84,6 @@ def paths(values: Iterable[str]) -> list[str]:
   """Those in the values of a flag that takes several, parted by commas."""
   parse = _PathParser().parse
   return [parse(one) for value in values for one in value.split(',') if one]
-
-
-def define_dry_run() -> flags.FlagHolder[bool]:
-  """Defines `--dry_run`, without which `--workdir` must be given."""
-  dry_run = flags.DEFINE_bool(
-    'dry_run',
-    False,
-    'Say what would be done, and write a contact sheet of the images into the '
-    'workdir, or the current folder; do nothing else.',
-  )
-  flags.register_multi_flags_validator(
-    ['workdir', 'dry_run'],
-    lambda values: bool(values['workdir']) or values['dry_run'],
-    '--workdir must have a value, the folder of the run.',
-  )
-  return dry_run
-
-
-def define_target() -> flags.FlagHolder[str]:
-  """Defines `--target`, which goes with `--dry_run`."""
-  target = flags.DEFINE_string(
-    'target',
-    '',
-    'With --dry_run: an accelerator, which need not be here, that the programs '
-    'are compiled for, to say whether the run fits it and about how long it '
-    f'takes: {", ".join(ACCELERATORS)}.',
-  )
-  flags.register_multi_flags_validator(
-    ['target', 'dry_run'],
-    lambda values: values['dry_run'] or not values['target'],
-    '--target goes with --dry_run alone; a run takes the devices of its '
-    'machine.',
-  )
-  return target
-
-
-def define_profile_steps() -> flags.FlagHolder[str]:
-  """Defines `--profile_steps`, of a run alone; see `profiler.parse`."""
-  steps = flags.DEFINE_string(
-    'profile_steps',
-    '',
-    'A,B: make a trace of the steps A to B, counted from 1, with jax.profiler, '
-    'in the folder profile of the workdir.',
-  )
-  flags.register_multi_flags_validator(
-    ['profile_steps', 'dry_run'],
-    lambda values: not (values['profile_steps'] and values['dry_run']),
-    '--profile_steps traces steps of a run; with --dry_run there are none.',
-  )
-  return steps
 
 
 def prepare_target(target: str) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from absl import flags
 
 from opp_darts_jax.config import SearchConfig, TrainConfig, first_house
-from opp_darts_jax.config.fields import as_json
 from opp_darts_jax.config.run import check_seeds
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import config_files, launch
@@ -44,7 +43,7 @@ def fields_of(configs: Sequence[str], train: bool) -> dict[str, Any]:
   def load(config: str, kind: Any) -> Any:
     said = json.loads(config_files.load(config).to_json_best_effort())
     # What a file leaves out is as by default, until it says otherwise.
-    return first_house.as_of_now(said, as_json(kind()))
+    return first_house.of_now(said, kind)
 
   found = {}
   for config in configs:

@@ -101,7 +101,7 @@ def scheduled(method: Method, schedule: ScheduleConfig) -> Method:
       'epoch has left before others change it; got '
       f'{schedule.name!r}.'
     )
-  for text in reversed(naming.split_sum(schedule.name)):
+  for text in reversed(naming.split(schedule.name, '+')):
     method = naming.make('schedule', text, SCHEDULES, method, schedule)
     if not isinstance(method, Method):
       raise UserError(

@@ -10,6 +10,8 @@ The authors add the zero-one loss to the training loss too, where it has no
 effect. Their space is without `none`: `darts_without_none`.
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +20,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.cell import Cell
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
-from opp_darts_jax.methods.method import Draw, Method
+from opp_darts_jax.methods.method import Draw, Method, scores_of
 from opp_darts_jax.methods.stages import Search
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import Tables
@@ -55,7 +57,7 @@ def fair_darts(zero_one: float = 10.0, threshold: float = 0.85) -> Method:
 
   def derive(method: Method, search: Search, state: SearchState) -> Genotype:
     space = search.space
-    scores = jax.device_get(method.scores(space, state.alphas, state.mask))
+    scores = scores_of(method, space, state)
     return derive_above(space, scores, threshold)
 
   return Method(
@@ -95,7 +97,9 @@ def zero_one_loss(space: Space, alphas: Tables, mask: Tables) -> jax.Array:
   return -far / jnp.maximum(count, 1)
 
 
-def derive_above(space: Space, scores: Tables, threshold: float) -> Genotype:
+def derive_above(
+  space: Space, scores: Mapping[str, np.ndarray], threshold: float
+) -> Genotype:
   """What the space derives of weights that reach the threshold.
 
   In cells of two edges a node, edges and operations without one are left out:

@@ -27,6 +27,7 @@ from opp_darts_jax.methods.method import (
   Method,
   Progress,
   derive_by_scores,
+  scores_of,
 )
 from opp_darts_jax.methods.samples import (
   gumbel_softmax,
@@ -99,7 +100,7 @@ def derive(method: Method, search: Search, state: SearchState) -> Genotype:
   space = search.space
   if space.derive is not derive_two_edges:
     return derive_by_scores(method, search, state)
-  scores = jax.device_get(method.scores(space, state.alphas, state.mask))
+  scores = scores_of(method, space, state)
   cells = (two_pairs(space, kind, scores[kind]) for kind in space.kinds)
   return Genotype(tuple(cells))
 

@@ -101,9 +101,14 @@ def derive_by_scores(
 ) -> Genotype:
   """By the rule of the space, on the method's scores."""
   space = search.space
-  scores = jax.device_get(method.scores(space, state.alphas, state.mask))
-  tables = {kind: np.asarray(table) for kind, table in scores.items()}
-  return space.derive(space, tables)
+  return space.derive(space, scores_of(method, space, state))
+
+
+def scores_of(
+  method: 'Method', space: Space, state: SearchState
+) -> dict[str, np.ndarray]:
+  """What a state's cells are derived from, {kind: (E, K)}, on the host."""
+  return jax.device_get(method.scores(space, state.alphas, state.mask))
 
 
 class Method(NamedTuple):

@@ -27,7 +27,7 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.growth import all_enter, check_entered, entry_key
-from opp_darts_jax.methods.method import Method, Progress
+from opp_darts_jax.methods.method import Method, Progress, scores_of
 from opp_darts_jax.methods.rates import cosine_rate
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
@@ -115,7 +115,7 @@ def p_darts(
 
   def derive(method: Method, search: Search, state: SearchState) -> Genotype:
     space = search.space
-    scores = jax.device_get(method.scores(space, state.alphas, state.mask))
+    scores = scores_of(method, space, state)
     return with_few_skips(space, scores, max_skips)
 
   return darts()._replace(

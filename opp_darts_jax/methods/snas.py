@@ -28,6 +28,7 @@ from opp_darts_jax.methods.method import (
   Progress,
   derive_by_scores,
   no_term,
+  scores_of,
 )
 from opp_darts_jax.methods.samples import (
   gumbel_softmax,
@@ -118,7 +119,7 @@ def derive(method: Method, search: Search, state: SearchState) -> Genotype:
   space = search.space
   if space.derive is not derive_two_edges:
     return derive_by_scores(method, search, state)
-  scores = jax.device_get(method.scores(space, state.alphas, state.mask))
+  scores = scores_of(method, space, state)
   cells = []
   for kind in space.kinds:
     cell = every_edge(kind, scores[kind], space.names, space.graph)

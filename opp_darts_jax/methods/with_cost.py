@@ -35,7 +35,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.expected_cost import expected, reach
-from opp_darts_jax.methods.method import Draw, Method, Params
+from opp_darts_jax.methods.method import Draw, Method, Params, scores_of
 from opp_darts_jax.methods.moving import check_trained, has_moved
 from opp_darts_jax.methods.nested import inside, keep, kept, nested
 from opp_darts_jax.methods.stages import Change, Search, Stage
@@ -127,7 +127,7 @@ def with_cost(
     # As doubles, whose exponents are wide enough.
     scores = jax.tree.map(
       lambda table: np.asarray(table, np.float64),
-      jax.device_get(own.scores(space, state.alphas, state.mask)),
+      scores_of(own, space, state),
     )
 
     def at(factors: np.ndarray) -> Genotype:

@@ -113,9 +113,8 @@ def of_network(network: Network, image_shape: Sequence[int]) -> dict[str, Any]:
   return {**size, **counted._asdict(), 'uncounted': uncounted}
 
 
-def table(network: Network, image_shape: Sequence[int]) -> str:
+def table(parts: Sequence[Part]) -> str:
   """The parts as lines of text, with totals and the memory of the weights."""
-  parts = describe(network, image_shape)
   lines = [
     f'{"part":<15}{"kind":<11}{"gives":<17}{"weights":>12}{"M mult-adds":>13}'
   ]

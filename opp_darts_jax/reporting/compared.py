@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from opp_darts_jax.config import first_house
-from opp_darts_jax.config.fields import as_json
 from opp_darts_jax.reporting import (
   contents,
   head_parts,
@@ -102,7 +101,11 @@ def compared(
   Returns:
     The runs; by field whose values differ, those of each run.
   """
-  runs = [run._replace(config=_of_now(run.config)) for run in runs]
+  # A run without a config stays so.
+  runs = [
+    run._replace(config=run.config and first_house.of_now(run.config))
+    for run in runs
+  ]
   images = contents.images(runs)
   fields = _fields(runs, images)
   differing = _differing(fields)
@@ -130,12 +133,6 @@ def compared(
     )
   ]
   return found, differing
-
-
-def _of_now(config: dict[str, Any]) -> dict[str, Any]:
-  """A stored config as this release would write it; none stays none."""
-  kind: Any = first_house.kind_of(config)
-  return config and first_house.as_of_now(config, as_json(kind()))
 
 
 def _fields(

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from opp_darts_jax.config import fields
 from opp_darts_jax.reporting import amounts, titles
 from opp_darts_jax.reporting.run_files import Run
 from opp_darts_jax.reporting.styles import shown
@@ -239,13 +240,6 @@ def _date(when: float) -> str:
   return time.strftime('%Y-%m-%d %H:%M', time.localtime(when))
 
 
-def leaves(tree: Mapping[str, Any], name: str = '') -> dict[str, str]:
+def leaves(config: Mapping[str, Any]) -> dict[str, str]:
   """Fields of a config by their name."""
-  found: dict[str, str] = {}
-  for key, value in tree.items():
-    at = f'{name}.{key}' if name else key
-    if isinstance(value, Mapping):
-      found |= leaves(value, at)
-    else:
-      found[at] = str(value)
-  return found
+  return {name: str(value) for name, value in fields.leaves(config).items()}

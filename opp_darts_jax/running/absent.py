@@ -151,9 +151,7 @@ def devices_like(accelerator: Accelerator) -> Devices:
 
   Programs for it can be lowered for the accelerator, not compiled.
   """
-  devices = Devices(jax.devices()[:1])
-  devices.target = Target(accelerator.platform)
-  return devices
+  return Devices(jax.devices()[:1], Target(accelerator.platform))
 
 
 def arguments_on(devices: Devices, tree: Any) -> Any:

@@ -16,7 +16,6 @@ import numpy as np
 from opp_darts_jax import files
 from opp_darts_jax.errors import UserError, described
 from opp_darts_jax.genotypes.genotype import Genotype
-from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import softmax_weights
@@ -129,20 +128,20 @@ def _active(table_EK: np.ndarray, mask_EK: np.ndarray) -> Any:
 
 
 def own_weights(
-  space: Space, method: Method, state: SearchState
+  space: Space, state: SearchState, scores: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
   """The operation weights that a method derives from, if softmaxes do not tell.
+
+  Args:
+    space: of the search.
+    state: of it.
+    scores: of the state, see `scores_of`.
 
   Returns:
     {kind: (E, K)}; {} where an edge's weights are the softmax of its alphas, or
     a share of that, as of a method that weighs edges too.
   """
-  scores, shares = jax.device_get(
-    (
-      method.scores(space, state.alphas, state.mask),
-      softmax_weights(space, state.alphas, state.mask),
-    )
-  )
+  shares = jax.device_get(softmax_weights(space, state.alphas, state.mask))
   for kind, scores_EK in scores.items():
     sums_E1 = scores_EK.sum(1, keepdims=True)
     alike = np.allclose(scores_EK, sums_E1 * shares[kind], atol=1e-5)
@@ -179,10 +178,7 @@ def built_in(run: Run, space: Space) -> list[OnEpoch]:
   shown: list[Genotype] = []
 
   def show(record: EpochRecord) -> None:
-    said = 'epoch {}: loss {train_loss:.4f}, accuracy {train_accuracy:.4f}'
-    if 'eval_loss' in record.metrics:
-      said += '; on D_val {eval_loss:.4f}, {eval_accuracy:.4f}'
-    run.screen.progress(said.format(record.epoch, **record.metrics))
+    run.screen.progress(console.epoch_line(record.epoch, record.metrics))
     if shown != [record.genotype]:
       shown[:] = [record.genotype]
       run.screen.say(console.genotype_lines(record.genotype))

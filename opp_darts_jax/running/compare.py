@@ -127,7 +127,7 @@ class Compared:
 
 def parts_of(method: str) -> tuple[str, str]:
   """(schedules, method) that a name stands for."""
-  terms = naming.split_sum(method)
+  terms = naming.split(method, '+')
   count = len(terms) - 1
   if ':' in terms[-1]:  # The name of a file may have a sign.
     count = len(list(itertools.takewhile(_is_schedule, terms[:-1])))

@@ -100,6 +100,16 @@ class Console:
     return '; '.join(filter(None, (standing.pace, self._values)))
 
 
+def epoch_line(epoch: int, metrics: Mapping[str, float]) -> str:
+  """What an epoch has come to, on D_val or in a test where it ends with one."""
+  said = 'epoch {}: loss {train_loss:.4f}, accuracy {train_accuracy:.4f}'
+  if 'eval_loss' in metrics:
+    said += '; on D_val {eval_loss:.4f}, {eval_accuracy:.4f}'
+  if 'test_loss' in metrics:
+    said += '; test {test_loss:.4f}, {test_accuracy:.4f}'
+  return said.format(epoch, **metrics)
+
+
 def loss_table(losses: Mapping[str, float], entered: tuple[str, ...]) -> str:
   """Operation losses, largest first, the operations that enter marked."""
   rows = [

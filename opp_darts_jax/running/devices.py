@@ -21,18 +21,26 @@ AXIS = 'batch'
 class Devices:
   """All devices of all processes, unless others are given.
 
+  Args:
+    devices: None takes all.
+    target: None is what these are.
+
   Attributes:
     count: how many there are.
     copied: the sharding of what every device has whole.
     target: what programs for them are traced for.
   """
 
-  def __init__(self, devices: list[jax.Device] | None = None) -> None:
+  def __init__(
+    self,
+    devices: list[jax.Device] | None = None,
+    target: Target | None = None,
+  ) -> None:
     devices = devices or jax.devices()
     self.count = len(devices)
     mesh = Mesh(np.array(devices), (AXIS,))
     self.copied = NamedSharding(mesh, PartitionSpec())
-    self.target = Target(devices[0].platform, self.count, self.copied)
+    self.target = target or Target(devices[0].platform, self.count, self.copied)
     self._divided = NamedSharding(mesh, PartitionSpec(AXIS))
     self._copy = jax.jit(lambda tree: tree, out_shardings=self.copied)
 

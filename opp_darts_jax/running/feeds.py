@@ -1,5 +1,6 @@
 """How images reach the steps of a training run: all at once, or as a stream."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -57,6 +58,9 @@ class InMemory:
     """Evaluates on all test images."""
     return self._programs.test(state, *self._test, len(self._test.labels))
 
+  def close(self) -> None:
+    """Ends nothing, as nothing has begun."""
+
 
 class Streaming:
   """Batches come from worker processes, one step at a time.
@@ -101,9 +105,15 @@ class Streaming:
     def parts() -> Iterator[Evaluation]:
       left, size = self._stream.num_test, self._test_size
       own_rows = self._devices.own_rows(size)
-      for own in self._stream.test_batches(size, own_rows):
-        batch = self._devices.join(own)
-        yield self._programs.test(state, *batch, min(left, size))
-        left -= size
+      read = self._stream.test_batches(size, own_rows)
+      with contextlib.closing(read):
+        for own in read:
+          batch = self._devices.join(own)
+          yield self._programs.test(state, *batch, min(left, size))
+          left -= size
 
     return merge(parts())
+
+  def close(self) -> None:
+    """Ends the worker processes."""
+    self._batches.close()

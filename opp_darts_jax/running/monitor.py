@@ -3,7 +3,10 @@
 What they say together is a sentence of reporting/judgement.py.
 """
 
+from collections.abc import Mapping
+
 import jax
+import numpy as np
 
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.signs import entropy, skip_share
@@ -13,7 +16,11 @@ from opp_darts_jax.running.rank_correlation import one_hot
 
 
 def measure(
-  search: LiveSearch, state: SearchState, epoch: int, genotype: Genotype
+  search: LiveSearch,
+  state: SearchState,
+  epoch: int,
+  genotype: Genotype,
+  scores: Mapping[str, np.ndarray],
 ) -> dict[str, float]:
   """The signs after an epoch.
 
@@ -22,6 +29,7 @@ def measure(
     state: of it.
     epoch: that has ended.
     genotype: derived of it.
+    scores: of it, see `scores_of`.
 
   Returns:
     `skip_share_KIND` and `entropy_KIND` of every kind of cell, see `skip_share`
@@ -29,9 +37,7 @@ def measure(
     and `eigenvalue`.
   """
   config, space = search.config, search.space
-  scores, mask = jax.device_get(
-    (search.method.scores(space, state.alphas, state.mask), state.mask)
-  )
+  mask = jax.device_get(state.mask)
   found: dict[str, float] = {}
   for kind in space.kinds:
     found[f'skip_share_{kind}'] = skip_share(genotype, kind)

@@ -9,13 +9,12 @@ from typing import Any
 
 import jax
 
-from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.stream import Streamed
-from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.networks.network import count_weights
 from opp_darts_jax.running import console, truth
 from opp_darts_jax.running.live_search import LiveSearch
+from opp_darts_jax.running.train_task import TrainTask
 
 CONTACT_SHEET = 'contact_sheet.png'
 
@@ -55,25 +54,18 @@ def of_search(
 
 
 def of_training(
-  config: TrainConfig,
-  images: ImageData | Streamed,
-  genotype: Genotype,
-  num_weights: int,
-  per_epoch: int,
+  training: TrainTask,
   workdir: str | pathlib.Path | None = None,
   step: int = 0,
 ) -> str:
   """What a training will do, in a few lines.
 
   Args:
-    config: of it.
-    images: to train and test on.
-    genotype: of the network.
-    num_weights: of the network.
-    per_epoch: steps of an epoch.
+    training: it.
     workdir: of its run; None if there is none.
     step: to begin with.
   """
+  config, images = training.config, training.images
   heads = 'with' if config.auxiliary else 'no'
   lines = [
     _title('Training', workdir, step),
@@ -81,10 +73,10 @@ def of_training(
       images, f'{images.num_train} images to train, {images.num_test} to test'
     ),
     '  genotype',
-    console.genotype_lines(genotype),
+    console.genotype_lines(training.model.genotype),
     f'  network   {config.layers} cells, {config.channels} channels, {heads} '
-    f'auxiliary head: {num_weights:,} weights',
-    f'  steps     {config.epochs} epochs of {per_epoch} steps, batch '
+    f'auxiliary head: {training.num_weights:,} weights',
+    f'  steps     {config.epochs} epochs of {training.per_epoch} steps, batch '
     f'{config.batch_size}',
   ]
   if config.seeds:

@@ -4,7 +4,7 @@ import contextlib
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -28,6 +28,26 @@ from opp_darts_jax.running.standing import View
 from opp_darts_jax.running.workdirs import open_workdir
 
 Begin = Callable[[Mapping[str, Any]], Any]
+
+
+class Options(NamedTuple):
+  """How a run goes on; no number that comes of it depends on these.
+
+  Attributes:
+    signals: whether SIGTERM and SIGINT stop the run, instead of what they do
+      where it runs: a notebook has handlers of its own.
+    quiet: whether nothing is printed.
+    profile_steps: the first and the last step of which a trace is made.
+    view: what a terminal shows of it.
+    shared: what it has in common with other runs in this process; None if it
+      is alone.
+  """
+
+  signals: bool = True
+  quiet: bool = False
+  profile_steps: Steps | None = None
+  view: View | None = None
+  shared: Shared | None = None
 
 
 class Run:
@@ -58,13 +78,10 @@ class Run:
     stack: contextlib.ExitStack,
     begin: Begin,
     zeros: Any,
-    quiet: bool = False,
-    profile_steps: Steps | None = None,
-    pace: Pacing | None = None,
-    view: View | None = None,
+    options: Options,
   ) -> None:
     self.folder = folder
-    self.pace = pace or Pace()
+    self.pace: Pacing = options.shared.pace if options.shared else Pace()
     self._config, self._per_epoch = config, per_epoch
     self._checkpoints, self._stop_asked = checkpoints, asked
     self._stack, self._zeros = stack, zeros
@@ -83,13 +100,15 @@ class Run:
       self._start = Position(at['done'], saved.state['sums'], at['totals'])
     self.step = self.epoch * per_epoch + self._start.done
     total = config.epochs * per_epoch
-    self.screen = stack.enter_context(Console(total, self.step, quiet, view))
+    self.screen = stack.enter_context(
+      Console(total, self.step, options.quiet, options.view)
+    )
     self.writer = stack.enter_context(
       MetricsWriter(self.lines(METRICS), folder / 'tensorboard', self.step)
     )
     self._times = self.lines(TIMES)
     self._profiler = stack.enter_context(
-      Profiler(profile_steps, folder, self.screen.say)
+      Profiler(options.profile_steps, folder, self.screen.say)
     )
 
   def within(self, epoch: int) -> bool:
@@ -230,12 +249,8 @@ def open_run(
   per_epoch: int,
   begin: Begin,
   zeros: Any,
-  signals: bool = True,
-  quiet: bool = False,
+  options: Options,
   inputs: Mapping[str, Any] | None = None,
-  profile_steps: Steps | None = None,
-  shared: Shared | None = None,
-  view: View | None = None,
 ) -> Iterator[Run]:
   """Opens a workdir for a run, or for what is left of it.
 
@@ -246,28 +261,23 @@ def open_run(
     begin: what a run knew beside the state, {} at its beginning, -> a state of
       its form to begin with, on the devices.
     zeros: the metrics' sums before a step, likewise.
-    signals: whether SIGTERM and SIGINT stop the run, instead of what they do
-      where it runs: a notebook has handlers of its own.
-    quiet: whether nothing is printed.
+    options: as they are called, see `Options`.
     inputs: what it is made of beside its config; others are refused.
-    profile_steps: the first and the last step of which a trace is made.
-    shared: what it has in common with other runs in this process; None if it
-      is alone.
-    view: what a terminal shows of it.
 
   Raises:
     UserError: if the workdir or its checkpoints cannot be used, or if there are
       no such steps.
   """
-  profiler.check(profile_steps, config.epochs * per_epoch)
+  shared = options.shared
+  profiler.check(options.profile_steps, config.epochs * per_epoch)
   with contextlib.ExitStack() as stack:
     folder = stack.enter_context(open_workdir(workdir, config, inputs))
     interruption = Interruption()
-    if signals:
+    if options.signals:
       stack.enter_context(interruption)
     stack.enter_context(sessions.recorded(folder, console.device()))
     # Of several processes all have a part in a checkpoint.
-    say: Callable[[str], None] = (lambda line: None) if quiet else print
+    say: Callable[[str], None] = (lambda line: None) if options.quiet else print
     say = shared.say if shared else say
     checkpoints = stack.enter_context(Checkpoints(pathlib.Path(workdir), say))
     yield Run(
@@ -279,10 +289,7 @@ def open_run(
       stack,
       begin,
       zeros,
-      quiet,
-      profile_steps,
-      shared.pace if shared else None,
-      view,
+      options,
     )
 
 

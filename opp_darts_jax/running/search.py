@@ -15,7 +15,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.catalogue import configured_method
 from opp_darts_jax.methods.check import check_hooks
-from opp_darts_jax.methods.method import Method
+from opp_darts_jax.methods.method import Method, scores_of
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.running import (
@@ -36,7 +36,7 @@ from opp_darts_jax.running.callbacks import OnEpoch
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.live_search import LiveSearch, prepare
 from opp_darts_jax.running.profiler import Steps
-from opp_darts_jax.running.rounds import Shared
+from opp_darts_jax.running.runs import Options
 from opp_darts_jax.running.standing import View
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
@@ -101,16 +101,8 @@ def run_search(
     plans.say_finished(workdir, found, quiet)
     return Genotype.from_dict(found['genotype'])
   search = prepare(config, space, method, images, devices)
-  return run_prepared(
-    search,
-    workdir,
-    made_of,
-    watchers,
-    signals,
-    quiet,
-    profile_steps,
-    view=view,
-  )
+  options = Options(signals, quiet, profile_steps, view)
+  return run_prepared(search, workdir, made_of, watchers, options)
 
 
 def run_prepared(
@@ -118,11 +110,7 @@ def run_prepared(
   workdir: str | pathlib.Path,
   made_of: Mapping[str, Any],
   watchers: Sequence[OnEpoch],
-  signals: bool = True,
-  quiet: bool = False,
-  profile_steps: Steps | None = None,
-  shared: Shared | None = None,
-  view: View | None = None,
+  options: Options,
 ) -> Genotype:
   """Runs a search that `prepare` has made, or what is left of it.
 
@@ -131,40 +119,31 @@ def run_prepared(
     workdir: a folder; made if it is missing.
     made_of: what `inputs.of_search` says.
     watchers: called after each epoch, as `on_epoch` of `run_search`.
-    signals: as for `run_search`.
-    quiet: likewise.
-    profile_steps: likewise.
-    shared: what it has in common with other searches in this process.
-    view: as for `run_search`.
+    options: of its run.
 
   Returns:
     The genotype that was found.
   """
 
-  def begin(known: Mapping[str, Any]) -> SearchState:
-    nonlocal search
-    search = search.resized(**known.get('size', {}))
-    return search.begin()
+  def of_size(known: Mapping[str, Any]) -> LiveSearch:
+    return search.resized(**known.get('size', {}))
 
   with runs.open_run(
     workdir,
     search.config,
     search.per_epoch,
-    begin,
+    lambda known: of_size(known).begin(),
     search.devices.copy(Metrics.zeros()),
-    signals,
-    quiet,
+    options,
     made_of,
-    profile_steps,
-    shared,
-    view,
   ) as run:
-    search.run = run
-    files.write_json(run.folder / 'space.json', search.space.describe())
-    if shared is None:
-      run.screen.say(plans.of_search(search, workdir))
-    built_in = callbacks.built_in(run, search.space)
-    return _run_epochs(search, [*built_in, *watchers])
+    own = of_size(run.known)
+    own.run = run
+    files.write_json(run.folder / 'space.json', own.space.describe())
+    if options.shared is None:
+      run.screen.say(plans.of_search(own, workdir))
+    built_in = callbacks.built_in(run, own.space)
+    return _run_epochs(own, [*built_in, *watchers])
 
 
 def dry_run(
@@ -232,6 +211,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
   config, method, run = search.config, search.method, search.run
   state, known = run.state, run.known
   stages = [Stage.from_json(stage) for stage in known.get('stages', [])]
+  genotype = None
   for epoch in range(run.epoch, config.epochs):
     if 'stopped' in known:
       break
@@ -256,8 +236,9 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     genotype = method.derive(method, search, state)
     means = {**means, **method.numbers(search, state, genotype)}
     with run.timed(epoch, 'monitor'):
-      means = means | monitor.measure(search, state, epoch, genotype)
-    weights = callbacks.own_weights(search.space, method, state)
+      scores = scores_of(method, search.space, state)
+      means |= monitor.measure(search, state, epoch, genotype, scores)
+    weights = callbacks.own_weights(search.space, state, scores)
     record = callbacks.record_of(
       config.epochs, epoch, state, means, genotype, stages, run.folder, weights
     )
@@ -268,7 +249,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
       run.writer.write('stop', record.step, epoch)
     run.end_epoch(state, epoch, known)
   ended = 'a watcher' if 'stopped' in known else 'all epochs'
-  return search_results.write(search, state, ended, state)
+  return search_results.write(search, state, ended, state, genotype)
 
 
 def _run_epoch(

@@ -128,6 +128,27 @@ def make_programs(
 
     return jax.lax.fori_loop(first, first + count, body, total)
 
+  make = functools.partial(compiled, config=task.config, devices=devices)
+  return Programs(
+    make(init),
+    make(steps, donate_argnums=0),
+    make(score),
+    make(_evaluator(task, augmentation, devices)),
+    make(_evaluator(task, augmentation, devices, by_batch=True)),
+    make(_curvature(task, draw)),
+  )
+
+
+def _curvature(
+  task: Task, draw: Callable[..., Batch]
+) -> Callable[..., tuple[jax.Array, jax.Array]]:
+  """`Programs.curvature`, to be compiled.
+
+  Args:
+    task: of the search.
+    draw: (data, rows, order, position, key) -> a batch.
+  """
+
   def curvature(state, data):
     key = jax.random.fold_in(jax.random.key(0), state.step)
     order = augment.epoch_order(key, 0, len(data.val_rows))
@@ -151,19 +172,7 @@ def make_programs(
     start = jax.random.normal(key, alphas.shape)
     return lanczos(product, jnp.where(trained, start, 0))
 
-  make = functools.partial(
-    compiled,
-    config=task.config,
-    devices=devices,
-  )
-  return Programs(
-    make(init),
-    make(steps, donate_argnums=0),
-    make(score),
-    make(_evaluator(task, augmentation, devices)),
-    make(_evaluator(task, augmentation, devices, by_batch=True)),
-    make(curvature),
-  )
+  return curvature
 
 
 def _evaluator(

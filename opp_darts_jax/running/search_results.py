@@ -17,7 +17,11 @@ from opp_darts_jax.spaces.space import Space
 
 
 def write(
-  search: LiveSearch, state: SearchState, ended: str, trained: SearchState
+  search: LiveSearch,
+  state: SearchState,
+  ended: str,
+  trained: SearchState,
+  found: Genotype | None = None,
 ) -> Genotype:
   """Writes down what a search has found.
 
@@ -28,9 +32,11 @@ def write(
     trained: the state that the last epoch has left. A method that ends the
       search may have gone back to earlier alphas since, but not to the weights
       that went with them.
+    found: what is derived of the state; None derives it.
   """
   folder = search.run.folder
-  found = search.method.derive(search.method, search, state)
+  if found is None:
+    found = search.method.derive(search.method, search, state)
   files.write_json(folder / 'genotype.json', found.to_dict())
   epochs = read_epochs(folder)
   last = epochs[-1] if epochs else {}

@@ -8,7 +8,7 @@ a program (turns.py, meeting.py).
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -30,12 +30,13 @@ from opp_darts_jax.running import (
   workdirs,
 )
 from opp_darts_jax.running.callbacks import EpochRecord, OnEpoch
-from opp_darts_jax.running.console import Console
+from opp_darts_jax.running.console import Console, epoch_line
 from opp_darts_jax.running.interruption import Interruption
 from opp_darts_jax.running.live_search import LiveSearch, prepare
 from opp_darts_jax.running.meeting import Meeting
 from opp_darts_jax.running.metrics import read_epochs
 from opp_darts_jax.running.rounds import Rounds, Shared
+from opp_darts_jax.running.runs import Options
 from opp_darts_jax.running.search import checked, run_prepared
 from opp_darts_jax.running.standing import View
 from opp_darts_jax.running.turns import Ask, Ended
@@ -108,46 +109,62 @@ def run_searches(
   made_of = inputs.of_search(images, space, method)
   for seed, folder in folders.items():
     workdirs.check(folder, configs[seed], made_of)
-  left = [seed for seed in seeds if not _finished(folders[seed])]
+  left = {seed: at for seed, at in folders.items() if not _finished(at)}
   if not left:
     return _summed_up(folders, {}, lambda line: quiet or print(line))
   search = prepare(config, space, method, images, devices)
   total = len(left) * config.epochs * search.per_epoch
-  done = sum(len(read_epochs(folders[seed])) for seed in left)
-  interruption = Interruption()
+  done = sum(len(read_epochs(folder)) for folder in left.values())
   with Console(total, done * search.per_epoch, quiet, view) as screen:
     screen.say(plans.of_search(search, workdir))
-    rounds = Rounds(lambda: interruption.requested)
-    meeting = Meeting(
-      search.make, search.data, devices, len(left), rounds, mapped
+    ended = _take_turns(
+      search, left, made_of, watchers, screen, signals, mapped
     )
+    return _summed_up(folders, ended, screen.say)
 
-    def job_of(seed: int) -> Callable[[Ask], Genotype]:
-      def say(text: str) -> None:
-        screen.say(f'seed {seed}: {text}')
 
-      def job(ask: Ask) -> Genotype:
-        return run_prepared(
-          _own(search, configs[seed], meeting.programs_for(ask)),
-          folders[seed],
-          made_of,
-          [_shows(seed, search.per_epoch, screen), *watchers],
-          signals=False,
-          quiet=True,
-          shared=Shared(rounds, lambda: rounds.stops, say),
-        )
+def _take_turns(
+  search: LiveSearch,
+  folders: Mapping[int, pathlib.Path],
+  made_of: Mapping[str, Any],
+  watchers: Sequence[OnEpoch],
+  screen: Console,
+  signals: bool,
+  mapped: bool | None,
+) -> dict[int, Ended]:
+  """Searches with all seeds that have folders; see `run_searches`."""
+  interruption = Interruption()
+  rounds = Rounds(lambda: interruption.requested)
+  meeting = Meeting(
+    search.make, search.data, search.devices, len(folders), rounds, mapped
+  )
 
-      return job
+  def job_of(seed: int) -> Callable[[Ask], Genotype]:
+    def say(text: str) -> None:
+      screen.say(f'seed {seed}: {text}')
 
-    with interruption if signals else contextlib.nullcontext():
-      ended = turns.take_turns(
-        [job_of(seed) for seed in left],
-        meeting.serve,
-        (UserError, NotFinished),
-        # What one cannot write, the others cannot either.
-        fatal=(WriteError,),
+    shared = Shared(rounds, lambda: rounds.stops, say)
+
+    def job(ask: Ask) -> Genotype:
+      return run_prepared(
+        _own(search, seed, meeting.programs_for(ask)),
+        folders[seed],
+        made_of,
+        [_shows(seed, search.per_epoch, screen), *watchers],
+        Options(signals=False, quiet=True, shared=shared),
       )
-    return _summed_up(folders, dict(zip(left, ended)), screen.say)
+
+    return job
+
+  with interruption if signals else contextlib.nullcontext():
+    ended = turns.take_turns(
+      [job_of(seed) for seed in folders],
+      meeting.serve,
+      (UserError, NotFinished),
+      # What one cannot write, the others cannot either.
+      fatal=(WriteError,),
+    )
+  return dict(zip(folders, ended))
 
 
 def config_of(config: SearchConfig, seed: int) -> SearchConfig:
@@ -157,10 +174,11 @@ def config_of(config: SearchConfig, seed: int) -> SearchConfig:
 
 def _own(
   search: LiveSearch,
-  config: SearchConfig,
+  seed: int,
   make: Callable[[SearchConfig], Any],
 ) -> LiveSearch:
-  """The search of another config, which differs in its seed alone."""
+  """The search that is alone with a seed."""
+  config = config_of(search.config, seed)
   return dataclasses.replace(
     search,
     config=config,
@@ -174,17 +192,11 @@ def _shows(seed: int, per_epoch: int, screen: Console) -> OnEpoch:
   """Tells in a line what an epoch of a search has come to."""
 
   def show(record: EpochRecord) -> None:
-    metrics = record.metrics
-    text = (
-      'seed {}, epoch {}: loss {train_loss:.4f}, accuracy {train_accuracy:.4f}'
-    )
-    if 'eval_loss' in metrics:
-      text += '; on D_val {eval_loss:.4f}, {eval_accuracy:.4f}'
-    text = text.format(seed, record.epoch, **metrics)
+    text = f'seed {seed}, {epoch_line(record.epoch, record.metrics)}'
     stage = record.stages[-1] if record.stages else None
     if stage is not None and stage.epoch == record.epoch:
       text += f'; entered {", ".join(stage.entered)}'
-    screen.advance(per_epoch, metrics)
+    screen.advance(per_epoch, record.metrics)
     screen.progress(text)
 
   return show

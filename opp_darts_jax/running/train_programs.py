@@ -118,6 +118,45 @@ def _make_loss(
   return loss
 
 
+def _step(
+  config: TrainConfig,
+  model: Network,
+  optimizer: optax.GradientTransformation,
+  augmentation: Augmentation,
+  devices: Devices,
+) -> Callable[..., tuple[TrainState, TrainMetrics]]:
+  """(state, sums, images, labels, key, rate, drop_path) -> state and sums.
+
+  One step on a batch; the key is the step's own.
+  """
+  gradient = mean_over_parts(
+    jax.grad(_make_loss(config, model), has_aux=True),
+    config.accumulate,
+    batch_argnums=(2, 3),
+    key_argnum=5,
+  )
+
+  def take_step(state, sums, images, labels, key, rate, drop_path):
+    images, labels = devices.divide((images, labels))
+    keys = jax.random.split(key)
+    batch = augment.augment(keys[0], images, augmentation)
+    grads, (batch_stats, means) = gradient(
+      state.weights, state.batch_stats, batch, labels, drop_path, keys[1]
+    )
+    updates, opt = optimizer.update(grads, state.opt, state.weights)
+    updates = optax.tree.scale(-rate, updates)
+    weights = optax.apply_updates(state.weights, updates)
+    average = state.average
+    if average is not None:
+      decay = (1 + state.step) / (10 + state.step)
+      share = 1 - jnp.minimum(decay, config.average)
+      average = optax.incremental_update(weights, average, share)
+    state = TrainState(state.step + 1, weights, batch_stats, opt, average)
+    return state, jax.tree.map(jnp.add, sums, means)
+
+  return take_step
+
+
 @memoized(8)
 def make_train_programs(
   config: TrainConfig,
@@ -151,31 +190,7 @@ def make_train_programs(
       weights if config.average else None,
     )
 
-  gradient = mean_over_parts(
-    jax.grad(_make_loss(config, model), has_aux=True),
-    config.accumulate,
-    batch_argnums=(2, 3),
-    key_argnum=5,
-  )
-
-  def take_step(state, sums, images, labels, key, rate, drop_path):
-    """One step; `key` is the step's own."""
-    images, labels = devices.divide((images, labels))
-    keys = jax.random.split(key)
-    batch = augment.augment(keys[0], images, augmentation)
-    grads, (batch_stats, means) = gradient(
-      state.weights, state.batch_stats, batch, labels, drop_path, keys[1]
-    )
-    updates, opt = optimizer.update(grads, state.opt, state.weights)
-    updates = optax.tree.scale(-rate, updates)
-    weights = optax.apply_updates(state.weights, updates)
-    average = state.average
-    if average is not None:
-      decay = (1 + state.step) / (10 + state.step)
-      share = 1 - jnp.minimum(decay, config.average)
-      average = optax.incremental_update(weights, average, share)
-    state = TrainState(state.step + 1, weights, batch_stats, opt, average)
-    return state, jax.tree.map(jnp.add, sums, means)
+  take_step = _step(config, model, optimizer, augmentation, devices)
 
   def steps(state, sums, images, labels, key, rate, drop_path, count):
     per_epoch = len(labels) // size
@@ -196,6 +211,23 @@ def make_train_programs(
     _, step_key = jax.random.split(key)
     own_key = jax.random.fold_in(step_key, state.step)
     return take_step(state, sums, images, labels, own_key, rate, drop_path)
+
+  make = functools.partial(compiled, config=config, devices=devices)
+  return TrainPrograms(
+    make(init),
+    make(steps, donate_argnums=0),
+    make(step, donate_argnums=0),
+    make(_tester(config, model, augmentation, devices)),
+  )
+
+
+def _tester(
+  config: TrainConfig,
+  model: Network,
+  augmentation: Augmentation,
+  devices: Devices,
+) -> Callable[..., Evaluation]:
+  """`TrainPrograms.test`, to be compiled."""
 
   def test(state, images, labels, count):
     def logits(batch, i):
@@ -219,10 +251,4 @@ def make_train_programs(
       MISTAKES,
     )
 
-  make = functools.partial(compiled, config=config, devices=devices)
-  return TrainPrograms(
-    make(init),
-    make(steps, donate_argnums=0),
-    make(step, donate_argnums=0),
-    make(test),
-  )
+  return test

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from opp_darts_jax import files
+from opp_darts_jax.running import console
 from opp_darts_jax.running.evaluation import Evaluation
 from opp_darts_jax.running.runs import Run
 
@@ -104,7 +105,4 @@ def record_epoch(
   shown = [n for n in ('test_loss', 'test_accuracy') if n in tested]
   test = {name: tested[name] for name in shown}
   run.writer.write('epoch', step, epoch, **means, **test)
-  said = 'epoch {}: loss {train_loss:.4f}, accuracy {train_accuracy:.4f}'
-  if test:
-    said += '; test {test_loss:.4f}, {test_accuracy:.4f}'
-  run.screen.progress(said.format(epoch, **means, **test))
+  run.screen.progress(console.epoch_line(epoch, means | test))

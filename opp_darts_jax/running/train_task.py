@@ -1,6 +1,7 @@
 """What a training is made of: images, a network, programs, a first state."""
 
-from typing import NamedTuple
+import dataclasses
+import functools
 
 import jax
 
@@ -23,8 +24,9 @@ from opp_darts_jax.spaces.members import check_genotype
 from opp_darts_jax.spaces.space import Space
 
 
-class TrainTask(NamedTuple):
-  """What stays the same throughout a training, and its first state."""
+@dataclasses.dataclass(frozen=True)
+class TrainTask:
+  """What stays the same throughout a training."""
 
   config: TrainConfig
   images: ImageData | Streamed
@@ -32,13 +34,17 @@ class TrainTask(NamedTuple):
   programs: TrainPrograms
   devices: Devices
   key: jax.Array
-  first: TrainState
   per_epoch: int
 
-  @property
+  def begin(self) -> TrainState:
+    """The state before the first step."""
+    return self.programs.init(jax.random.fold_in(self.key, 0))
+
+  @functools.cached_property
   def num_weights(self) -> int:
     """Of the network, the auxiliary head's too."""
-    return count_weights({'params': self.first.weights})
+    first = jax.eval_shape(self.programs.init, self.key)
+    return count_weights({'params': first.weights})
 
 
 def prepare(
@@ -61,10 +67,7 @@ def prepare(
     devices,
   )
   key = devices.copy(jax.random.key(config.seed))
-  state = programs.init(jax.random.fold_in(key, 0))
-  return TrainTask(
-    config, images, model, programs, devices, key, state, per_epoch
-  )
+  return TrainTask(config, images, model, programs, devices, key, per_epoch)
 
 
 def load_images(config: TrainConfig) -> ImageData | Streamed:

@@ -1,9 +1,10 @@
 """run_training: the file that wires training and testing a network."""
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,7 +12,6 @@ import jax
 from opp_darts_jax import files
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.data.dataset import ImageData
-from opp_darts_jax.data.split import count_batches
 from opp_darts_jax.errors import check_finite
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.rates import training_rate
@@ -33,7 +33,7 @@ from opp_darts_jax.running import (
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.feeds import InMemory, Step, Streaming
 from opp_darts_jax.running.profiler import Steps
-from opp_darts_jax.running.runs import Run
+from opp_darts_jax.running.runs import Options, Run
 from opp_darts_jax.running.standing import View
 from opp_darts_jax.running.train_programs import TrainMetrics, TrainState
 from opp_darts_jax.running.train_records import OnEpoch, TrainRecord
@@ -93,19 +93,29 @@ def run_training(
     config = dataclasses.replace(config, genotype=genotype.to_json())
   if space is not None:
     config = dataclasses.replace(config, space=space.name)
-  watchers = callbacks.watchers_of(on_epoch)
+  run_one = functools.partial(
+    _run_one,
+    data=data,
+    space=space,
+    watchers=callbacks.watchers_of(on_epoch),
+    options=Options(signals, quiet, profile_steps),
+    view_of=view_of,
+  )
   if config.seeds:
-    run_one = functools.partial(
-      run_training,
-      data=data,
-      space=space,
-      on_epoch=watchers,
-      signals=signals,
-      quiet=quiet,
-      profile_steps=profile_steps,
-      view_of=view_of,
-    )
     return seeds.run_seeds(run_one, config, workdir)
+  return run_one(config, workdir)
+
+
+def _run_one(
+  config: TrainConfig,
+  workdir: str | pathlib.Path,
+  data: ImageData | None,
+  space: Space | None,
+  watchers: Sequence[OnEpoch],
+  options: Options,
+  view_of: Callable[[pathlib.Path], View] | None,
+) -> dict[str, Any]:
+  """Trains with one seed; see `run_training`."""
   space = space or get_space(config.space)
   genotype = train_task.named_genotype(config, space)
   devices = Devices()
@@ -116,67 +126,72 @@ def run_training(
   workdirs.check(workdir, config, made_of)
   found = results.finished(workdir, 'network.npz')
   if found:
-    plans.say_finished(workdir, found, quiet)
+    plans.say_finished(workdir, found, options.quiet)
     return found
   training = train_task.prepare(config, images, genotype, space, devices)
+  first = training.begin()
+  if view_of:
+    options = options._replace(view=view_of(pathlib.Path(workdir)))
   with runs.open_run(
     workdir,
     config,
     training.per_epoch,
-    lambda known: training.first,
+    lambda known: first,
     devices.copy(TrainMetrics.zeros()),
-    signals,
-    quiet,
+    options,
     made_of,
-    profile_steps,
-    view=view_of(pathlib.Path(workdir)) if view_of else None,
   ) as run:
     files.write_json(run.folder / 'genotype.json', genotype.to_dict())
-    run.screen.say(
-      plans.of_training(
-        config,
-        images,
-        genotype,
-        training.num_weights,
-        training.per_epoch,
-        workdir,
-        run.step,
-      )
+    run.screen.say(plans.of_training(training, workdir, run.step))
+    with contextlib.closing(_feed_of(training, run.step)) as feed:
+      state, found = _run_epochs(training, run, feed, watchers)
+    return _finish(training, run, state, found)
+
+
+def _finish(
+  training: TrainTask, run: Run, state: TrainState, found: Mapping[str, Any]
+) -> dict[str, Any]:
+  """Writes the network, and what the test gave; returns the results."""
+  images, model = training.images, training.model
+  trained.save_network(
+    run.folder / 'network.npz',
+    model,
+    state.variables,
+    images,
+    training.config.space,
+  )
+  if isinstance(images, ImageData):
+    train_records.save_mistakes(
+      run.folder / 'mistakes.npz', found, images.test.images
     )
-    state, found = _run_epochs(training, run, watchers)
-    path = run.folder / 'network.npz'
-    trained.save_network(
-      path, training.model, state.variables, images, config.space
-    )
-    if isinstance(images, ImageData):
-      train_records.save_mistakes(
-        run.folder / 'mistakes.npz', found, images.test.images
-      )
-    counted = summary.of_network(training.model, images.image_shape)
-    found |= {'network': counted}
-    files.write_json(run.folder / results.RESULTS, found)
+  counted = summary.of_network(model, images.image_shape)
+  found = {**found, 'network': counted}
+  files.write_json(run.folder / results.RESULTS, found)
   return found
 
 
+def _feed_of(training: TrainTask, start: int) -> InMemory | Streaming:
+  """How its images reach the steps, from the step `start` on."""
+  config, images = training.config, training.images
+  programs, devices = training.programs, training.devices
+  if isinstance(images, ImageData):
+    return InMemory(images, programs, devices)
+  test_size = evaluation.batch_size(config, devices, images.num_test)
+  return Streaming(
+    images, programs, devices, config.batch_size, test_size, start
+  )
+
+
 def _run_epochs(
-  training: TrainTask, run: Run, watchers: Sequence[OnEpoch]
+  training: TrainTask,
+  run: Run,
+  feed: InMemory | Streaming,
+  watchers: Sequence[OnEpoch],
 ) -> tuple[TrainState, dict[str, Any]]:
   """All epochs that are left; returns the state, and what the test gave."""
   config, images = training.config, training.images
   state = run.state
   found = run.known.get('results', {})
-  feed = (
-    InMemory(images, training.programs, training.devices)
-    if isinstance(images, ImageData)
-    else Streaming(
-      images,
-      training.programs,
-      training.devices,
-      config.batch_size,
-      evaluation.batch_size(config, training.devices, images.num_test),
-      run.step,
-    )
-  )
   for epoch in range(run.epoch, config.epochs):
     rate = training_rate(config, epoch)
     drop_path = config.drop_path * epoch / config.epochs
@@ -226,20 +241,17 @@ def dry_run(
   """
   aimed = absent.find(target) if target else None
   config.check_new()
-  Devices().check(config.batch_size, config.accumulate, config.eval_batch_size)
+  devices = Devices()
+  devices.check(config.batch_size, config.accumulate, config.eval_batch_size)
   space = get_space(config.space)
   genotype = train_task.named_genotype(config, space)
   images = train_task.load_images(config)
-  model = train_task.make_network(config, genotype, space, images.num_classes)
-  per_epoch = count_batches(
-    config.batch_size, images.num_train, f'training images of {images.name}'
-  )
-  parts = summary.describe(model, images.image_shape)
-  weights = sum(part.weights for part in parts)
+  training = train_task.prepare(config, images, genotype, space, devices)
+  model = training.model
   lines = [
-    plans.of_training(config, images, genotype, weights, per_epoch),
+    plans.of_training(training),
     plans.contact_sheet(config, images, folder),
-    summary.table(model, images.image_shape),
+    summary.table(summary.describe(model, images.image_shape)),
   ]
   if aimed is not None:
     lines.append(forecast.of_training(config, images, model, aimed).text)

@@ -11,8 +11,8 @@ import filelock
 import jax
 
 from opp_darts_jax import files
-from opp_darts_jax.config import first_house
-from opp_darts_jax.config.fields import as_json
+from opp_darts_jax.config import SearchConfig, TrainConfig, first_house
+from opp_darts_jax.config.fields import as_json, leaves
 from opp_darts_jax.errors import (
   OtherRunError,
   WorkdirError,
@@ -22,6 +22,7 @@ from opp_darts_jax.errors import (
 
 CONFIG = 'config.json'
 INPUTS = 'inputs.json'
+_KINDS = {SearchConfig: 'search', TrainConfig: 'training'}
 _SHOWN = 60  # characters of a value in a message
 
 # Fields that say where an input lies -> the part of the inputs that says what
@@ -135,7 +136,7 @@ def check(
 
 def _write_places(path: pathlib.Path, fields: dict[str, Any]) -> None:
   """Lets a config say where its inputs lie, if they lie elsewhere now."""
-  before, now = _leaves(json.loads(path.read_text())), _leaves(fields)
+  before, now = leaves(json.loads(path.read_text())), leaves(fields)
   if any(place in before and _differ(place, before, now) for place in _PLACES):
     files.write_json(path, fields)
 
@@ -148,16 +149,14 @@ def _compare_configs(
 ) -> None:
   """Refuses other fields, but for the places of what is known by content."""
   fields = as_json(config)
-  own, other = (
-    'training' if 'genotype' in each else 'search' for each in (fields, found)
-  )
+  own, other = (_KINDS[first_house.kind_of(each)] for each in (fields, found))
   if own != other:
     raise OtherRunError(
       f'The workdir {workdir} holds a {other}, not a {own}; choose another '
       '--workdir.'
     )
-  found = first_house.as_of_now(found, as_json(type(config)()))
-  before, now = _leaves(found), _leaves(fields)
+  found = first_house.of_now(found, type(config))
+  before, now = leaves(found), leaves(fields)
   # Several seeds have a run each, which compares.
   places = {
     place
@@ -179,7 +178,7 @@ def _compare_configs(
 
 def changed(found: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
   """The names of fields that both have, with other values."""
-  before, now = _leaves(found), _leaves(given)
+  before, now = leaves(found), leaves(given)
   both = [name for name in before if name in now]
   return [name for name in both if _differ(name, before, now)]
 
@@ -188,7 +187,7 @@ def _compare_inputs(
   workdir: pathlib.Path, found: Mapping[str, Any], given: Mapping[str, Any]
 ) -> None:
   """Of what both releases, that which wrote and this one, write down."""
-  before, now = _leaves(found), _leaves(given)
+  before, now = leaves(found), leaves(given)
   differing = changed(found, given)
   if differing:
     first, *more = differing
@@ -219,17 +218,6 @@ def _unusable(workdir: pathlib.Path, error: Exception) -> WorkdirError:
     f'The workdir {workdir} must be a folder that can be written, new or of '
     f'the same run; got: {first_line(error)}.'
   )
-
-
-def _leaves(tree: Any, name: str = '') -> dict[str, Any]:
-  """Name of each leaf -> its value; a list is one."""
-  if not isinstance(tree, Mapping):
-    return {name: tree}
-  return {
-    at: leaf
-    for key, value in tree.items()
-    for at, leaf in _leaves(value, f'{name}.{key}' if name else key).items()
-  }
 
 
 def _differ(

@@ -21,7 +21,7 @@ def fields(config):
 
 
 def test_a_search_has_the_names_of_today():
-  found = first_house.as_of_now(stored('part'), fields(SearchConfig()))
+  found = first_house.of_now(stored('part'))
   config = SearchConfig.from_dict(found)
   assert (config.space, config.nodes, config.method) == ('s3', 2, 'darts')
   assert config.schedule.name == 'progressive'
@@ -36,14 +36,14 @@ def test_a_search_has_the_names_of_today():
 def test_schedules_and_numbers_of_nodes(method, name, nodes, own):
   old = stored('part') | {'nodes': nodes}
   old['schedule'] |= {'method': method}
-  found = first_house.as_of_now(old, fields(SearchConfig()))
+  found = first_house.of_now(old)
   assert found['schedule']['name'] == name
   assert 'method' not in found['schedule']
   assert found['nodes'] == own
 
 
 def test_a_training_is_of_the_only_skeleton_there_was():
-  found = first_house.as_of_now(stored('train'), fields(TrainConfig()))
+  found = first_house.of_now(stored('train'))
   config = TrainConfig.from_dict(found)
   assert (config.space, config.layers, config.drop_path) == ('darts', 3, 0.1)
 
@@ -57,7 +57,7 @@ def test_a_training_is_of_the_only_skeleton_there_was():
 )
 def test_those_of_today_stay_as_they_are(config):
   kept = fields(config)
-  assert first_house.as_of_now(kept, fields(type(config)())) == kept
+  assert first_house.of_now(kept) == kept
 
 
 def test_what_is_missing_is_as_by_default():
@@ -65,13 +65,13 @@ def test_what_is_missing_is_as_by_default():
   old = fields(SearchConfig(seed=4))
   del old['method'], old['layout'], old['data']['workers']
   old['data']['max_train'] = 7
-  found = first_house.as_of_now(old, defaults)
+  found = first_house.of_now(old)
   assert found['data'] == {**defaults['data'], 'max_train': 7}
   assert (found['seed'], found['method']) == (4, 'darts')
 
 
 def test_what_is_unknown_is_refused():
   old = {**fields(SearchConfig()), 'momentum': 0.9}
-  found = first_house.as_of_now(old, fields(SearchConfig()))
+  found = first_house.of_now(old)
   with pytest.raises(UserError, match='Unknown config field momentum; valid'):
     SearchConfig.from_dict(found)

@@ -62,8 +62,9 @@ def test_parts_by_hand():
 
 def test_table_ends_in_totals():
   model = Network(GENOTYPES['DARTS_V1'], 3, 4, 10, True)
-  lines = summary.table(model, (32, 32, 3)).splitlines()
-  own = summary.totals(summary.describe(model, (32, 32, 3)))
+  parts = summary.describe(model, (32, 32, 3))
+  lines = summary.table(parts).splitlines()
+  own = summary.totals(parts)
   assert lines[-3].split()[:1] == ['auxiliary_head']
   assert lines[-2].split() == [
     'network',
@@ -86,11 +87,12 @@ def test_an_operation_that_does_not_count_is_named():
   parts = summary.describe(model, (8, 8, 3))
   assert [part.uncounted for part in parts if part.kind] == [('own',)] * 3
   assert summary.totals(parts).uncounted == ('own',)
-  text = summary.table(model, (8, 8, 3))
+  text = summary.table(parts)
   assert text.count(' -\n') == 3
   assert 'Not among the multiply-adds are those of own: their' in text
   counted = Network(GENOTYPES['DARTS_V1'], 3, 4, 10, True)
-  assert 'Not among' not in summary.table(counted, (32, 32, 3))
+  parts = summary.describe(counted, (32, 32, 3))
+  assert 'Not among' not in summary.table(parts)
 
 
 # Of four cells, as tracing them takes long.

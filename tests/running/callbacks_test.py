@@ -22,6 +22,7 @@ from opp_darts_jax.errors import DivergedError, UserError
 from opp_darts_jax.methods.catalogue import configured_method, get_method
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.growth import all_enter
+from opp_darts_jax.methods.method import scores_of
 from opp_darts_jax.methods.stages import Change, Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.methods.tables import init_alphas
@@ -96,7 +97,7 @@ def test_weights_are_told_where_no_softmax_tells_them(method, apart, tmp_path):
   params = method.init(jax.random.key(0), SPACE)
   params = jax.tree.map(lambda x: x + jnp.arange(x.shape[-1]) / 2, params)
   state = state.replace(alphas=params)
-  weights = callbacks.own_weights(SPACE, method, state)
+  weights = callbacks.own_weights(SPACE, state, scores_of(method, SPACE, state))
   assert bool(weights) == apart
   record = callbacks.record_of(
     3, 0, state, MEANS, TINY, STAGES, tmp_path, weights
@@ -116,7 +117,12 @@ def test_weights_are_told_where_no_softmax_tells_them(method, apart, tmp_path):
 def opened(workdir):
   state, zeros = {'w': jnp.zeros(2)}, Metrics.zeros()
   with runs.open_run(
-    workdir, SEARCH, PER_EPOCH, lambda known: state, zeros, signals=False
+    workdir,
+    SEARCH,
+    PER_EPOCH,
+    lambda known: state,
+    zeros,
+    runs.Options(signals=False),
   ) as run:
     yield run
 

@@ -74,6 +74,7 @@ def test_parts_of_a_name():
   assert compare.parts_of('a.py:b + c(d=1)') == ('a.py:b', 'c(d=1)')
   assert compare.parts_of('c(d="1+2")') == ('plain', 'c(d="1+2")')
   assert split_methods('a(b=1,c=(2,3)), d+e,') == ('a(b=1,c=(2,3))', 'd+e')
+  assert split_methods("a(b=')'),'c,d'") == ("a(b=')')", "'c,d'")
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,7 @@ def toy(method=None):
 
 def made(task, platform='cpu'):
   """The programs of one search of a task, and those of several."""
-  devices = Devices(jax.devices()[:1])
-  devices.target = Target(platform)
+  devices = Devices(jax.devices()[:1], Target(platform))
   programs = make_programs(task, AUGMENTATION, (8, 8, 1), devices)
   joint = joint_programs.make_joint_programs(programs, task.config, devices)
   return programs, joint

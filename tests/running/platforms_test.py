@@ -43,9 +43,7 @@ PRODUCT = re.compile(r'stablehlo\.(?:dot_general|convolution)\b.*')
 
 
 def devices_for(platform):
-  devices = Devices()
-  devices.target = Target(platform)
-  return devices
+  return Devices(target=Target(platform))
 
 
 def search(platform, **fields):

@@ -43,7 +43,7 @@ def go(workdir, config=Config(), leaves=2, at=None, do=None):
   """A run to the end; before the dispatch of step `at` something is done."""
   first = {'w': jnp.zeros(leaves), 'step': jnp.int32(0)}
   with runs.open_run(
-    workdir, config, PER_EPOCH, lambda known: first, ZEROS
+    workdir, config, PER_EPOCH, lambda known: first, ZEROS, runs.Options()
   ) as run:
     notes = run.lines('notes.jsonl')
 

@@ -5,8 +5,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import pytest
-from tiny_runs import SEARCH
+from tiny_runs import SEARCH, contents
 
+from opp_darts_jax.methods.catalogue import get_method
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.method import Change
 from opp_darts_jax.running.search import run_search
@@ -37,3 +38,24 @@ def test_the_accuracy_is_of_what_was_trained(toys, tmp_path):
     assert often.results[name] == often.epochs[-1][name]
     assert seldom.results[name] == pytest.approx(often.results[name])
   assert seldom.genotype == often.genotype
+
+
+@pytest.mark.parametrize('name', ['darts', 'random_sharing(samples=3)'])
+def test_an_epoch_is_derived_once(name, toys, tmp_path):
+  """The last one too; a search that goes on after it derives it again."""
+  inner, derived = get_method(name), []
+
+  def derive(method, search, state):
+    derived.append(int(state.step))
+    return inner.derive(method, search, state)
+
+  def search():
+    method = inner._replace(derive=derive)
+    run_search(SEARCH, tmp_path, method=method, signals=False, quiet=True)
+    return contents(tmp_path, ('genotype.json', 'results.json'))
+
+  found = search()
+  assert derived == [3, 6, 9]
+  (tmp_path / 'results.json').unlink()
+  assert search() == found
+  assert derived == [3, 6, 9, 9]
