@@ -153,7 +153,9 @@ def _curvature(
     key = jax.random.fold_in(jax.random.key(0), state.step)
     order = augment.epoch_order(key, 0, len(data.val_rows))
     batch = draw(data, data.val_rows, order, 0, key)
-    loss = make_loss(task, state, task.method.val_term)
+    # Temperatures and coefficients are those of the epoch that is done.
+    last = state.replace(step=jnp.maximum(state.step - 1, 0))
+    loss = make_loss(task, last, task.method.val_term)
     alphas, unravel = ravel_pytree(state.alphas)
     trained, _ = ravel_pytree(task.method.trained(state.alphas, state.mask))
 
