@@ -49,7 +49,9 @@ def drnas(
     warmup_epochs: in which alphas rest, at the start of each stage.
     keep: operations that stay on an edge from the middle of the search on,
       which is then the second stage; 0 keeps all, in one stage.
-    kl: factor of the divergence from the uniform distribution in the loss.
+    kl: factor of the divergence from the uniform distribution in the loss; the
+      authors then let alphas not decay (`alphas.weight_decay=0`), as both pull
+      towards it.
 
   Raises:
     UserError: unless partial is at least 1 and the others at least 0.

@@ -129,9 +129,10 @@ class Method(NamedTuple):
     trained: (parameters, mask) -> which parameters are trained, bool of their
       structure.
     trains_alphas: progress -> whether a step moves the parameters; None: all.
-    sparse: whether a pass leaves out operations of weight 0, which then cost
-      nothing: for a method that samples one of them. What is reported of it on
-      D_val goes by the statistics of each batch.
+    sparse: whether a pass leaves out operations of weight 0, which then have no
+      slope and cost nothing (but what no kernel knows, in a list of copies):
+      for a method that samples one of them. What is reported of it on D_val
+      goes by the statistics of each batch.
     weights_first: whether a step moves the weights before the parameters.
     single_level: whether both move at once, down the loss on D_train.
     val_term: (space, parameters, mask, draw) -> what is added to the validation

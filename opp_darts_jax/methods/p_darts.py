@@ -111,7 +111,9 @@ def p_darts(
   ) -> float:
     length = config.epochs // STAGES
     of_stage = dataclasses.replace(config, epochs=length)
-    return cosine_rate(of_stage, epoch % length, stage_epochs)
+    at, within = divmod(epoch, length)
+    own_epochs = [e % length for e in stage_epochs if e // length == at]
+    return cosine_rate(of_stage, within, own_epochs)
 
   def derive(method: Method, search: Search, state: SearchState) -> Genotype:
     space = search.space

@@ -128,6 +128,13 @@ def test_rates_and_warm_up_begin_anew_with_each_stage():
   rates = [METHOD.learning_rate(CONFIG, epoch, [0]) for epoch in range(9)]
   np.testing.assert_allclose(rates[3:6], rates[:3])
   np.testing.assert_allclose(rates[6:], rates[:3])
+  # Operations that entered in the first are nothing to begin from in the next.
+  config = dataclasses.replace(
+    CONFIG, schedule=ScheduleConfig(cosine='reanchored')
+  )
+  anchored = [METHOD.learning_rate(config, e, [0, 1, 2]) for e in range(9)]
+  assert anchored[2] != rates[2]
+  assert anchored[3:] == rates[3:]
   assert rates[0] == 0.025 > rates[1] > rates[2] > 0.001
   begun = [
     bool(METHOD.trains_alphas(tiny_search.draw_of(2 * e, 9).progress))
