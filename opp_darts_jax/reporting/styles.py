@@ -1,7 +1,7 @@
 """How an operation is drawn: its kind, and by which line.
 
 Its colour is that of its kind, the same in every picture; which one that is the
-style sheet knows (templates/page.css), for light, dark and paper. Operations
+style sheet knows (templates/page.css.j2), for light, dark and paper. Operations
 with parameters are full lines, those without are broken, so that neither
 colours nor an eye that tells them apart are needed. What a space says of its
 operations, in space.json of the run's folder, decides their kinds; the kind of

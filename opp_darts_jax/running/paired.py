@@ -81,5 +81,5 @@ def holm(values: Sequence[float]) -> list[float]:
     np.maximum.accumulate(factors * np.take(values, order)), 1
   )
   adjusted = np.empty(len(values))
-  adjusted[order] = np.minimum(raised, 1)
+  adjusted[order] = raised
   return adjusted.tolist()
