@@ -30,6 +30,7 @@ import numpy as np
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError, check_choice
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.pairs import REDUCE
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.method import Inside, Method
 from opp_darts_jax.methods.moving import check_trained, has_moved
@@ -41,7 +42,6 @@ from opp_darts_jax.spaces.space import Space
 
 _FOUND = WINDOW // 2 + APART + 1  # From the centre of the earlier average on.
 RULES = ('eigenvalue', 'skips', 'order')
-_REDUCE = 'reduce'
 _NEVER = -1  # An epoch of no measure yet.
 
 
@@ -206,7 +206,7 @@ def by_skips(method: Method, max_skips: int) -> Rule:
 
   def measure(search: Search, state: SearchState) -> float:
     found = method.derive(method, search, state)
-    kinds = [kind for kind in search.space.kinds if kind != _REDUCE]
+    kinds = [kind for kind in search.space.kinds if kind != REDUCE]
     return max(found.num_skips(kind) for kind in kinds)
 
   return Rule(2, 2, 1, measure, lambda measures: measures[-1] > max_skips)

@@ -23,7 +23,9 @@ import numpy as np
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes.cell import NONE, SKIP
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.pairs import REDUCE
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.growth import all_enter, check_entered, entry_key
@@ -33,11 +35,9 @@ from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import Tables, softmax_weights
 from opp_darts_jax.operations.operation import Operation
-from opp_darts_jax.operations.plain import NONE, SKIP
 from opp_darts_jax.spaces.space import Space
 
 STAGES = 3
-_REDUCE = 'reduce'
 _RATE = 'rate'
 
 
@@ -239,7 +239,7 @@ def with_few_skips(
     return found
   column = space.names.index(SKIP)
   for kind in space.kinds:
-    while kind != _REDUCE and found.num_skips(kind) > most:
+    while kind != REDUCE and found.num_skips(kind) > most:
       kept = [e for e in found[kind].edges if e.operation == SKIP]
       rows = [space.graph.edge_index(e.source, e.node) for e in kept]
       weakest = rows[int(np.argmin(left[kind][rows, column]))]

@@ -16,10 +16,9 @@ ALPHA_SCALE = 1e-3
 
 def init_alphas(key: jax.Array, space: Space) -> Tables:
   """Fresh alphas, 1e-3 N(0, 1), for every edge and operation."""
-  shape = (space.graph.num_edges, len(space.operations))
   keys = jax.random.split(key, len(space.kinds))
   return {
-    kind: ALPHA_SCALE * jax.random.normal(kind_key, shape)
+    kind: ALPHA_SCALE * jax.random.normal(kind_key, space.table_shape)
     for kind, kind_key in zip(space.kinds, keys)
   }
 

@@ -18,17 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.genotypes.cell import Cell, Edge
+from opp_darts_jax.genotypes.cell import NONE, Cell, Edge
+from opp_darts_jax.genotypes.derive import PLACES
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.networks import summary
 from opp_darts_jax.networks.cell import Draws, EdgeOperation
 from opp_darts_jax.networks.network import Network, count_weights
 from opp_darts_jax.operations.operation import Operation, Size
-from opp_darts_jax.operations.plain import NONE
 from opp_darts_jax.spaces.space import Space, derive_two_edges
-
-PLACES = 2  # Edges that a node keeps, where it keeps a part of them.
 
 
 class Site(NamedTuple):

@@ -8,7 +8,7 @@ from opp_darts_jax.reporting.axes import Axis
 from opp_darts_jax.reporting.charts import Chart, Series
 from opp_darts_jax.reporting.head_parts import TRUTH
 from opp_darts_jax.reporting.run_files import Run
-from opp_darts_jax.reporting.styles import shown
+from opp_darts_jax.reporting.styles import color, shown
 
 Record = Mapping[str, Any]
 
@@ -129,7 +129,7 @@ def truth(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
     return [], []
   series, facts = [], []
   for i, name in enumerate(names):
-    data, css = name.removeprefix(_TEST), f'c{i % 6}'
+    data, css = name.removeprefix(_TEST), color(i)
     known = [r for r in found if r.get(name) is not None]
     line = [(axis.of(r), float(r[name])) for r in _ends(known)]
     series.append(Series(shown(data), css, line, step=True))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from opp_darts_jax.running.paired import SIGNIFICANT
 from opp_darts_jax.running.sweep_table import aligned
 
 Row = Mapping[str, Any]
@@ -11,7 +12,6 @@ _MEASURES = {
   'test_accuracy': 'test accuracy of the networks trained here',
   'eval_accuracy': 'accuracy of the supernet on D_val',
 }
-_SIGNIFICANT = 0.05
 
 
 def text(found: Mapping[str, Any]) -> str:
@@ -84,8 +84,8 @@ def notes(rows: Sequence[Row]) -> list[str]:
       f'{least:.3g}, nor below {most:.3g} after Holm for {len(tested)} '
       f'{"methods" if len(tested) > 1 else "method"}'
       + (
-        f': no difference can be significant at {_SIGNIFICANT:g}.'
-        if most > _SIGNIFICANT
+        f': no difference can be significant at {SIGNIFICANT:g}.'
+        if most > SIGNIFICANT
         else '.'
       )
     )

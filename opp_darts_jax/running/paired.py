@@ -10,6 +10,8 @@ import numpy as np
 
 # Differences in numbers of a few digits that are equal are so to rounding.
 _DECIMALS = 12
+# A difference that chance gives less often is significant.
+SIGNIFICANT = 0.05
 # Up to so many pairs all signs are tried, which ties and zeros do not spoil.
 _EXACT = 13
 
