@@ -26,6 +26,7 @@ from typing import Any
 from absl import app, flags
 
 from opp_darts_jax.methods.catalogue import METHODS
+from opp_darts_jax.recorded import GENOTYPE, RESULTS
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _RESULTS = pathlib.Path(__file__).with_name('results')
@@ -72,7 +73,7 @@ def read_searches(folder: pathlib.Path) -> list[dict[str, Any]]:
   """What the search of each method found, by what it left."""
   rows = []
   for name in METHODS:
-    path = folder / name / 'results.json'
+    path = folder / name / RESULTS
     if path.exists():
       results = json.loads(path.read_text())
       rows.append(
@@ -84,7 +85,7 @@ def read_searches(folder: pathlib.Path) -> list[dict[str, Any]]:
             for key, value in results.items()
             if key.startswith('skip_')
           },
-          'genotype': json.loads((path.parent / 'genotype.json').read_text()),
+          'genotype': json.loads((path.parent / GENOTYPE).read_text()),
         }
       )
   return rows

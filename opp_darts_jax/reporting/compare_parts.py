@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from opp_darts_jax.recorded import TRUTH_TEST
 from opp_darts_jax.reporting import (
   amounts,
   cell_picture,
@@ -198,7 +199,7 @@ def charts_of(found: Sequence[Compared], groups: Sequence[str]) -> list[Chart]:
     ('Largest eigenvalue of the Hessian in alpha', 'eigenvalue',
      amounts.number, free),
     ('Derived cell on D_val', 'derived_accuracy', amounts.percent, free),
-    ('Test accuracy of the cells, trained', 'truth_test_cifar10',
+    ('Test accuracy of the cells, trained', f'{TRUTH_TEST}cifar10',
      amounts.percent, free),
   ]  # fmt: skip
   made = []

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from opp_darts_jax.recorded import TRUTH
 from opp_darts_jax.reporting import (
   alpha_tables,
   charts,
@@ -19,7 +20,7 @@ from opp_darts_jax.reporting.styles import shown
 # Numbers of epochs that other parts of a page show.
 _SHOWN = ('epoch', 'step', 'seconds', 'learning_rate', 'eigenvalue')
 _SHOWN_GROUPS = ('train_', 'val_', 'eval_', 'test_', 'derived_', 'skip_',
-                 'entropy_', 'truth_')  # fmt: skip
+                 'entropy_', TRUTH)  # fmt: skip
 # Numbers that share a chart, by its title: how each is called there.
 _TOGETHER = {
   'Cost of the network': {

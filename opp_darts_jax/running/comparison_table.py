@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from opp_darts_jax.recorded import TRUTH_TEST
 from opp_darts_jax.running.paired import SIGNIFICANT
 from opp_darts_jax.running.sweep_table import aligned
 
@@ -140,7 +141,7 @@ def latex(found: Mapping[str, Any]) -> str:
 
 def measured(measure: str) -> str:
   """A measure in words."""
-  data = measure.removeprefix('truth_test_')
+  data = measure.removeprefix(TRUTH_TEST)
   return _MEASURES.get(
     measure, f'test accuracy on {data} of the cells, trained, by table'
   )

@@ -7,12 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from opp_darts_jax.files import plain, read_lines
-
-# Of every run: its numbers, the same whenever the run is, and its times.
-METRICS = 'metrics.jsonl'
-TIMES = 'times.jsonl'
-# What a run came to, once it has finished.
-RESULTS = 'results.json'
+from opp_darts_jax.recorded import METRICS
 
 
 def read_epochs(workdir: pathlib.Path) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.running.metrics import RESULTS
+from opp_darts_jax.recorded import RESULTS
 
 __all__ = ['RESULTS', 'finished', 'numbers', 'read']
 
