@@ -19,3 +19,8 @@ RESULTS = 'results.json'
 # What a space knows of a cell: numbers of these names, see `Space.truth`.
 TRUTH = 'truth_'
 TRUTH_TEST = f'{TRUTH}test_'
+
+
+def is_number(value: object) -> bool:
+  """Whether a value of JSON is a number; true and false are none."""
+  return isinstance(value, int | float) and not isinstance(value, bool)

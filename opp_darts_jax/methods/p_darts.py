@@ -33,7 +33,7 @@ from opp_darts_jax.methods.method import Method, Progress
 from opp_darts_jax.methods.rates import cosine_rate
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
-from opp_darts_jax.methods.tables import Tables, softmax_weights
+from opp_darts_jax.methods.tables import softmax_weights, strongest
 from opp_darts_jax.operations.operation import Operation
 from opp_darts_jax.spaces.space import Space
 
@@ -99,7 +99,8 @@ def p_darts(
       layers -= more_layers[at - 2] if at > 1 else 0
       deeper = search.resized(layers=layers)
       fresh = deeper.fresh(entry_key(search.key, epoch)[0])
-      mask = strongest(search.space, state.alphas, state.mask, keep[at - 1])
+      scores = softmax_weights(search.space, state.alphas, state.mask)
+      mask = strongest(scores, state.mask, keep[at - 1])
       fresh = fresh.replace(step=state.step, mask=mask)
       change = change._replace(state=fresh, search=deeper)
     rate = rate_of(dropout[at], within, length, warmup_epochs)
@@ -130,17 +131,6 @@ def p_darts(
     derive=derive,
     summary=f'all operations at epoch 0; {keep} stay in later stages',
   )
-
-
-def strongest(space: Space, alphas: Tables, mask: Tables, keep: int) -> Tables:
-  """The mask of the `keep` operations of each edge with the largest weights."""
-  scores = softmax_weights(space, alphas, mask)
-  masks = {}
-  for kind in space.kinds:
-    order_EK = np.argsort(-np.asarray(scores[kind]), axis=1, kind='stable')
-    rank_EK = np.argsort(order_EK, axis=1, kind='stable')
-    masks[kind] = mask[kind] & jnp.asarray(rank_EK < keep)
-  return masks
 
 
 def rate_of(first: float, epoch: int, length: int, warmup_epochs: int) -> float:

@@ -6,6 +6,7 @@ operations of the space; the mask says which are in the supernet.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from opp_darts_jax.spaces.space import Space
 
@@ -38,3 +39,17 @@ def softmax_weights(space: Space, alphas: Tables, mask: Tables) -> Tables:
   return {
     kind: masked_softmax(alphas[kind], mask[kind]) for kind in space.kinds
   }
+
+
+def strongest(strength: Tables, mask: Tables, keep: int) -> Tables:
+  """The mask of the `keep` strongest operations of each edge that it has.
+
+  Of equal ones the first stay.
+  """
+  masks = {}
+  for kind, table in strength.items():
+    strength_EK = np.where(mask[kind], np.asarray(table), -np.inf)
+    order_EK = np.argsort(-strength_EK, axis=1, kind='stable')
+    rank_EK = np.argsort(order_EK, axis=1, kind='stable')
+    masks[kind] = mask[kind] & jnp.asarray(rank_EK < keep)
+  return masks

@@ -151,8 +151,7 @@ def counted(space: Space, sites: Sites, quantity: str) -> Costs:
     return table_of(space, sites, quantity, weights, sites.fixed.weights)
   for operation in space.operations:
     own = operation.in_network
-    default = Operation._field_defaults['multiply_adds']
-    if own.multiply_adds is default and weights(own, sites.distinct()[0]):
+    if not own.says_multiply_adds and weights(own, sites.distinct()[0]):
       raise UserError(
         f'The operation {own.name!r} has weights and does not say how many '
         "multiply-adds it takes, which cost.quantity='multiply_adds' counts: "

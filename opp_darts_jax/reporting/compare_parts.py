@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from opp_darts_jax.recorded import TRUTH_TEST
+from opp_darts_jax.recorded import TRUTH_TEST, is_number
 from opp_darts_jax.reporting import (
   amounts,
   cell_picture,
@@ -96,7 +96,7 @@ def summary(found: Sequence[Compared], groups: Sequence[str]) -> list[Set]:
     numbers = {
       name: value
       for name, value in {**row(one)._asdict(), **results}.items()
-      if isinstance(value, int | float) and not isinstance(value, bool)
+      if is_number(value)
     }
     runs.append(
       {

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from opp_darts_jax.recorded import TRUTH
+from opp_darts_jax.recorded import TRUTH, is_number
 from opp_darts_jax.reporting import (
   alpha_tables,
   charts,
@@ -100,7 +100,7 @@ def _own_numbers(run: Run) -> list[str]:
     name
     for line in run.epochs
     for name, value in line.items()
-    if isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number(value)
   )
   return [
     name

@@ -19,7 +19,7 @@ from opp_darts_jax.methods.catalogue import (
   get_method,
   scheduled,
 )
-from opp_darts_jax.recorded import CONFIG, TIMES, TRUTH
+from opp_darts_jax.recorded import CONFIG, TIMES, TRUTH, is_number
 from opp_darts_jax.running import (
   comparison,
   comparison_table,
@@ -197,7 +197,7 @@ def outcome(run: Run) -> dict[str, Any]:
   numbers = {
     name: value
     for name, value in results.read(search, results.RESULTS).items()
-    if isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number(value)
   }
   found |= numbers
   if train is not None:
