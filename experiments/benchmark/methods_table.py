@@ -25,6 +25,7 @@ from typing import Any
 
 from absl import app, flags
 
+from opp_darts_jax import files
 from opp_darts_jax.methods.catalogue import METHODS
 from opp_darts_jax.recorded import GENOTYPE, RESULTS
 
@@ -107,7 +108,7 @@ def main(argv: list[str]) -> None:
   if _SEARCHES.value:
     rows = read_searches(pathlib.Path(_SEARCHES.value))
     lines = ',\n '.join(map(json.dumps, rows))
-    _DIGITS.write_text(f'[\n {lines}\n]\n')
+    files.write_text(_DIGITS, f'[\n {lines}\n]\n')
   rows = known(_RESULTS / 'methods.json')
   steps = {r['method']: r for r in rows if r['size'] == _SIZE.value}
   for row in list(steps.values())[-1:]:
