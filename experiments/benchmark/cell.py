@@ -23,6 +23,7 @@ import numpy as np
 from absl import app, flags
 from steps import SPACE, build_kernels, environment
 
+from opp_darts_jax import files
 from opp_darts_jax.methods.pc_darts import partial_channels
 from opp_darts_jax.supernet import loop
 from opp_darts_jax.supernet.edges import CellEdges, cell_operations, phases
@@ -116,7 +117,7 @@ def main(argv: list[str]) -> None:
   if _OUT.value:
     out = pathlib.Path(_OUT.value)
     rows = json.loads(out.read_text()) if out.exists() else []
-    out.write_text(json.dumps([*rows, row], indent=1) + '\n')
+    files.write_json(out, [*rows, row])
 
 
 if __name__ == '__main__':

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from opp_darts_jax import files
+
 
 class Report:
   """What a part has found, in the file as soon as it is known."""
@@ -52,9 +54,7 @@ def update(
   own |= of_part
   if row is not None:
     own['rows'].append(row)
-  beside = out.with_name(f'{out.name}.new')
-  beside.write_text(json.dumps(found, indent=1))
-  beside.replace(out)
+  files.write_json(out, found)
 
 
 def read(out: pathlib.Path) -> dict[str, Any]:

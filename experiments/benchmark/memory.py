@@ -13,9 +13,18 @@ import itertools
 import json
 import time
 
-import jax
 from absl import app, flags
-from steps import MODES, SIZES, build_kernels, build_steps, environment, start
+from steps import (
+  MODES,
+  SIZES,
+  build_steps,
+  environment,
+  set_up,
+  start,
+  temp_mb,
+)
+
+from opp_darts_jax import files
 
 _SIZE = flags.DEFINE_enum('size', 'small', list(SIZES), 'of the supernet')
 _MODE = flags.DEFINE_enum('mode', 'first', list(MODES), 'the step')
@@ -27,8 +36,7 @@ _OUT = flags.DEFINE_string('out', None, 'a JSON file for the rows')
 def main(argv: list[str]) -> None:
   """Prints and writes a row for each way to take a step."""
   del argv
-  jax.config.update('jax_enable_compilation_cache', False)
-  build_kernels()
+  set_up()
   rows = []
   task, state, train, val = start(_SIZE.value, 8)
   for layout, remat, parts in itertools.product(
@@ -46,17 +54,14 @@ def main(argv: list[str]) -> None:
         'layout': layout,
         'remat': remat,
         'accumulate': parts,
-        'temp_mb': round(
-          compiled.memory_analysis().temp_size_in_bytes / 1e6, 1
-        ),
+        'temp_mb': round(temp_mb(compiled), 1),
         'compile_s': round(seconds, 1),
         **environment(),
       }
     )
     print(json.dumps(rows[-1]), flush=True)
     if _OUT.value:
-      with open(_OUT.value, 'w') as file:
-        json.dump(rows, file, indent=1)
+      files.write_json(_OUT.value, rows)
 
 
 if __name__ == '__main__':

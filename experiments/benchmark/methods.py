@@ -25,12 +25,14 @@ from steps import (
   ENTRY,
   PER_EPOCH,
   SIZES,
-  build_kernels,
   build_steps,
   environment,
+  set_up,
   start,
+  temp_mb,
 )
 
+from opp_darts_jax import files
 from opp_darts_jax.methods.catalogue import METHODS
 
 # Random cells train nothing. PC-DARTS as published, and with half the channels.
@@ -55,20 +57,21 @@ def prepare(method: str) -> tuple[Round, dict[str, Any]]:
   begin = time.process_time()
   program = build_steps('first', task, state, train, val)
   seconds = time.process_time() - begin
-  memory = program.memory_analysis().temp_size_in_bytes / 1e6
 
   def run(state: Any, count: int) -> Any:
     return jax.block_until_ready(program(state, count))
 
-  about = {'compile_s': round(seconds, 1), 'temp_mb': round(memory, 1)}
+  about = {
+    'compile_s': round(seconds, 1),
+    'temp_mb': round(temp_mb(program), 1),
+  }
   return chained(run, state, _STEPS.value), about
 
 
 def main(argv: list[str]) -> None:
   """Prints and writes a row for each method."""
   del argv
-  jax.config.update('jax_enable_compilation_cache', False)
-  build_kernels()
+  set_up()
   out = pathlib.Path(_OUT.value) if _OUT.value else None
   rows = json.loads(out.read_text()) if out and out.exists() else []
   known = {(row['method'], row['size']) for row in rows}
@@ -99,7 +102,7 @@ def main(argv: list[str]) -> None:
     )
     print(json.dumps(rows[-1]), flush=True)
     if out:
-      out.write_text(json.dumps(rows, indent=1) + '\n')
+      files.write_json(out, rows)
 
 
 if __name__ == '__main__':

@@ -25,7 +25,9 @@ from typing import Any
 
 from absl import app, flags
 
+from opp_darts_jax import files
 from opp_darts_jax.methods.catalogue import METHODS
+from opp_darts_jax.recorded import GENOTYPE, RESULTS
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _RESULTS = pathlib.Path(__file__).with_name('results')
@@ -72,7 +74,7 @@ def read_searches(folder: pathlib.Path) -> list[dict[str, Any]]:
   """What the search of each method found, by what it left."""
   rows = []
   for name in METHODS:
-    path = folder / name / 'results.json'
+    path = folder / name / RESULTS
     if path.exists():
       results = json.loads(path.read_text())
       rows.append(
@@ -84,7 +86,7 @@ def read_searches(folder: pathlib.Path) -> list[dict[str, Any]]:
             for key, value in results.items()
             if key.startswith('skip_')
           },
-          'genotype': json.loads((path.parent / 'genotype.json').read_text()),
+          'genotype': json.loads((path.parent / GENOTYPE).read_text()),
         }
       )
   return rows
@@ -106,7 +108,7 @@ def main(argv: list[str]) -> None:
   if _SEARCHES.value:
     rows = read_searches(pathlib.Path(_SEARCHES.value))
     lines = ',\n '.join(map(json.dumps, rows))
-    _DIGITS.write_text(f'[\n {lines}\n]\n')
+    files.write_text(_DIGITS, f'[\n {lines}\n]\n')
   rows = known(_RESULTS / 'methods.json')
   steps = {r['method']: r for r in rows if r['size'] == _SIZE.value}
   for row in list(steps.values())[-1:]:

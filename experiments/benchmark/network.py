@@ -15,7 +15,7 @@ import time
 import jax
 import numpy as np
 from absl import app, flags
-from steps import build_kernels, environment
+from steps import environment, set_up, temp_mb
 
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.data.augment import Augmentation
@@ -40,8 +40,7 @@ _STEPS = flags.DEFINE_integer('steps', 0, 'steps timed; 0 compiles only', 0)
 def main(argv: list[str]) -> None:
   """Compiles, then runs."""
   del argv
-  jax.config.update('jax_enable_compilation_cache', False)
-  build_kernels()
+  set_up()
   config = TrainConfig(
     layers=_LAYERS.value,
     channels=_CHANNELS.value,
@@ -74,7 +73,7 @@ def main(argv: list[str]) -> None:
   row |= {
     'lower_s': round(lower_s, 1),
     'compile_s': round(time.perf_counter() - begin, 1),
-    'temp_mb': round(compiled.memory_analysis().temp_size_in_bytes / 1e6),
+    'temp_mb': round(temp_mb(compiled)),
   }
   times = []
   if _STEPS.value:

@@ -30,8 +30,9 @@ from absl import app, flags
 from gpu_numbers import check_numbers, check_steps
 from gpu_report import Report, read, update
 from gpu_times import time_epochs, time_peer, time_steps
-from steps import SIZES, build_kernels, environment
+from steps import SIZES, environment, set_up
 
+from opp_darts_jax import files
 from opp_darts_jax.running import absent
 from opp_darts_jax.running.accelerators import ACCELERATORS
 
@@ -124,10 +125,8 @@ def run_part(out: pathlib.Path, name: str) -> None:
   if part.torch:
     # One library at a time has the GPU, and its own versions of CUDA's.
     absent.run_on_cpu()
-  # What is compiled shall not come from an earlier run.
-  jax.config.update('jax_enable_compilation_cache', False)
-  if jax.devices()[0].platform == 'cpu' and not part.torch:
-    build_kernels()
+  on_cpu = jax.devices()[0].platform == 'cpu'
+  set_up(kernels=on_cpu and not part.torch)
   update(out, name, **environment())
   with report.guard():
     part.run(report)
@@ -194,7 +193,7 @@ def main(argv: list[str]) -> None:
     part, left = PARTS[name], ends - time.monotonic()
     found = read(out)
     found.setdefault('parts', {}).pop(name, None)
-    out.write_text(json.dumps(found | {'size': _SIZE.value}, indent=1))
+    files.write_json(out, found | {'size': _SIZE.value})
     if part.torch and importlib.util.find_spec('torch') is None:
       update(out, name, ended='skipped: PyTorch is not installed')
     elif left < part.least + _MARGIN:

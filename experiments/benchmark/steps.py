@@ -46,6 +46,22 @@ def build_kernels() -> None:
     native.available(library, 'float32')
 
 
+def set_up(kernels: bool = True) -> None:
+  """What a benchmark begins with: no program comes from an earlier run.
+
+  Args:
+    kernels: whether those for a CPU are built, too.
+  """
+  jax.config.update('jax_enable_compilation_cache', False)
+  if kernels:
+    build_kernels()
+
+
+def temp_mb(compiled: Any) -> float:
+  """Megabytes of temporary memory that a program takes, by XLA's own count."""
+  return compiled.memory_analysis().temp_size_in_bytes / 1e6
+
+
 def environment(**others: str) -> dict[str, str]:
   """What a row of results says of the machine and of versions, others' too."""
   versions = {

@@ -38,13 +38,15 @@ from steps import (
   MODES,
   SIZES,
   SPACE,
-  build_kernels,
   build_steps,
   environment,
   masked,
+  set_up,
   start,
+  temp_mb,
 )
 
+from opp_darts_jax import files
 from opp_darts_jax.methods.state import Batch, SearchState
 from opp_darts_jax.methods.tables import softmax_weights
 from opp_darts_jax.networks.export.torch_weights import supernet_to_torch
@@ -99,7 +101,7 @@ def build_ours(mode: str, *args: Any) -> Ours:
   return Ours(
     lambda state, count: jax.block_until_ready(compiled(state, count)),
     seconds,
-    compiled.memory_analysis().temp_size_in_bytes / 1e6,
+    temp_mb(compiled),
   )
 
 
@@ -172,8 +174,7 @@ def main(argv: list[str]) -> None:
   del argv
   task, initial, train, val = start(_SIZE.value, len(ENTRY), _LAYOUT.value)
   model = task.model.clone(compute='')  # Of the images' type, float64 too.
-  jax.config.update('jax_enable_compilation_cache', False)
-  build_kernels()
+  set_up()
   programs = {
     mode: build_ours(mode, task, initial, train, val) for mode in _MODES.value
   }
@@ -200,8 +201,7 @@ def main(argv: list[str]) -> None:
       rows.append(make_row(count, mode, ours, times))
       print(json.dumps(rows[-1]), flush=True)
       if _OUT.value:
-        with open(_OUT.value, 'w') as file:
-          json.dump(rows, file, indent=1)
+        files.write_json(_OUT.value, rows)
 
 
 def make_row(

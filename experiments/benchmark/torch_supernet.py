@@ -1,5 +1,5 @@
 """The supernet of DARTS in plain PyTorch, run eagerly: what ours is measured
-against. Its tensors are named as `opp_darts_jax.torch_weights` expects them.
+against. Its tensors are named as `networks.export.torch_weights` expects them.
 """
 
 from collections.abc import Sequence

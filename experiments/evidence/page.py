@@ -72,7 +72,7 @@ def write() -> None:
     if (folder / 'runs.csv').exists():
       parts.append(section(claim, folder))
   parts.append(_TAIL)
-  (DOCS / 'evidence.md').write_text('\n'.join(parts), encoding='utf-8')
+  files.write_text(DOCS / 'evidence.md', '\n'.join(parts))
 
 
 def section(claim: Claim, folder: pathlib.Path) -> str:

@@ -28,8 +28,8 @@ from endings import in_a_sentence
 
 from opp_darts_jax import errors
 from opp_darts_jax.files import read_json, write_json
+from opp_darts_jax.recorded import GENOTYPE, RESULTS
 from opp_darts_jax.running import part_queue, sweep
-from opp_darts_jax.running.metrics import RESULTS
 
 _CHOICE_EPOCHS = 100  # Of the short trainings that choose.
 _CHOICE = ('--config.data.held_out=0.1', f'--config.epochs={_CHOICE_EPOCHS}')
@@ -141,7 +141,7 @@ def chosen(
   )
   (found,) = sweep.run_sweep(searches, jobs)['configs'].values()
   # The folder of the training, beside that of its search.
-  return pathlib.Path(found['best_run']).parent / 'search' / 'genotype.json'
+  return pathlib.Path(found['best_run']).parent / 'search' / GENOTYPE
 
 
 def trained(

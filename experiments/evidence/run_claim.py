@@ -25,9 +25,10 @@ from opp_darts_jax import errors
 from opp_darts_jax.files import read_lines
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.launchers import sweep_flags
+from opp_darts_jax.recorded import GENOTYPE, METRICS
 from opp_darts_jax.running import compare, sessions, sweep
 from opp_darts_jax.running.compare import write_csv
-from opp_darts_jax.running.metrics import METRICS, read_epochs
+from opp_darts_jax.running.metrics import read_epochs
 from opp_darts_jax.spaces.catalogue import get_space
 
 _NOISE = 'noise'  # An operation of S4.
@@ -174,7 +175,7 @@ def _noise(folder: pathlib.Path, space: str) -> int | None:
   """Edges of the found normal cell that are noise; None in other spaces."""
   if _NOISE not in get_space(space).names:
     return None
-  found = Genotype.from_json((folder / 'genotype.json').read_text())
+  found = Genotype.from_json((folder / GENOTYPE).read_text())
   return found.count(_NOISE, 'normal')
 
 

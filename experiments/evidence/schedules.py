@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import jax
 
 from opp_darts_jax import Method, ScheduleConfig
+from opp_darts_jax.genotypes.cell import SKIP
 from opp_darts_jax.methods import growth
 from opp_darts_jax.methods.method import Progress
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
-from opp_darts_jax.operations.plain import SKIP
 
 
 def skips_late(method: Method, schedule: ScheduleConfig) -> Method:

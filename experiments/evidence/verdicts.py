@@ -6,9 +6,7 @@ from typing import NamedTuple
 
 from claim import Claim, Correlation, Prediction, Row
 
-from opp_darts_jax.running.paired import holm, paired
-
-_SIGNIFICANT = 0.05
+from opp_darts_jax.running.paired import SIGNIFICANT, holm, paired
 
 
 class Verdict(NamedTuple):
@@ -68,9 +66,9 @@ def verdicts(claim: Claim, runs: Sequence[Row]) -> list[Verdict]:
 
 
 def _word(p_holm: float, opposite_p: float) -> str:
-  if p_holm < _SIGNIFICANT:
+  if p_holm < SIGNIFICANT:
     return 'holds'
-  return 'does not hold' if opposite_p < _SIGNIFICANT else 'undecided'
+  return 'does not hold' if opposite_p < SIGNIFICANT else 'undecided'
 
 
 def _look(

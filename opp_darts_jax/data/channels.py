@@ -40,6 +40,4 @@ def per_channel(
       f'Expected {field} to be empty or one number for each of the '
       f'{len(computed)} channels, got {numbers}.'
     )
-  if field == 'std' and min(numbers) <= 0:
-    raise DataError(f'Expected every std to be above 0, got {numbers}.')
   return numbers

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from opp_darts_jax.data import viewing
+from opp_darts_jax.data.split import Split
 from opp_darts_jax.errors import DataError, first_line
 
 CENTRE = 0.875  # of the shorter side is seen when testing, as on ImageNet
@@ -245,6 +247,12 @@ def gather(pictures: Iterable[tuple[str, Picture]]) -> list[Picture]:
     check_one_size(first, gathered[0].pixels.shape, what, picture.pixels.shape)
   channels = max((each.pixels.shape[-1] for each in gathered), default=0)
   return [_widened(picture, channels) for picture in gathered]
+
+
+def split_of(pictures: Iterable[Picture], labels: ArrayLike) -> Split:
+  """The pixels of gathered pictures, with their labels."""
+  pixels = [picture.pixels for picture in pictures]
+  return Split(np.asarray(pixels), np.asarray(labels))
 
 
 def _widened(picture: Picture, channels: int) -> Picture:

@@ -5,16 +5,15 @@ import functools
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent import futures
 
 import numpy as np
 
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import decode, layout, notes, walk
-from opp_darts_jax.data.decode import Encoded, Picture
+from opp_darts_jax.data.decode import Encoded
 from opp_darts_jax.data.source import DataSource, EncodedSource, Source
-from opp_darts_jax.data.split import Split
 from opp_darts_jax.errors import DataError, check_choice, first_line
 
 
@@ -81,8 +80,8 @@ def read(path: str, config: DataConfig) -> Source:
   count = len(train)
   return Source(
     listed.name,
-    _split(pictures[:count], train.labels),
-    None if test is None else _split(pictures[count:], test.labels),
+    decode.split_of(pictures[:count], train.labels),
+    None if test is None else decode.split_of(pictures[count:], test.labels),
     listed.class_names,
     (*listed.notes, *notes.on_pictures(pictures)),
   )
@@ -123,10 +122,6 @@ def listing(path: str, config: DataConfig) -> EncodedSource:
     channels=0,
     notes=(*splits.notes, *said, *notes.on_skipped(skipped)),
   )
-
-
-def _split(pictures: Iterable[Picture], labels: np.ndarray) -> Split:
-  return Split(np.asarray([picture.pixels for picture in pictures]), labels)
 
 
 def _files(

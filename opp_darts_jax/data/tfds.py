@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import decode, notes
 from opp_darts_jax.data.decode import Encoded, Picture
 from opp_darts_jax.data.source import DataSource, EncodedSource, Source
-from opp_darts_jax.data.split import Split
 from opp_darts_jax.errors import DataError, first_line
 
 _READ_AT_ONCE = 1024  # records: large enough for TFDS to read in parallel
@@ -84,8 +83,8 @@ def read(name: str, config: DataConfig) -> Source:
   test, test_labels = _decoded(stored.test or (), stored.channels, config)
   return Source(
     name,
-    _split(train, train_labels),
-    _split(test, test_labels) if test else None,
+    decode.split_of(train, train_labels),
+    decode.split_of(test, test_labels) if test else None,
     stored.class_names,
     (*stored.notes, *notes.on_pictures([*train, *test])),
   )
@@ -209,11 +208,6 @@ def _decoded(
         )
 
   return decode.gather(decoded()), labels
-
-
-def _split(pictures: Iterable[Picture], labels: Iterable[int]) -> Split:
-  pixels = [picture.pixels for picture in pictures]
-  return Split(np.asarray(pixels), np.asarray(labels))
 
 
 SOURCE = DataSource('tfds', read, listing)

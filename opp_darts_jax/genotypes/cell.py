@@ -6,6 +6,10 @@ from typing import Any, NamedTuple
 
 from opp_darts_jax import errors
 
+# Operations that rules ask for by name.
+NONE = 'none'
+SKIP = 'skip_connect'
+
 
 class Edge(NamedTuple):
   """An operation on the way from one node of a cell to a later one."""

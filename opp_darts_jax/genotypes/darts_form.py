@@ -8,18 +8,8 @@ import textwrap
 from collections.abc import Sequence
 
 from opp_darts_jax import errors
-from opp_darts_jax.genotypes import literals
-from opp_darts_jax.genotypes import pairs as pairs_lib
+from opp_darts_jax.genotypes import literals, pairs
 from opp_darts_jax.genotypes.genotype import Genotype
-from opp_darts_jax.genotypes.pairs import pairs
-
-__all__ = [
-  'darts_genotype',
-  'from_text',
-  'is_darts_form',
-  'pairs',
-  'to_text',
-]
 
 TEXT_FORM = (
   'Genotype(normal=[(operation, source), ...], normal_concat=[...], '
@@ -47,13 +37,13 @@ def darts_genotype(
     UserError: on anything that is no such pair of cells.
   """
   return Genotype(
-    pairs_lib.cells_of_pairs(normal, normal_concat, reduce, reduce_concat)
+    pairs.cells_of_pairs(normal, normal_concat, reduce, reduce_concat)
   )
 
 
 def is_darts_form(genotype: Genotype) -> bool:
   """Whether `darts_genotype` makes such genotypes."""
-  return pairs_lib.are_pairs(genotype.cells)
+  return pairs.are_pairs(genotype.cells)
 
 
 def to_text(genotype: Genotype) -> str:
@@ -69,7 +59,7 @@ def to_text(genotype: Genotype) -> str:
       f'{", ".join(genotype.kinds)}; JSON takes every genotype.'
     )
   cells = ', '.join(
-    f'{cell.kind}={list(pairs(cell))}, '
+    f'{cell.kind}={list(pairs.pairs(cell))}, '
     f'{cell.kind}_concat={_concat_text(cell.output)}'
     for cell in genotype.cells
   )
@@ -97,7 +87,7 @@ def from_text(text: str) -> Genotype:
         f'Expected the text of one genotype, {TEXT_FORM}, got {len(calls)}'
         + (f': {names}.' if calls else '.')
       )
-    fields = literals.arguments(text, calls[0][1], pairs_lib.FIELDS)
+    fields = literals.arguments(text, calls[0][1], pairs.FIELDS)
   except literals.UnreadableError as error:
     raise errors.UserError(
       f'Expected the text {TEXT_FORM}; reading stopped in {error}.'

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from opp_darts_jax import errors
-from opp_darts_jax.genotypes.cell import Cell, Edge
+from opp_darts_jax.genotypes.cell import NONE, Cell, Edge
 from opp_darts_jax.genotypes.graph import CellGraph
 
-_NONE = 'none'
+PLACES = 2  # Edges that a node keeps, where it keeps a part of them.
 
 
 def strongest_edges(
@@ -20,7 +20,7 @@ def strongest_edges(
   operations: Sequence[str],
   graph: CellGraph,
   allowed_K: np.ndarray | Sequence[bool] | None = None,
-  per_node: int = 2,
+  per_node: int = PLACES,
 ) -> Cell:
   """The cell of the strongest edges (DARTS, section 2.4).
 
@@ -50,7 +50,7 @@ def strongest_edges(
   """
   _check_weights(kind, weights_EK, operations, graph)
   if allowed_K is None:
-    allowed_K = [operation != _NONE for operation in operations]
+    allowed_K = [operation != NONE for operation in operations]
   if np.shape(allowed_K) != (len(operations),):
     raise errors.UserError(
       f'Expected whether each of {len(operations)} operations is allowed, got '
@@ -68,7 +68,7 @@ def strongest_edges(
     places = min(per_node, len(rows))
     ranked = sorted((-strength_E[r], r) for r in rows if strength_E[r] > 0)
     if not ranked:
-      cell += [Edge(_NONE, *graph.edges[row]) for row in rows[:places]]
+      cell += [Edge(NONE, *graph.edges[row]) for row in rows[:places]]
     # Several times over, so that a lone usable edge fills all places.
     for _, row in (ranked * places)[:places]:
       cell.append(Edge(operations[best_E[row]], *graph.edges[row]))
@@ -100,7 +100,7 @@ def every_edge(
   cell = []
   for edge, weights_K in zip(graph.edges, np.asarray(weights_EK)):
     best = weights_K.argmax()
-    name = operations[best] if weights_K[best] > 0 else _NONE
+    name = operations[best] if weights_K[best] > 0 else NONE
     cell.append(Edge(name, *edge))
   return Cell(kind, graph.inputs, tuple(cell), graph.output)
 

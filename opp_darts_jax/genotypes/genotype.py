@@ -11,11 +11,9 @@ from typing import Any
 
 from opp_darts_jax import errors
 from opp_darts_jax.genotypes import pairs as pairs_lib
-from opp_darts_jax.genotypes.cell import Cell, Edge
+from opp_darts_jax.genotypes.cell import SKIP, Cell, Edge
 
 __all__ = ['Cell', 'Edge', 'Genotype']
-
-_SKIP = 'skip_connect'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Genotype:
 
   def num_skips(self, kind: str = '') -> int:
     """How many edges are skip connections: the usual sign of collapse."""
-    return self.count(_SKIP, kind)
+    return self.count(SKIP, kind)
 
   def to_dict(self) -> dict[str, Any]:
     """What `to_json` writes, of plain lists as JSON has them.

@@ -10,7 +10,8 @@ from typing import Any
 from opp_darts_jax import errors
 from opp_darts_jax.genotypes.cell import Cell, Edge, whole
 
-KINDS = ('normal', 'reduce')
+REDUCE = 'reduce'
+KINDS = ('normal', REDUCE)
 FIELDS = ('normal', 'normal_concat', 'reduce', 'reduce_concat')
 
 

@@ -69,7 +69,7 @@ def check_method(task: Task) -> None:
       'loss on D_train with the weights: there is no step of theirs to unroll; '
       f'got {task.config.order!r}.'
     )
-  own = (space.graph.num_edges, len(space.operations))
+  own = space.table_shape
   whole = (own[0], len(task.model.space.operations))
   mask = jax.device_put(space.mask())
   progress = task.progress(jnp.zeros((), jnp.int32))

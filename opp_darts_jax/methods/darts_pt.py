@@ -22,6 +22,7 @@ import numpy as np
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes.derive import PLACES
 from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.darts import darts
@@ -32,8 +33,6 @@ from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import softmax_weights
 from opp_darts_jax.spaces.space import Space, derive_two_edges
-
-_PLACES = 2  # Edges that a node keeps.
 
 
 @memoized(8)
@@ -112,7 +111,7 @@ def wide_nodes(space: Space) -> list[int]:
   graph: CellGraph = space.graph
   if space.derive is not derive_two_edges:
     return []
-  return [n for n in graph.intermediate if len(graph.into(n)) > _PLACES]
+  return [n for n in graph.intermediate if len(graph.into(n)) > PLACES]
 
 
 def count_choices(space: Space) -> int:
@@ -154,7 +153,7 @@ def choose(
       node: [e for e in space.graph.into(node) if mask_EK[e].any()]
       for node in wide_nodes(space)
     }
-    wide = [node for node, edges in live.items() if len(edges) > _PLACES]
+    wide = [node for node, edges in live.items() if len(edges) > PLACES]
     if not wide:
       return state
     edges = live[numbers.choice(wide)]
@@ -162,7 +161,7 @@ def choose(
     # The authors' code compares removals of one edge each, whatever has been
     # dropped before; of equal ones the last is dropped.
     order = np.argsort(accuracies, kind='stable')
-    mask_EK[np.array(edges)[order[_PLACES:]]] = False
+    mask_EK[np.array(edges)[order[PLACES:]]] = False
   return state.replace(mask={**state.mask, kind: jnp.asarray(mask_EK)})
 
 

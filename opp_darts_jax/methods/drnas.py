@@ -14,7 +14,6 @@ authors widen the supernet between them. Rates and optimisers go on, as theirs.
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.special import digamma, gammaln
 
 from opp_darts_jax.config import SearchConfig
@@ -22,7 +21,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.growth import all_enter, check_entered
 from opp_darts_jax.methods.method import Draw, Method, Progress, no_term
-from opp_darts_jax.methods.pc_darts import partial_channels
+from opp_darts_jax.methods.pc_darts import check_partial, partial_channels
 from opp_darts_jax.methods.samples import key_of_each
 from opp_darts_jax.methods.stages import Change
 from opp_darts_jax.methods.state import SearchState
@@ -31,6 +30,7 @@ from opp_darts_jax.methods.tables import (
   init_alphas,
   masked_softmax,
   softmax_weights,
+  strongest,
 )
 from opp_darts_jax.operations import target
 from opp_darts_jax.spaces.space import Space
@@ -67,11 +67,7 @@ def drnas(
     return -(-epochs // 2) if keep else epochs
 
   def check(config: SearchConfig, space: Space) -> None:
-    if config.channels % partial:
-      raise UserError(
-        f'channels must be a multiple of {partial}, of which drnas lets '
-        f'operations see one part (partial); got {config.channels}.'
-      )
+    check_partial(config, partial, 'drnas')
     # The second stage is the shorter one.
     if warmup_epochs >= (config.epochs // 2 if keep else config.epochs):
       raise UserError(
@@ -105,7 +101,7 @@ def drnas(
     change = all_enter(search, state, epoch, stages)
     if not keep or epoch != stage_epochs(search.config.epochs):
       return change
-    return Change(pruned(change.state, search.space, keep))
+    return Change(pruned(change.state, keep))
 
   return Method(
     f'drnas(partial={partial}, warmup_epochs={warmup_epochs}, keep={keep}, '
@@ -177,17 +173,14 @@ def divergence(c_EK: jax.Array, mask_EK: jax.Array) -> jax.Array:
   return gammaln(total_E) - gammaln(count_E) + (each_EK * active_EK).sum(-1)
 
 
-def pruned(state: SearchState, space: Space, keep: int) -> SearchState:
+def pruned(state: SearchState, keep: int) -> SearchState:
   """The state with the `keep` largest alphas of every edge alone.
 
   Those of what goes are 0, as in the authors' code.
   """
-  masks, alphas = {}, dict(state.alphas)
-  for kind in space.kinds:
-    mask_EK = np.asarray(state.mask[kind])
-    strength_EK = np.where(mask_EK, np.asarray(state.alphas[kind]), -np.inf)
-    order_EK = np.argsort(-strength_EK, axis=1, kind='stable')
-    rank_EK = np.argsort(order_EK, axis=1, kind='stable')
-    masks[kind] = jnp.asarray(mask_EK & (rank_EK < keep))
-    alphas[kind] = jnp.where(masks[kind], state.alphas[kind], 0.0)
+  masks = strongest(state.alphas, state.mask, keep)
+  alphas = {
+    kind: jnp.where(masks[kind], table, 0.0)
+    for kind, table in state.alphas.items()
+  }
   return state.replace(mask=masks, alphas=alphas)

@@ -20,6 +20,7 @@ nor remembered: nothing is known of its cells. The last epoch is judged as what
 it has left is derived, which is then that of before if the search would end.
 """
 
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ import numpy as np
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError, check_choice
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.pairs import REDUCE
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.method import Inside, Method
 from opp_darts_jax.methods.moving import check_trained, has_moved
@@ -40,9 +42,26 @@ from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.spaces.space import Space
 
 _FOUND = WINDOW // 2 + APART + 1  # From the centre of the earlier average on.
-RULES = ('eigenvalue', 'skips', 'order')
-_REDUCE = 'reduce'
 _NEVER = -1  # An epoch of no measure yet.
+# The rules, each with the settings that it goes by.
+RULES: Mapping[str, Sequence[str]] = types.MappingProxyType(
+  {
+    'eigenvalue': ('factor', 'period', 'first_epoch'),
+    'skips': ('max_skips', 'first_epoch'),
+    'order': ('stable_epochs', 'first_epoch'),
+  }
+)
+
+
+class Settings(NamedTuple):
+  """The arguments of `early_stopping`, which says what they are."""
+
+  rule: str
+  max_skips: int
+  factor: float
+  period: int
+  first_epoch: int
+  stable_epochs: int
 
 
 class Rule(NamedTuple):
@@ -91,71 +110,24 @@ def early_stopping(
     UserError: on another rule; unless factor is above 0, period and
       stable_epochs at least 1 and max_skips at least 0.
   """
-  check_choice('rule of early_stopping', rule, RULES)
-  if not factor > 0 or min(period, stable_epochs) < 1 or max_skips < 0:
-    raise UserError(
-      'early_stopping takes factor above 0, period of at least 1, '
-      'stable_epochs of at least 1 and max_skips of at least 0; got '
-      f'factor={factor!r}, period={period!r}, stable_epochs={stable_epochs!r} '
-      f'and max_skips={max_skips!r}.'
-    )
+  settings = Settings(
+    rule, max_skips, factor, period, first_epoch, stable_epochs
+  )
+  check_settings(settings)
 
   def check(config: SearchConfig, space: Space) -> None:
     method.check(config, space)
     check_trained(method, space, 'early_stopping')
-    if rule == 'eigenvalue' and method.sparse:
-      raise UserError(
-        'early_stopping by eigenvalue takes a loss that is smooth in the '
-        f'alphas; {method.name} samples one operation an edge: take rule='
-        "'skips'."
-      )
-    if rule == 'order' and not _several_with_weights(space, space.mask()):
-      raise UserError(
-        'early_stopping by order takes a space with edges that choose between '
-        f'operations with weights; space {space.name!r} has none.'
-      )
+    check_rule(rule, method, space)
 
-  def init_kept(space: Space, weights: Any) -> dict[str, Any]:
-    del weights
-    key = jax.random.key(0)
-    params = jax.eval_shape(lambda: method.init(key, space))
-    given = {'alphas': params, 'mask': jax.tree.map(jnp.asarray, space.mask())}
-    return {
-      'measures': jnp.zeros(own.measures),
-      'epochs': jnp.full(own.measures, _NEVER, jnp.int32),
-      'found': jax.tree.map(
-        lambda leaf: jnp.zeros((own.found, *leaf.shape), leaf.dtype), given
-      ),
-    }
-
-  inner = nested(method, init_kept)
-  if rule == 'eigenvalue':
-    own = by_eigenvalue(factor, period)
-    arguments = f'factor={factor}, period={period}, first_epoch={first_epoch}'
-  elif rule == 'order':
-    own = by_order(stable_epochs)
-    arguments = f'stable_epochs={stable_epochs}, first_epoch={first_epoch}'
-  else:
-    own = by_skips(inner, max_skips)
-    arguments = f'max_skips={max_skips}, first_epoch={first_epoch}'
-
-  def judged(
-    search: Search, state: SearchState, epoch: int
-  ) -> tuple[SearchState, bool]:
-    """The state that remembers an epoch, and whether the search ends by it."""
-    if epoch < 0 or epoch % own.period or not has_moved(method, search, state):
-      return state, False
-    known = remember(kept(state.own), own.measure(search, state), epoch, state)
-    epochs = np.asarray(known['epochs'])
-    may_end = _NEVER not in epochs and epochs[-own.found] >= first_epoch
-    ends = may_end and own.stops(np.asarray(known['measures']))
-    return keep(state, known), bool(ends)
+  inner = nested(method, lambda space, weights: init_kept(own, method, space))
+  own = rule_of(settings, inner)
 
   def begin_epoch(
     search: Search, state: SearchState, epoch: int, stages: Sequence[Stage]
   ) -> Change:
     # What the epoch before has left is judged, before anything enters.
-    state, ends = judged(search, state, epoch - 1)
+    state, ends = judged(own, settings, method, search, state, epoch - 1)
     if ends:
       return Change(with_oldest(state), stop=True)
     return inner.begin_epoch(search, state, epoch, stages)
@@ -164,30 +136,92 @@ def early_stopping(
     last = search.config.epochs - 1
     # No epoch begins after the last one, which is judged as its cells are made.
     if state.step >= search.per_epoch * (last + 1):
-      state, ends = judged(search, state, last)
+      state, ends = judged(own, settings, method, search, state, last)
       state = with_oldest(state) if ends else state
     return inner.derive(asked, search, state)
 
-  def rebuilt(change: Callable[[Method], Method]) -> Method:
-    return early_stopping(
-      change(method),
-      schedule,
-      rule,
-      max_skips,
-      factor,
-      period,
-      first_epoch,
-      stable_epochs,
-    )
-
+  arguments = [f'{name}={getattr(settings, name)}' for name in RULES[rule]]
   stopping = inner._replace(
-    name=f'early_stopping(rule={rule!r}, {arguments}) {method.name}',
+    name=f'early_stopping(rule={rule!r}, {", ".join(arguments)}) {method.name}',
     check=check,
     begin_epoch=begin_epoch,
     derive=derive,
     summary=f'{method.summary}; it may stop early, by {rule}',
   )
+
+  def rebuilt(change: Callable[[Method], Method]) -> Method:
+    return early_stopping(change(method), schedule, *settings)
+
   return stopping._replace(inside=Inside(stopping, rebuilt))
+
+
+def check_settings(settings: Settings) -> None:
+  """Raises `UserError` on another rule, or numbers that are too small."""
+  check_choice('rule of early_stopping', settings.rule, RULES)
+  _, max_skips, factor, period, _, stable_epochs = settings
+  if not factor > 0 or min(period, stable_epochs) < 1 or max_skips < 0:
+    raise UserError(
+      'early_stopping takes factor above 0, period of at least 1, '
+      'stable_epochs of at least 1 and max_skips of at least 0; got '
+      f'factor={factor!r}, period={period!r}, stable_epochs={stable_epochs!r} '
+      f'and max_skips={max_skips!r}.'
+    )
+
+
+def check_rule(rule: str, method: Method, space: Space) -> None:
+  """Raises `UserError` unless a rule goes with a method and a space."""
+  if rule == 'eigenvalue' and method.sparse:
+    raise UserError(
+      'early_stopping by eigenvalue takes a loss that is smooth in the '
+      f'alphas; {method.name} samples one operation an edge: take rule='
+      "'skips'."
+    )
+  if rule == 'order' and not _several_with_weights(space, space.mask()):
+    raise UserError(
+      'early_stopping by order takes a space with edges that choose between '
+      f'operations with weights; space {space.name!r} has none.'
+    )
+
+
+def init_kept(rule: Rule, method: Method, space: Space) -> dict[str, Any]:
+  """No measures at first, and room for what is kept with them."""
+  key = jax.random.key(0)
+  params = jax.eval_shape(lambda: method.init(key, space))
+  given = {'alphas': params, 'mask': jax.tree.map(jnp.asarray, space.mask())}
+  return {
+    'measures': jnp.zeros(rule.measures),
+    'epochs': jnp.full(rule.measures, _NEVER, jnp.int32),
+    'found': jax.tree.map(
+      lambda leaf: jnp.zeros((rule.found, *leaf.shape), leaf.dtype), given
+    ),
+  }
+
+
+def judged(
+  rule: Rule,
+  settings: Settings,
+  method: Method,
+  search: Search,
+  state: SearchState,
+  epoch: int,
+) -> tuple[SearchState, bool]:
+  """The state that remembers an epoch, and whether the search ends by it."""
+  if epoch < 0 or epoch % rule.period or not has_moved(method, search, state):
+    return state, False
+  known = remember(kept(state.own), rule.measure(search, state), epoch, state)
+  epochs = np.asarray(known['epochs'])
+  may_end = _NEVER not in epochs and epochs[-rule.found] >= settings.first_epoch
+  ends = may_end and rule.stops(np.asarray(known['measures']))
+  return keep(state, known), bool(ends)
+
+
+def rule_of(settings: Settings, method: Method) -> Rule:
+  """The rule that settings name; `method` derives the cells that it judges."""
+  if settings.rule == 'eigenvalue':
+    return by_eigenvalue(settings.factor, settings.period)
+  if settings.rule == 'order':
+    return by_order(settings.stable_epochs)
+  return by_skips(method, settings.max_skips)
 
 
 def by_eigenvalue(factor: float, period: int) -> Rule:
@@ -206,7 +240,7 @@ def by_skips(method: Method, max_skips: int) -> Rule:
 
   def measure(search: Search, state: SearchState) -> float:
     found = method.derive(method, search, state)
-    kinds = [kind for kind in search.space.kinds if kind != _REDUCE]
+    kinds = [kind for kind in search.space.kinds if kind != REDUCE]
     return max(found.num_skips(kind) for kind in kinds)
 
   return Rule(2, 2, 1, measure, lambda measures: measures[-1] > max_skips)

@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from opp_darts_jax.genotypes.cell import NONE
 from opp_darts_jax.methods.method import Method, derive_by_scores
 from opp_darts_jax.methods.tables import Tables
 from opp_darts_jax.networks.costs import Costs, bounds
-from opp_darts_jax.operations.plain import NONE
 from opp_darts_jax.spaces.space import Space, derive_two_edges
 
 _TINY = 1e-12

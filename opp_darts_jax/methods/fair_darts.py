@@ -17,14 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.genotypes.cell import Cell
+from opp_darts_jax.genotypes.cell import NONE, Cell
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.method import Draw, Method, scores_of
 from opp_darts_jax.methods.stages import Search
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import Tables
-from opp_darts_jax.operations.plain import NONE
 from opp_darts_jax.spaces.space import Space, derive_two_edges
 
 
@@ -73,10 +72,7 @@ def fair_darts(zero_one: float = 10.0, threshold: float = 0.85) -> Method:
 def init(key: jax.Array, space: Space) -> Tables:
   """Zeros: every weight begins at 1/2."""
   del key
-  return {
-    kind: jnp.zeros((space.graph.num_edges, len(space.operations)))
-    for kind in space.kinds
-  }
+  return {kind: jnp.zeros(space.table_shape) for kind in space.kinds}
 
 
 def sigmoids(space: Space, alphas: Tables, mask: Tables) -> Tables:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.genotypes.cell import Cell, Edge
+from opp_darts_jax.genotypes.cell import NONE, Cell, Edge
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.method import (
@@ -39,7 +39,6 @@ from opp_darts_jax.methods.samples import (
 from opp_darts_jax.methods.stages import Search
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import Tables, init_alphas, softmax_weights
-from opp_darts_jax.operations.plain import NONE
 from opp_darts_jax.spaces.space import Space, derive_two_edges
 
 

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes.pairs import REDUCE
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.method import Draw, Gradients, Method
@@ -28,7 +29,6 @@ from opp_darts_jax.methods.samples import linear
 from opp_darts_jax.methods.tables import Tables, softmax_weights
 from opp_darts_jax.spaces.space import Space
 
-_REDUCE = 'reduce'
 _TINY = 1e-12
 
 
@@ -95,7 +95,7 @@ def direction(gradients: Tables) -> Tables:
   """The gradient of Lambda for the cells' gradients; 0 where it has no part."""
   return {
     kind: jax.grad(mean_cosine)(table)
-    if kind != _REDUCE and len(table) > 1
+    if kind != REDUCE and len(table) > 1
     else jnp.zeros_like(table)
     for kind, table in gradients.items()
   }

@@ -23,7 +23,9 @@ import numpy as np
 
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes.cell import NONE, SKIP
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.pairs import REDUCE
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.growth import all_enter, check_entered, entry_key
@@ -31,13 +33,11 @@ from opp_darts_jax.methods.method import Method, Progress, scores_of
 from opp_darts_jax.methods.rates import cosine_rate
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
-from opp_darts_jax.methods.tables import Tables, softmax_weights
+from opp_darts_jax.methods.tables import softmax_weights, strongest
 from opp_darts_jax.operations.operation import Operation
-from opp_darts_jax.operations.plain import NONE, SKIP
 from opp_darts_jax.spaces.space import Space
 
 STAGES = 3
-_REDUCE = 'reduce'
 _RATE = 'rate'
 
 
@@ -99,7 +99,8 @@ def p_darts(
       layers -= more_layers[at - 2] if at > 1 else 0
       deeper = search.resized(layers=layers)
       fresh = deeper.fresh(entry_key(search.key, epoch)[0])
-      mask = strongest(search.space, state.alphas, state.mask, keep[at - 1])
+      scores = softmax_weights(search.space, state.alphas, state.mask)
+      mask = strongest(scores, state.mask, keep[at - 1])
       fresh = fresh.replace(step=state.step, mask=mask)
       change = change._replace(state=fresh, search=deeper)
     rate = rate_of(dropout[at], within, length, warmup_epochs)
@@ -132,17 +133,6 @@ def p_darts(
     derive=derive,
     summary=f'all operations at epoch 0; {keep} stay in later stages',
   )
-
-
-def strongest(space: Space, alphas: Tables, mask: Tables, keep: int) -> Tables:
-  """The mask of the `keep` operations of each edge with the largest weights."""
-  scores = softmax_weights(space, alphas, mask)
-  masks = {}
-  for kind in space.kinds:
-    order_EK = np.argsort(-np.asarray(scores[kind]), axis=1, kind='stable')
-    rank_EK = np.argsort(order_EK, axis=1, kind='stable')
-    masks[kind] = mask[kind] & jnp.asarray(rank_EK < keep)
-  return masks
 
 
 def rate_of(first: float, epoch: int, length: int, warmup_epochs: int) -> float:
@@ -241,7 +231,7 @@ def with_few_skips(
     return found
   column = space.names.index(SKIP)
   for kind in space.kinds:
-    while kind != _REDUCE and found.num_skips(kind) > most:
+    while kind != REDUCE and found.num_skips(kind) > most:
       kept = [e for e in found[kind].edges if e.operation == SKIP]
       rows = [space.graph.edge_index(e.source, e.node) for e in kept]
       weakest = rows[int(np.argmin(left[kind][rows, column]))]

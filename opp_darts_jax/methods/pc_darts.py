@@ -58,11 +58,7 @@ def pc_darts(partial: int = 4, warmup_epochs: int = 15) -> Method:
 
   def check(config: SearchConfig, space: Space) -> None:
     del space
-    if config.channels % partial:
-      raise UserError(
-        f'channels must be a multiple of {partial}, of which pc_darts lets '
-        f'operations see one part (partial); got {config.channels}.'
-      )
+    check_partial(config, partial, 'pc_darts')
     if warmup_epochs >= config.epochs:
       raise UserError(
         f'epochs must be above {warmup_epochs}, in which the alphas of '
@@ -156,6 +152,15 @@ def partial_channels(partial: int) -> PartialChannels:
     return shuffle(jnp.concatenate([sums, rest], -1), partial)
 
   return PartialChannels(lambda c: c // partial, split, beside, join)
+
+
+def check_partial(config: SearchConfig, partial: int, method: str) -> None:
+  """Raises `UserError` unless channels divide into the parts of a method."""
+  if config.channels % partial:
+    raise UserError(
+      f'channels must be a multiple of {partial}, of which {method} lets '
+      f'operations see one part (partial); got {config.channels}.'
+    )
 
 
 def shuffle(x: jax.Array, groups: int) -> jax.Array:

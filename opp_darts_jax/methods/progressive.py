@@ -13,13 +13,13 @@ import numpy as np
 
 from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError, check_finite
+from opp_darts_jax.genotypes.cell import SKIP
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods import growth
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.nested import inside
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
-from opp_darts_jax.operations.plain import SKIP
 from opp_darts_jax.spaces.space import Space
 
 

@@ -48,7 +48,7 @@ def random_cells() -> Method:
 
 def init(key: jax.Array, space: Space) -> Tables:
   """Numbers in (0, 1), (E, K), by which edges and operations are ranked."""
-  shape = (space.graph.num_edges, len(space.operations))
+  shape = space.table_shape
   return {
     kind: (1 + ranks(own, shape)) / (1 + shape[0])
     for kind, own in key_of_each(key, space).items()

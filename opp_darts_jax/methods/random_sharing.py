@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.genotypes.cell import NONE
+from opp_darts_jax.genotypes.derive import PLACES
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.method import Draw, Method
@@ -24,10 +26,8 @@ from opp_darts_jax.methods.samples import key_of_each
 from opp_darts_jax.methods.stages import Search
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import Tables, init_alphas, softmax_weights
-from opp_darts_jax.operations.plain import NONE
 from opp_darts_jax.spaces.space import Space, derive_two_edges
 
-_PLACES = 2  # Edges that a node keeps.
 _CHOICE = 0x5A3B  # Far from what else is drawn with a search's key.
 
 
@@ -89,7 +89,7 @@ def one_cell(key: jax.Array, space: Space, mask_EK: jax.Array) -> jax.Array:
 
   As the space derives: `none` is no choice where only two edges are kept.
   """
-  rank_EK = ranks(key, (space.graph.num_edges, len(space.operations)))
+  rank_EK = ranks(key, space.table_shape)
   two_edges = space.derive is derive_two_edges
   if two_edges:
     mask_EK &= jnp.array([name != NONE for name in space.names])
@@ -102,6 +102,6 @@ def one_cell(key: jax.Array, space: Space, mask_EK: jax.Array) -> jax.Array:
     for node in space.graph.intermediate:  # A graph has its edges by node.
       of_node = strength_E[np.array(space.graph.into(node))]
       above = (of_node[None] > of_node[:, None]).sum(1)
-      stays.append(above < _PLACES)
+      stays.append(above < PLACES)
     kept_E &= jnp.concatenate(stays)
   return chosen_EK * kept_E[:, None]

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.genotypes.cell import Cell
+from opp_darts_jax.genotypes.cell import NONE, Cell
 from opp_darts_jax.genotypes.derive import every_edge
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
@@ -39,7 +39,6 @@ from opp_darts_jax.methods.samples import (
 from opp_darts_jax.methods.stages import Search
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import Tables, softmax_weights
-from opp_darts_jax.operations.plain import NONE
 from opp_darts_jax.spaces.space import Space, derive_two_edges
 
 # Any image would do: only the ratios of operations count.
@@ -96,9 +95,8 @@ def snas(temperature_min: float = 0.03, resource: float = 0.0) -> Method:
 
 def init(key: jax.Array, space: Space) -> Tables:
   """Alphas from N(1, 0.01^2), as in the authors' code."""
-  shape = (space.graph.num_edges, len(space.operations))
   return {
-    kind: 1 + 0.01 * jax.random.normal(own, shape)
+    kind: 1 + 0.01 * jax.random.normal(own, space.table_shape)
     for kind, own in key_of_each(key, space).items()
   }
 

@@ -6,6 +6,7 @@ operations of the space; the mask says which are in the supernet.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from opp_darts_jax.spaces.space import Space
 
@@ -16,10 +17,9 @@ ALPHA_SCALE = 1e-3
 
 def init_alphas(key: jax.Array, space: Space) -> Tables:
   """Fresh alphas, 1e-3 N(0, 1), for every edge and operation."""
-  shape = (space.graph.num_edges, len(space.operations))
   keys = jax.random.split(key, len(space.kinds))
   return {
-    kind: ALPHA_SCALE * jax.random.normal(kind_key, shape)
+    kind: ALPHA_SCALE * jax.random.normal(kind_key, space.table_shape)
     for kind, kind_key in zip(space.kinds, keys)
   }
 
@@ -39,3 +39,17 @@ def softmax_weights(space: Space, alphas: Tables, mask: Tables) -> Tables:
   return {
     kind: masked_softmax(alphas[kind], mask[kind]) for kind in space.kinds
   }
+
+
+def strongest(strength: Tables, mask: Tables, keep: int) -> Tables:
+  """The mask of the `keep` strongest operations of each edge that it has.
+
+  Of equal ones the first stay.
+  """
+  masks = {}
+  for kind, table in strength.items():
+    strength_EK = np.where(mask[kind], np.asarray(table), -np.inf)
+    order_EK = np.argsort(-strength_EK, axis=1, kind='stable')
+    rank_EK = np.argsort(order_EK, axis=1, kind='stable')
+    masks[kind] = mask[kind] & jnp.asarray(rank_EK < keep)
+  return masks

@@ -23,7 +23,7 @@ target, this edge keeps its factor, and those of the others go on.
 
 import math
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -94,20 +94,7 @@ def with_cost(
 
   def check(config: SearchConfig, space: Space) -> None:
     method.check(config, space)
-    check_trained(method, space, 'cost.target')
-    if method.evaluates:
-      raise UserError(
-        'cost.target goes with methods that derive by their alphas; '
-        f'{method.name} selects operations by their accuracy.'
-      )
-    least, most = reach(method, space, costs, space.mask())
-    if not least <= target <= most:
-      unit = UNITS[costs.quantity]
-      raise UserError(
-        f'cost.target must be from {least:.4g} to {most:.4g} {unit}, the '
-        f'cheapest and the dearest network of space {space.name!r} at the '
-        f'cost.layers and cost.channels given; got {target:g}.'
-      )
+    check_target(method, space, costs, target)
 
   def begin_epoch(
     search: Search, state: SearchState, epoch: int, stages: Sequence[Stage]
@@ -133,14 +120,7 @@ def with_cost(
     def at(factors: np.ndarray) -> Genotype:
       if not factors.any():
         return inner.derive(own, search, state)
-      exponents = {
-        kind: -factor_E[:, None] * costs.table(kind) / target
-        for kind, factor_E in zip(scores, factors)
-      }
-      cheap = {
-        kind: table * np.exp(np.minimum(exponents[kind], _LARGEST))
-        for kind, table in scores.items()
-      }
+      cheap: Any = cheapened(scores, factors, costs, target)
       asked = own._replace(scores=lambda space, params, mask: cheap)
       return inner.derive(asked, search, state)
 
@@ -168,6 +148,43 @@ def with_cost(
   if single:
     return held._replace(train_term=term)
   return held._replace(val_term=term)
+
+
+def check_target(
+  method: Method, space: Space, costs: Costs, target: float
+) -> None:
+  """Raises `UserError` unless a method can be held to a target in a space."""
+  check_trained(method, space, 'cost.target')
+  if method.evaluates:
+    raise UserError(
+      'cost.target goes with methods that derive by their alphas; '
+      f'{method.name} selects operations by their accuracy.'
+    )
+  least, most = reach(method, space, costs, space.mask())
+  if not least <= target <= most:
+    unit = UNITS[costs.quantity]
+    raise UserError(
+      f'cost.target must be from {least:.4g} to {most:.4g} {unit}, the '
+      f'cheapest and the dearest network of space {space.name!r} at the '
+      f'cost.layers and cost.channels given; got {target:g}.'
+    )
+
+
+def cheapened(
+  scores: Mapping[str, np.ndarray],
+  factors: np.ndarray,
+  costs: Costs,
+  target: float,
+) -> dict[str, np.ndarray]:
+  """The scores {kind: (E, K)}, less where it costs: by factors (kinds, E)."""
+  exponents = {
+    kind: -factor_E[:, None] * costs.table(kind) / target
+    for kind, factor_E in zip(scores, factors)
+  }
+  return {
+    kind: table * np.exp(np.minimum(exponents[kind], _LARGEST))
+    for kind, table in scores.items()
+  }
 
 
 def init_kept(space: Space, weights: Any) -> dict[str, jax.Array]:

@@ -18,17 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.genotypes.cell import Cell, Edge
+from opp_darts_jax.genotypes.cell import NONE, Cell, Edge
+from opp_darts_jax.genotypes.derive import PLACES
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.networks import summary
 from opp_darts_jax.networks.cell import Draws, EdgeOperation
 from opp_darts_jax.networks.network import Network, count_weights
 from opp_darts_jax.operations.operation import Operation, Size
-from opp_darts_jax.operations.plain import NONE
 from opp_darts_jax.spaces.space import Space, derive_two_edges
-
-PLACES = 2  # Edges that a node keeps, where it keeps a part of them.
 
 
 class Site(NamedTuple):
@@ -153,8 +151,7 @@ def counted(space: Space, sites: Sites, quantity: str) -> Costs:
     return table_of(space, sites, quantity, weights, sites.fixed.weights)
   for operation in space.operations:
     own = operation.in_network
-    default = Operation._field_defaults['multiply_adds']
-    if own.multiply_adds is default and weights(own, sites.distinct()[0]):
+    if not own.says_multiply_adds and weights(own, sites.distinct()[0]):
       raise UserError(
         f'The operation {own.name!r} has weights and does not say how many '
         "multiply-adds it takes, which cost.quantity='multiply_adds' counts: "

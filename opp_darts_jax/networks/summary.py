@@ -12,7 +12,6 @@ import jax.numpy as jnp
 
 from opp_darts_jax.networks.cell import EdgeOperation
 from opp_darts_jax.networks.network import AUXILIARY, Network, count_weights
-from opp_darts_jax.operations.operation import Operation
 
 
 class Part(NamedTuple):
@@ -147,9 +146,8 @@ def _is_uncounted(module: nn.Module) -> bool:
   """Whether it is an operation with weights that does not count them."""
   if not isinstance(module, EdgeOperation):
     return False
-  default = Operation._field_defaults['multiply_adds']
   own = jax.tree.leaves(module.variables.get('params', {}).get('weights', {}))
-  return module.operation.multiply_adds is default and bool(own)
+  return bool(own) and not module.operation.says_multiply_adds
 
 
 def _multiply_adds(module: nn.Module, args: Any, output: Any) -> int:

@@ -23,6 +23,7 @@ from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.errors import UserError, check_type
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.networks.network import Network, variable_shapes
+from opp_darts_jax.recorded import ALPHAS, CONFIG, NETWORK
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
@@ -183,18 +184,18 @@ def _file_in(workdir: pathlib.Path) -> pathlib.Path:
   Raises:
     UserError: if it is not there; it says why, as far as that can be seen.
   """
-  path = workdir / 'network.npz'
+  path = workdir / NETWORK
   if path.is_file():
     return path
-  of_seeds = sorted(workdir.glob('*/network.npz'))
+  of_seeds = sorted(workdir.glob(f'*/{NETWORK}'))
   if of_seeds:
     raise UserError(
       f'Expected the workdir of one training, got {workdir}, with those of '
       f'several: {", ".join(str(p.parent) for p in of_seeds)}.'
     )
-  if (workdir / 'alphas.jsonl').exists():
+  if (workdir / ALPHAS).exists():
     why = 'it is that of a search; train what it found'
-  elif (workdir / 'config.json').exists():
+  elif (workdir / CONFIG).exists():
     why = 'its training has not ended; the same command goes on with it'
   else:
     why = 'it is that of no run'

@@ -25,7 +25,11 @@ from jax.interpreters import ad
 
 from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.operations.primitive import define_channelwise
-from opp_darts_jax.operations.target import current, kernels_serve
+from opp_darts_jax.operations.target import (
+  current,
+  kernels_serve,
+  matmul_precision,
+)
 
 
 class Implementation(NamedTuple):
@@ -40,7 +44,6 @@ class Implementation(NamedTuple):
   kernel_grad: str
 
 
-_CONFIG: Any = jax.config  # Its type has no fields.
 WITHOUT_KERNELS = Implementation('shifted', 'scanned')
 # By `Target.platform`.
 IMPLEMENTATIONS: Mapping[str, Implementation] = types.MappingProxyType(
@@ -85,7 +88,7 @@ def depthwise_conv(
     dilation=dilation,
     implementation=implementation,
     # It is traced later than all around it.
-    precision=_CONFIG.jax_default_matmul_precision,
+    precision=matmul_precision(),
   )
 
 

@@ -102,6 +102,11 @@ class Operation(NamedTuple):
     """What it is in a derived network."""
     return self.derived or self
 
+  @property
+  def says_multiply_adds(self) -> bool:
+    """Whether it says how many it takes, be it none."""
+    return self.multiply_adds is not self._field_defaults['multiply_adds']
+
 
 def no_weights(
   key: jax.Array, copies: tuple[int, ...], channels: int, stride: int

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from opp_darts_jax.genotypes.cell import NONE, SKIP
 from opp_darts_jax.operations.dense import factorized_reduce, uniform
 from opp_darts_jax.operations.norm import measure
 from opp_darts_jax.operations.operation import (
@@ -15,9 +16,6 @@ from opp_darts_jax.operations.operation import (
 )
 from opp_darts_jax.operations.pooling import avg_pool, max_pool
 from opp_darts_jax.operations.torch_names import FACTORIZED_REDUCE, TorchNames
-
-NONE = 'none'
-SKIP = 'skip_connect'
 
 
 def none() -> Operation:

@@ -51,6 +51,12 @@ def current() -> Target:
   return _target.value or Target(jax.default_backend(), jax.device_count())
 
 
+def matmul_precision() -> Any:
+  """JAX's default precision of products now, for what is traced later."""
+  config: Any = jax.config  # Its type has no fields.
+  return config.jax_default_matmul_precision
+
+
 def kernels_serve(*arrays: jax.Array) -> bool:
   """Whether what is traced now shall call the C++ kernels on these arrays.
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from opp_darts_jax.genotypes.genotype import Cell, Edge
+from opp_darts_jax.genotypes.genotype import Cell
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.reporting import cell_layout
 from opp_darts_jax.reporting.cell_items import NODE_SIZE
@@ -137,12 +137,6 @@ def node_name(cell: Cell, number: int) -> str:
   if number == cell.inputs + cell.nodes:
     return 'output'
   return f'node {number - cell.inputs}'
-
-
-def edge_name(cell: Cell, edge: Edge) -> str:
-  """What an edge is called in text."""
-  source, node = (node_name(cell, n) for n in (edge.source, edge.node))
-  return f'{source} → {node}'
 
 
 def changed(cell: Cell, before: Cell | None) -> list[int]:

@@ -1,7 +1,7 @@
 """Where everything goes in a chart over epochs: pure geometry, in pixels.
 
-Templates write it as SVG (templates/charts.html.j2); colours are classes of the
-style sheet.
+Templates write it as SVG (templates/figures.html.j2); colours are classes of
+the style sheet.
 """
 
 import math

@@ -61,7 +61,7 @@ def _page(runs: Sequence[Run]) -> str:
     'compare.html.j2',
     sentence=compare_parts.sentence(found, summed),
     groups=groups,
-    colors=[compare_parts.style(i) for i in range(len(groups))],
+    colors=[styles.line(i) for i in range(len(groups))],
     differing={
       name: [styles.shown(values[i]) for i in index]
       for name, values in differing.items()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from opp_darts_jax.recorded import TRUTH_TEST, is_number
 from opp_darts_jax.reporting import (
   amounts,
   cell_picture,
@@ -16,10 +17,7 @@ from opp_darts_jax.reporting.axes import Bounds
 from opp_darts_jax.reporting.charts import Chart
 from opp_darts_jax.reporting.compared import Compared
 from opp_darts_jax.running import comparison, comparison_table
-
-_COLORS = 6
-_SIGNIFICANT = 0.05
-_DASHES = ('', '6 3', '2 2')
+from opp_darts_jax.running.paired import SIGNIFICANT
 
 
 class Row(NamedTuple):
@@ -98,7 +96,7 @@ def summary(found: Sequence[Compared], groups: Sequence[str]) -> list[Set]:
     numbers = {
       name: value
       for name, value in {**row(one)._asdict(), **results}.items()
-      if isinstance(value, int | float) and not isinstance(value, bool)
+      if is_number(value)
     }
     runs.append(
       {
@@ -166,7 +164,7 @@ def _of_set(one: Set) -> str:
   seeds = amounts.counted(best['seeds'], 'seed')
   said += f', {best["mean"]:.4f} ({seeds})'
   tested = [r for r in one.rows if r['p_holm'] is not None]
-  differ = [r['method'] for r in tested if r['p_holm'] < _SIGNIFICANT]
+  differ = [r['method'] for r in tested if r['p_holm'] < SIGNIFICANT]
   if not tested:
     return f'{said}.'
   first = tested[0]['baseline']
@@ -176,11 +174,6 @@ def _of_set(one: Set) -> str:
     return f'{said}; no difference from {first} is significant.'
   names = ', '.join(differ)
   return f'{said}; significantly different from {first}: {names}.'
-
-
-def style(index: int) -> tuple[str, str]:
-  """Class and dash of a group."""
-  return f'c{index % _COLORS}', _DASHES[index // _COLORS % len(_DASHES)]
 
 
 def charts_of(found: Sequence[Compared], groups: Sequence[str]) -> list[Chart]:
@@ -206,7 +199,7 @@ def charts_of(found: Sequence[Compared], groups: Sequence[str]) -> list[Chart]:
     ('Largest eigenvalue of the Hessian in alpha', 'eigenvalue',
      amounts.number, free),
     ('Derived cell on D_val', 'derived_accuracy', amounts.percent, free),
-    ('Test accuracy of the cells, trained', 'truth_test_cifar10',
+    ('Test accuracy of the cells, trained', f'{TRUTH_TEST}cifar10',
      amounts.percent, free),
   ]  # fmt: skip
   made = []
@@ -215,7 +208,7 @@ def charts_of(found: Sequence[Compared], groups: Sequence[str]) -> list[Chart]:
       curves.spread(
         key,
         [e for c in found if c.group == group for e in c.epochs],
-        *style(i),
+        *styles.line(i),
       )
       for i, group in enumerate(groups)
     ]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from opp_darts_jax.config import first_house
+from opp_darts_jax.recorded import METRICS
 from opp_darts_jax.reporting import (
   contents,
   head_parts,
@@ -15,7 +16,6 @@ from opp_darts_jax.reporting import (
 )
 from opp_darts_jax.reporting.derived import FOUND
 from opp_darts_jax.reporting.run_files import Run
-from opp_darts_jax.running.metrics import METRICS
 
 # Folders and what follows from other fields tell no two runs apart.
 _BESIDE = ('seed', 'search_seeds', 'seeds', 'genotype', 'data.data_dir')

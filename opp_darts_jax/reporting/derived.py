@@ -7,11 +7,12 @@ from typing import Any
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.signs import skip_share
+from opp_darts_jax.recorded import TRUTH
 
 _KEPT = 512  # those of all epochs of a run, which are read at every page
 FOUND = 'found'
 # What a line says of the cells that were derived then, or of what decided them.
-_OF_CELLS = ('skip_', 'entropy_', 'derived_', 'truth_')
+_OF_CELLS = ('skip_', 'entropy_', 'derived_', TRUTH)
 
 
 def genotype_of(record: Mapping[str, Any]) -> Genotype:
@@ -58,7 +59,7 @@ def found(
       line[f'skip_share_{kind}'] = skip_share(genotype, kind)
   return {
     **line,
-    **{k: v for k, v in results.items() if k.startswith('truth_')},
+    **{k: v for k, v in results.items() if k.startswith(TRUTH)},
     'kind': FOUND,
     'genotype': genotype.to_dict(),
   }

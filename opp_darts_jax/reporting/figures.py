@@ -45,7 +45,7 @@ def draw(workdir: str | pathlib.Path, name: str) -> Figure:
   """
   found = report.pictures(workdir)
   check_choice('figure', name, found)
-  return Figure(name, found[name])
+  return Figure(name, found[name]())
 
 
 def cells(workdir: str | pathlib.Path, kinds: Sequence[str]) -> str:
@@ -53,7 +53,7 @@ def cells(workdir: str | pathlib.Path, kinds: Sequence[str]) -> str:
   found = report.pictures(workdir)
   return ''.join(
     '<figure style="display: inline-block">'
-    f'{Figure(kind, found[kind])._repr_html_()}'
+    f'{Figure(kind, found[kind]())._repr_html_()}'
     f'<figcaption>{html.escape(kind)}</figcaption></figure>'
     for kind in kinds
     if kind in found

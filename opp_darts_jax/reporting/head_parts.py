@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from opp_darts_jax.config import fields
+from opp_darts_jax.recorded import TRUTH_TEST
 from opp_darts_jax.reporting import amounts, titles
 from opp_darts_jax.reporting.run_files import Run
 from opp_darts_jax.reporting.styles import shown
 
 Record = Mapping[str, Any]
-
-TRUTH = 'truth_test_'
 
 
 class Head(NamedTuple):
@@ -211,9 +210,9 @@ def _supernet(epochs: Sequence[Record], results: Record) -> str:
 def _worth(last: Record) -> str:
   """What a table says of the cell, if one knows it."""
   known = {
-    name.removeprefix(TRUTH): value
+    name.removeprefix(TRUTH_TEST): value
     for name, value in last.items()
-    if name.startswith(TRUTH) and value is not None
+    if name.startswith(TRUTH_TEST) and value is not None
   }
   if not known:
     return ''

@@ -10,9 +10,10 @@ import jinja2
 from absl import logging
 
 from opp_darts_jax import errors
+from opp_darts_jax.recorded import METRICS, RESULTS
 from opp_darts_jax.reporting import report
 from opp_darts_jax.running import sessions
-from opp_darts_jax.running.metrics import METRICS
+from opp_darts_jax.running.sessions import RUN
 
 # Of a run's time, what its page may take while it runs: with the last one, in
 # the end, that is less than a hundredth.
@@ -92,7 +93,7 @@ def kept(
 
 
 def _holds_run(folder: pathlib.Path) -> bool:
-  return (folder / METRICS).is_file() or (folder / 'results.json').is_file()
+  return (folder / METRICS).is_file() or (folder / RESULTS).is_file()
 
 
 def _is_older(folder: pathlib.Path) -> bool:
@@ -100,9 +101,7 @@ def _is_older(folder: pathlib.Path) -> bool:
   page = folder / report.PAGE
   times = [
     path.stat().st_mtime_ns
-    for path in (
-      folder / name for name in ('run.json', METRICS, 'results.json')
-    )
+    for path in (folder / name for name in (RUN, METRICS, RESULTS))
     if path.exists()
   ]
   return not page.exists() or page.stat().st_mtime_ns <= max(times, default=0)

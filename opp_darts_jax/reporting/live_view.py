@@ -16,9 +16,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from opp_darts_jax.config import ScheduleConfig
+from opp_darts_jax.recorded import CONFIG, METRICS, SPACE
 from opp_darts_jax.reporting import judgement
 from opp_darts_jax.reporting.derived import genotype_of
-from opp_darts_jax.running.metrics import METRICS
 from opp_darts_jax.running.standing import Standing, View, bar
 
 Record = Mapping[str, Any]
@@ -149,12 +149,12 @@ class _Facts:
   @property
   def space(self) -> Mapping[str, Any]:
     """Of the run; empty before it is known."""
-    return self._json('space.json')
+    return self._json(SPACE)
 
   @property
   def config(self) -> Mapping[str, Any]:
     """Likewise."""
-    return self._json('config.json')
+    return self._json(CONFIG)
 
   def _json(self, name: str) -> Mapping[str, Any]:
     path = self._folder / name

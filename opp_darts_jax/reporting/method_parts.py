@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from opp_darts_jax.recorded import TRUTH, is_number
 from opp_darts_jax.reporting import (
   alpha_tables,
   charts,
   edge_shares,
+  styles,
   titles,
 )
 from opp_darts_jax.reporting.axes import Axis
@@ -15,11 +17,10 @@ from opp_darts_jax.reporting.charts import Chart, Series
 from opp_darts_jax.reporting.run_files import Run
 from opp_darts_jax.reporting.styles import shown
 
-_DASHES = ('', '6 3', '2 2')
 # Numbers of epochs that other parts of a page show.
 _SHOWN = ('epoch', 'step', 'seconds', 'learning_rate', 'eigenvalue')
 _SHOWN_GROUPS = ('train_', 'val_', 'eval_', 'test_', 'derived_', 'skip_',
-                 'entropy_', 'truth_')  # fmt: skip
+                 'entropy_', TRUTH)  # fmt: skip
 # Numbers that share a chart, by its title: how each is called there.
 _TOGETHER = {
   'Cost of the network': {
@@ -40,7 +41,7 @@ def further(run: Run, axis: Axis) -> list[Chart]:
     at = [axis.of(run.alphas[index]) for index, _ in lines]
     values = np.array([own for _, own in lines])
     series = [
-      Series('', f'c{i % 6}', list(zip(at, map(float, values[:, i]))))
+      Series('', styles.color(i), list(zip(at, map(float, values[:, i]))))
       for i in range(values.shape[1])
     ]
     if np.isfinite(values).all():
@@ -57,15 +58,11 @@ def _of_edges(
   for kind, shares_TE in shares.items():
     names = titles.edge_names(run, kind, shares_TE.shape[1])
     for node, rows in edge_shares.into(run).items():
-      series = [
-        Series(
-          _source(names[e]),
-          f'c{i % 6}',
-          list(zip(at, map(float, shares_TE[:, e]))),
-          dash=_DASHES[i // 6 % len(_DASHES)],
-        )
-        for i, e in enumerate(rows)
-      ]
+      series = []
+      for i, e in enumerate(rows):
+        css, dash = styles.line(i)
+        points = list(zip(at, map(float, shares_TE[:, e])))
+        series.append(Series(_source(names[e]), css, points, dash=dash))
       title = f'Edge weights, {titles.kind_name(kind).lower()}, node {node}'
       found.append(charts.line_chart(title, series, axis, bounds=(0.0, 1.0)))
   return found
@@ -92,7 +89,7 @@ def _of_numbers(run: Run, axis: Axis) -> list[Chart]:
     for i, (name, said) in enumerate(own.items()):
       known = [r for r in run.epochs if r.get(name) is not None]
       points = [(axis.of(r), float(r[name])) for r in known]
-      series.append(Series(said, f'c{i % 6}', points))
+      series.append(Series(said, styles.color(i), points))
     found.append(charts.line_chart(title, series, axis))
   return found
 
@@ -103,7 +100,7 @@ def _own_numbers(run: Run) -> list[str]:
     name
     for line in run.epochs
     for name, value in line.items()
-    if isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number(value)
   )
   return [
     name

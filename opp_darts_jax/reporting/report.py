@@ -1,8 +1,10 @@
 """The report of a run: one page, from the files in its folder."""
 
+import functools
 import pathlib
 import re
 import time
+from collections.abc import Callable
 
 from opp_darts_jax import files
 from opp_darts_jax.reporting import (
@@ -104,39 +106,37 @@ def write_pictures(workdir: str | pathlib.Path) -> list[pathlib.Path]:
   """
   folder = pathlib.Path(workdir) / PICTURES
   written = []
-  for name, text in pictures(workdir).items():
+  for name, draw in pictures(workdir).items():
     folder.mkdir(exist_ok=True)
     path = folder / f'{name}.svg'
-    files.write_text(path, text)
+    files.write_text(path, draw())
     written.append(path)
   return written
 
 
-def pictures(workdir: str | pathlib.Path) -> dict[str, str]:
-  """Every figure of the page as SVG, by name.
+def pictures(workdir: str | pathlib.Path) -> dict[str, Callable[[], str]]:
+  """Every figure of the page by name: each a function that draws it, as SVG.
 
   Raises:
-    UserError: as `write_report` does.
+    UserError: as `write_report` does; so do the functions.
   """
   run = run_files.read_run(workdir)
   with run_files.fitting(run.workdir):
     return _pictures(run)
 
 
-def _pictures(run: Run) -> dict[str, str]:
-  """The figures of a run as SVG, by name; cells by their kind."""
+def _pictures(run: Run) -> dict[str, Callable[[], str]]:
+  """What draws the figures of a run, by name; cells by their kind."""
   drawn = styles.Styles(run.space, _operations(run))
   axis = axes.time_axis(run.records)
-  found = {}
+  found: dict[str, Callable[[], str]] = {}
 
   def add(name: str, template: str, figure: object) -> None:
     # A kind of cell is any text: here it names files.
     name = re.sub(r'\W+', '_', name).strip('_').lower() or 'figure'
     while name in found:
       name += '_'
-    found[name] = page.render(
-      'picture.svg.j2', kind=template, figure=figure, title=name
-    )
+    found[name] = functools.partial(_draw, run, name, template, figure)
 
   for frames in search_parts.cells(run, drawn):
     add(frames.kind, 'cell', frames.frames[-1].picture)
@@ -153,6 +153,13 @@ def _pictures(run: Run) -> dict[str, str]:
   if alphas:
     add('alphas', 'sheet', sheets.sheet(alphas))
   return found
+
+
+def _draw(run: Run, name: str, template: str, figure: object) -> str:
+  with run_files.fitting(run.workdir):
+    return page.render(
+      'picture.svg.j2', kind=template, figure=figure, title=name
+    )
 
 
 def _operations(run: Run) -> list[str]:

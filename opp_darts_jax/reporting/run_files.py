@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from opp_darts_jax import errors, files
+from opp_darts_jax import errors, files, recorded
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.reporting import derived
-from opp_darts_jax.running import metrics, sessions
+from opp_darts_jax.running import sessions
 
 Record = Mapping[str, Any]
 
@@ -124,8 +124,8 @@ def read_run(workdir: str | pathlib.Path) -> Run:
     UserError: if it is not the folder of a run, or its files are no such files.
   """
   workdir = pathlib.Path(workdir)
-  path = workdir / metrics.METRICS
-  results = _read_json(workdir / 'results.json')
+  path = workdir / recorded.METRICS
+  results = _read_json(workdir / recorded.RESULTS)
   # A training with several seeds has its lines in a folder a seed.
   if not path.is_file() and 'seeds' not in results:
     but = 'has none' if workdir.is_dir() else 'is no folder'
@@ -140,20 +140,20 @@ def read_run(workdir: str | pathlib.Path) -> Run:
       f'Expected the numbers of a run in {path}; none of its {len(lines)} '
       'lines has a kind, an epoch and a step.'
     )
-  fields = _read_json(workdir / 'genotype.json')
+  fields = _read_json(workdir / recorded.GENOTYPE)
   # Before the end of a search, that of the last epoch.
   genotypes = [r['genotype'] for r in records if r.get('genotype')]
   fields = fields or (genotypes[-1] if genotypes else {})
   return Run(
     workdir,
     records,
-    alphas=_once(files.read_lines(workdir / 'alphas.jsonl')),
-    times=files.read_lines(workdir / metrics.TIMES),
+    alphas=_once(files.read_lines(workdir / recorded.ALPHAS)),
+    times=files.read_lines(workdir / recorded.TIMES),
     genotype=Genotype.from_dict(fields) if fields else None,
-    config=_read_json(workdir / 'config.json'),
-    inputs=_read_json(workdir / 'inputs.json'),
+    config=_read_json(workdir / recorded.CONFIG),
+    inputs=_read_json(workdir / recorded.INPUTS),
     results=results,
-    space=_read_json(workdir / 'space.json'),
+    space=_read_json(workdir / recorded.SPACE),
     sessions=sessions.read(workdir),
     mistakes=_read_images(workdir / 'mistakes.npz'),
   )

@@ -3,18 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from opp_darts_jax.recorded import TRUTH, TRUTH_TEST
 from opp_darts_jax.reporting import amounts, charts
 from opp_darts_jax.reporting.axes import Axis
 from opp_darts_jax.reporting.charts import Chart, Series
-from opp_darts_jax.reporting.head_parts import TRUTH
 from opp_darts_jax.reporting.run_files import Run
-from opp_darts_jax.reporting.styles import shown
+from opp_darts_jax.reporting.styles import color, shown
 
 Record = Mapping[str, Any]
 
 _SPLITS = {'train': 'c0', 'val': 'c1', 'eval': 'c2', 'test': 'c2'}
 _SAID = {'train': 'train', 'val': 'val', 'eval': 'D_val', 'test': 'test'}
-_TEST, _REGRET, _RANK = TRUTH, 'truth_regret_', 'truth_rank'
+_REGRET, _RANK = f'{TRUTH}regret_', f'{TRUTH}rank'
 
 
 def curves(run: Run, axis: Axis) -> list[Chart]:
@@ -121,15 +121,15 @@ def truth(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
     Charts over the epochs; what it is of the cell that the search gave.
   """
   lines = [*run.epochs, *([run.found] if run.found else ())]
-  found = [r for r in lines if any(name.startswith(_TEST) for name in r)]
+  found = [r for r in lines if any(name.startswith(TRUTH_TEST) for name in r)]
   names = list(
-    dict.fromkeys(n for r in found for n in r if n.startswith(_TEST))
+    dict.fromkeys(n for r in found for n in r if n.startswith(TRUTH_TEST))
   )
   if not found:
     return [], []
   series, facts = [], []
   for i, name in enumerate(names):
-    data, css = name.removeprefix(_TEST), f'c{i % 6}'
+    data, css = name.removeprefix(TRUTH_TEST), color(i)
     known = [r for r in found if r.get(name) is not None]
     line = [(axis.of(r), float(r[name])) for r in _ends(known)]
     series.append(Series(shown(data), css, line, step=True))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from opp_darts_jax.genotypes.genotype import Cell
+from opp_darts_jax.genotypes.cell import NONE, Cell
 from opp_darts_jax.reporting import (
   alpha_parts,
   amounts,
@@ -21,7 +21,6 @@ from opp_darts_jax.reporting.styles import Style, Styles
 Record = Mapping[str, Any]
 
 _FRAMES = 120  # of a cell: epochs at which it changed, evenly chosen
-_NONE = 'none'
 
 
 class Frame(NamedTuple):
@@ -188,12 +187,12 @@ def chosen(run: Run, styles: Styles) -> dict[str, list[Chosen]]:
       continue
     cell = run.genotype[kind]
     on = titles.on_edges(cell)
-    may_none = len(on) == len(rows) or any(_NONE in own for own in on.values())
+    may_none = len(on) == len(rows) or any(NONE in own for own in on.values())
     strengths = {
       edge: {
         n: float(w)
         for n, w in zip(names, row)
-        if not np.isnan(w) and (may_none or n != _NONE)
+        if not np.isnan(w) and (may_none or n != NONE)
       }
       for edge, row in zip(edges, rows)
     }

@@ -1,7 +1,7 @@
 """How an operation is drawn: its kind, and by which line.
 
 Its colour is that of its kind, the same in every picture; which one that is the
-style sheet knows (templates/page.css), for light, dark and paper. Operations
+style sheet knows (templates/page.css.j2), for light, dark and paper. Operations
 with parameters are full lines, those without are broken, so that neither
 colours nor an eye that tells them apart are needed. What a space says of its
 operations, in space.json of the run's folder, decides their kinds; the kind of
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from opp_darts_jax import errors
+from opp_darts_jax.genotypes.cell import NONE
 
-NONE = 'none'
 OTHER = 'other'
 # Kinds in the order of a legend, each with its class in the style sheet.
 KINDS: Mapping[str, str] = {
@@ -24,6 +24,8 @@ KINDS: Mapping[str, str] = {
   'skip connection': 'skip',
   NONE: 'none',
 }
+_COLORS = 6  # Of lines that are no operations.
+_DASHES = ('', '6 3', '2 2')
 _FULL = ('', '9 2', '7 2 2 2', '11 2 2 2 2 2')
 _BROKEN = {
   'pool': ('5 3', '2 2.5', '5 2 1 2'),
@@ -119,6 +121,16 @@ class Styles:
   def _is_parametric(self, name: str) -> bool:
     by_name = KINDS.get(self._kind(name)) in ('sep', 'dil', 'conv')
     return self._parametric.get(name, by_name)
+
+
+def line(index: int) -> tuple[str, str]:
+  """Class and dash of one of several lines that are no operations'."""
+  return color(index), _DASHES[index // _COLORS % len(_DASHES)]
+
+
+def color(index: int) -> str:
+  """Class of such a line, for a chart where all are full."""
+  return f'c{index % _COLORS}'
 
 
 def legend(styles: Iterable[Style]) -> list[Style]:

@@ -19,6 +19,7 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import softmax_weights
+from opp_darts_jax.recorded import ALPHAS, GENOTYPE
 from opp_darts_jax.running import console, truth
 from opp_darts_jax.running.runs import Run
 from opp_darts_jax.spaces.space import Space
@@ -152,7 +153,7 @@ def own_weights(
 
 def built_in(run: Run, space: Space) -> list[OnEpoch]:
   """The watchers of every search: its files, and the screen."""
-  lines = run.lines('alphas.jsonl')
+  lines = run.lines(ALPHAS)
   kinds = space.kinds
 
   def write_metrics(record: EpochRecord) -> None:
@@ -172,7 +173,7 @@ def built_in(run: Run, space: Space) -> list[OnEpoch]:
     lines.write({**at, 'operations': space.names, **record.alphas, **own})
 
   def write_genotype(record: EpochRecord) -> None:
-    path = run.folder / 'genotype.json'
+    path = run.folder / GENOTYPE
     files.write_json(path, record.genotype.to_dict())
 
   shown: list[Genotype] = []

@@ -19,7 +19,8 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from opp_darts_jax.errors import CheckpointError, WriteError, first_line
-from opp_darts_jax.running.metrics import METRICS, read_epochs
+from opp_darts_jax.recorded import METRICS
+from opp_darts_jax.running.metrics import read_epochs
 
 KEPT = 2
 FOLDER = 'checkpoints'

@@ -19,15 +19,14 @@ from opp_darts_jax.methods.catalogue import (
   get_method,
   scheduled,
 )
+from opp_darts_jax.recorded import CONFIG, TIMES, TRUTH, is_number
 from opp_darts_jax.running import (
   comparison,
   comparison_table,
   results,
   sweep,
-  truth,
 )
 from opp_darts_jax.running.comparison import MEASURES
-from opp_darts_jax.running.metrics import TIMES
 from opp_darts_jax.running.part_queue import Launch
 from opp_darts_jax.running.sweep import (
   Run,
@@ -36,7 +35,6 @@ from opp_darts_jax.running.sweep import (
   check_flags,
   flag_name,
 )
-from opp_darts_jax.running.workdirs import CONFIG
 from opp_darts_jax.spaces.catalogue import get_space
 
 # What says a run's method: `flags_of`.
@@ -94,7 +92,7 @@ class Compared:
   def _check_truth(self) -> None:
     """Raises `UserError` if nobody knows the measure in a config's space."""
     flags = itertools.chain(self.search_flags, *self.method_flags.values())
-    if not self.measure.startswith(truth.PREFIX) or any(
+    if not self.measure.startswith(TRUTH) or any(
       flag_name(flag) == 'config.space' for flag in flags
     ):
       return
@@ -199,7 +197,7 @@ def outcome(run: Run) -> dict[str, Any]:
   numbers = {
     name: value
     for name, value in results.read(search, results.RESULTS).items()
-    if isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number(value)
   }
   found |= numbers
   if train is not None:

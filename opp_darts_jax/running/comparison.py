@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opp_darts_jax.benchmarks import published
+from opp_darts_jax.recorded import TRUTH_TEST
 from opp_darts_jax.running.paired import holm, least_p, paired
 
 Outcome = Mapping[str, Any]
@@ -17,13 +18,12 @@ Outcome = Mapping[str, Any]
 # What methods are judged by: what a table knows of the cell that was found, the
 # accuracy of its network as trained here, or that of the supernet on D_val.
 MEASURES = (
-  'truth_test_cifar10',
-  'truth_test_cifar100',
-  'truth_test_imagenet16',
+  f'{TRUTH_TEST}cifar10',
+  f'{TRUTH_TEST}cifar100',
+  f'{TRUTH_TEST}imagenet16',
   'test_accuracy',
   'eval_accuracy',
 )
-_TRUTH = 'truth_test_'
 _RANKS = ('spearman_', 'kendall_')
 _RANKED = 'cifar10'  # By which cells are ranked, unless on the run's data.
 
@@ -114,8 +114,8 @@ def _of_method(
 ) -> dict[str, Any]:
   values = [run[measure] for run in runs]
   data = runs[0]['data']
-  if measure.startswith(_TRUTH):
-    data = measure.removeprefix(_TRUTH)
+  if measure.startswith(TRUTH_TEST):
+    data = measure.removeprefix(TRUTH_TEST)
   row: dict[str, Any] = {
     'config': config,
     'method': method,
@@ -150,12 +150,12 @@ def _published(
   supernet says on D_val was not published.
   """
   searched_there = run['data'] == 'cifar10'
-  tested = measure.startswith(_TRUTH) or measure == 'test_accuracy'
+  tested = measure.startswith(TRUTH_TEST) or measure == 'test_accuracy'
   if not tested or not searched_there:
     return []
   # Networks trained here have nothing published beside them in a space whose
   # figures are of a table.
-  if measure == 'test_accuracy' and run.get(f'{_TRUTH}{data}') is not None:
+  if measure == 'test_accuracy' and run.get(f'{TRUTH_TEST}{data}') is not None:
     return []
   return [
     found._asdict() for found in published.find(method, run['space'], data)

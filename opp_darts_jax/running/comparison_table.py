@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from opp_darts_jax.recorded import TRUTH_TEST
+from opp_darts_jax.running.paired import SIGNIFICANT
 from opp_darts_jax.running.sweep_table import aligned
 
 Row = Mapping[str, Any]
@@ -11,7 +13,6 @@ _MEASURES = {
   'test_accuracy': 'test accuracy of the networks trained here',
   'eval_accuracy': 'accuracy of the supernet on D_val',
 }
-_SIGNIFICANT = 0.05
 
 
 def text(found: Mapping[str, Any]) -> str:
@@ -84,8 +85,8 @@ def notes(rows: Sequence[Row]) -> list[str]:
       f'{least:.3g}, nor below {most:.3g} after Holm for {len(tested)} '
       f'{"methods" if len(tested) > 1 else "method"}'
       + (
-        f': no difference can be significant at {_SIGNIFICANT:g}.'
-        if most > _SIGNIFICANT
+        f': no difference can be significant at {SIGNIFICANT:g}.'
+        if most > SIGNIFICANT
         else '.'
       )
     )
@@ -140,7 +141,7 @@ def latex(found: Mapping[str, Any]) -> str:
 
 def measured(measure: str) -> str:
   """A measure in words."""
-  data = measure.removeprefix('truth_test_')
+  data = measure.removeprefix(TRUTH_TEST)
   return _MEASURES.get(
     measure, f'test accuracy on {data} of the cells, trained, by table'
   )

@@ -7,12 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from opp_darts_jax.files import plain, read_lines
-
-# Of every run: its numbers, the same whenever the run is, and its times.
-METRICS = 'metrics.jsonl'
-TIMES = 'times.jsonl'
-# What a run came to, once it has finished.
-RESULTS = 'results.json'
+from opp_darts_jax.recorded import METRICS, is_number
 
 
 def read_epochs(workdir: pathlib.Path) -> list[dict[str, Any]]:
@@ -95,5 +90,5 @@ class MetricsWriter:
     record = {'kind': kind, 'epoch': epoch, 'step': step, **values}
     self._lines.write(record)
     for name, value in plain(values).items():
-      if isinstance(value, (int, float)) and not isinstance(value, bool):
+      if is_number(value):
         self._events.add_scalar(f'{kind}/{name}', value, step)

@@ -10,6 +10,8 @@ import numpy as np
 
 # Differences in numbers of a few digits that are equal are so to rounding.
 _DECIMALS = 12
+# A difference that chance gives less often is significant.
+SIGNIFICANT = 0.05
 # Up to so many pairs all signs are tried, which ties and zeros do not spoil.
 _EXACT = 13
 
@@ -81,5 +83,5 @@ def holm(values: Sequence[float]) -> list[float]:
     np.maximum.accumulate(factors * np.take(values, order)), 1
   )
   adjusted = np.empty(len(values))
-  adjusted[order] = np.minimum(raised, 1)
+  adjusted[order] = raised
   return adjusted.tolist()

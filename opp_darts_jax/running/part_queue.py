@@ -15,8 +15,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from opp_darts_jax.errors import NotFinished, UserError, first_line
+from opp_darts_jax.recorded import RESULTS
 from opp_darts_jax.running.interruption import SIGNALS
-from opp_darts_jax.running.results import RESULTS
 
 _PAUSE = 0.1  # Seconds between two looks at the processes.
 # What a part that was asked to stop ends with: it has saved, had not begun yet,

@@ -22,12 +22,12 @@ from opp_darts_jax.files import write_json
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import Tables
+from opp_darts_jax.recorded import TRUTH_TEST
 from opp_darts_jax.running import truth
 from opp_darts_jax.running.live_search import LiveSearch
 from opp_darts_jax.spaces.space import Space
 
 FILE = 'sampled_cells.json'
-_PREFIX = f'{truth.PREFIX}test_'
 
 
 def check(space: Space, count: int) -> None:
@@ -127,8 +127,8 @@ def of_search(search: LiveSearch, state: SearchState) -> dict[str, Any]:
   write_json(search.run.folder / FILE, rows)
   ours = [row['supernet_accuracy'] for row in rows]
   found: dict[str, Any] = {}
-  for name in (name for name in rows[0] if name.startswith(_PREFIX)):
-    theirs, data = [row[name] for row in rows], name.removeprefix(_PREFIX)
+  for name in (name for name in rows[0] if name.startswith(TRUTH_TEST)):
+    theirs, data = [row[name] for row in rows], name.removeprefix(TRUTH_TEST)
     varied = len(set(ours)) > 1 and len(set(theirs)) > 1 and None not in ours
     for measure, function in (
       ('spearman', stats.spearmanr),

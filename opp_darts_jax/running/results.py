@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.running.metrics import RESULTS
+from opp_darts_jax.recorded import RESULTS, is_number
 
 __all__ = ['RESULTS', 'finished', 'numbers', 'read']
 
@@ -69,7 +69,7 @@ def numbers(
   """
   for name in names:
     value = found.get(name)
-    if not isinstance(value, int | float | None) or isinstance(value, bool):
+    if value is not None and not is_number(value):
       raise UserError(
         f'Expected a number as {name} in {workdir / RESULTS}; got {value!r}.'
       )

@@ -11,17 +11,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from opp_darts_jax.errors import NotFinished
+from opp_darts_jax.recorded import METRICS, TIMES
 from opp_darts_jax.running import console, loop, profiler, sessions
 from opp_darts_jax.running.checkpoint import Checkpoints, check_new
 from opp_darts_jax.running.console import Console
 from opp_darts_jax.running.interruption import Interruption
 from opp_darts_jax.running.loop import Pace, Pacing, Position
-from opp_darts_jax.running.metrics import (
-  METRICS,
-  TIMES,
-  JsonLines,
-  MetricsWriter,
-)
+from opp_darts_jax.running.metrics import JsonLines, MetricsWriter
 from opp_darts_jax.running.profiler import Profiler, Steps
 from opp_darts_jax.running.rounds import Shared
 from opp_darts_jax.running.standing import View

@@ -8,10 +8,10 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.networks import summary
 from opp_darts_jax.networks.network import Network
+from opp_darts_jax.recorded import INPUTS
 from opp_darts_jax.running import rank_correlation, results, truth
 from opp_darts_jax.running.live_search import LiveSearch
 from opp_darts_jax.running.metrics import read_epochs
-from opp_darts_jax.running.workdirs import INPUTS
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 

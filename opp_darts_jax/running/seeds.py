@@ -8,7 +8,7 @@ from typing import Any
 
 from opp_darts_jax import files
 from opp_darts_jax.config import TrainConfig
-from opp_darts_jax.running.results import RESULTS
+from opp_darts_jax.recorded import GENOTYPE, RESULTS
 from opp_darts_jax.running.workdirs import open_workdir
 
 _AVERAGED = ('test_accuracy', 'test_top5_accuracy', 'test_loss')
@@ -37,7 +37,7 @@ def run_seeds(
       found[seed] = run(one, pathlib.Path(workdir) / f'seed{seed}')
     results = _summarise(found)
     if not (folder / RESULTS).exists():
-      files.write_json(folder / 'genotype.json', results['genotype'])
+      files.write_json(folder / GENOTYPE, results['genotype'])
       files.write_json(folder / RESULTS, results)
   return results
 

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from opp_darts_jax.errors import NotFinished, UserError
 from opp_darts_jax.files import write_json
+from opp_darts_jax.recorded import RESULTS
 from opp_darts_jax.running import part_queue, sweep_file, sweep_table
 from opp_darts_jax.running.part_queue import Launch, Part
-from opp_darts_jax.running.results import RESULTS
 
 
 class SweepError(UserError):

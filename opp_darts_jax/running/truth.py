@@ -5,9 +5,9 @@ from typing import Any
 
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.recorded import TRUTH
 from opp_darts_jax.spaces.space import Space
 
-PREFIX = 'truth_'
 _TEST, _REGRET = 'test_', 'regret_'
 
 
@@ -24,7 +24,7 @@ def of_genotype(space: Space, genotype: Genotype) -> dict[str, float]:
     found = space.truth(genotype)
   except UserError:
     return {}
-  return {f'{PREFIX}{name}': value for name, value in found.items()}
+  return {f'{TRUTH}{name}': value for name, value in found.items()}
 
 
 def sentence(fields: Mapping[str, Any]) -> str:
@@ -34,9 +34,9 @@ def sentence(fields: Mapping[str, Any]) -> str:
     fields: among them those of `of_genotype`.
   """
   known = {
-    name.removeprefix(PREFIX): value
+    name.removeprefix(TRUTH): value
     for name, value in fields.items()
-    if name.startswith(PREFIX)
+    if name.startswith(TRUTH)
   }
   said = []
   for name, value in known.items():

@@ -19,9 +19,8 @@ from opp_darts_jax.errors import (
   WorkdirInUseError,
   first_line,
 )
+from opp_darts_jax.recorded import CONFIG, INPUTS
 
-CONFIG = 'config.json'
-INPUTS = 'inputs.json'
 _KINDS = {SearchConfig: 'search', TrainConfig: 'training'}
 _SHOWN = 60  # characters of a value in a message
 

@@ -96,6 +96,11 @@ class Space:
     return tuple(operation.name for operation in self.operations)
 
   @property
+  def table_shape(self) -> tuple[int, int]:
+    """(E, K) of every table."""
+    return self.graph.num_edges, len(self.operations)
+
+  @property
   def _own_form(self) -> bool:
     """Whether the graph is not just that of so many inputs and nodes."""
     return self.graph != CellGraph(self.graph.inputs, self.graph.nodes)

@@ -9,6 +9,7 @@ from genotype_cells import BENCH, SEP3, SKIP, TINY, UNEVEN
 from opp_darts_jax import errors
 from opp_darts_jax.genotypes import darts_form
 from opp_darts_jax.genotypes.genotype import Cell, Edge, Genotype
+from opp_darts_jax.genotypes.pairs import pairs
 from opp_darts_jax.genotypes.published import GENOTYPES
 
 FIELDS = {
@@ -35,7 +36,7 @@ def test_pairs_feed_the_nodes_in_turn():
   normal = genotype['normal']
   assert normal.edges[1:3] == (Edge(SKIP, 1, 2), Edge(SKIP, 2, 3))
   assert (normal.inputs, normal.output) == (2, (2, 3))
-  assert darts_form.pairs(normal)[2:] == ((SKIP, 2), (SEP3, 0))
+  assert pairs(normal)[2:] == ((SKIP, 2), (SEP3, 0))
   assert darts_form.darts_genotype(**FIELDS) == TINY
 
 
@@ -64,8 +65,8 @@ def test_what_does_not_have_the_form(reduce):
 
 
 def test_nodes_in_another_order_have_not_the_form():
-  pairs = darts_form.pairs(GENOTYPES['DARTS_V1']['normal'])[:4]
-  genotype = darts_form.darts_genotype(pairs, [2, 3], pairs, [2, 3])
+  given = pairs(GENOTYPES['DARTS_V1']['normal'])[:4]
+  genotype = darts_form.darts_genotype(given, [2, 3], given, [2, 3])
   first, second, *others = genotype['normal'].edges
   turned = Cell('normal', 2, (*others, first, second), (2, 3))
   other = Genotype((turned, genotype['reduce']))

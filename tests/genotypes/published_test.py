@@ -8,7 +8,8 @@ from genotype_cells import BENCH, SEP3, SKIP, TINY
 
 from opp_darts_jax import errors
 from opp_darts_jax.genotypes import published
-from opp_darts_jax.genotypes.darts_form import pairs, to_text
+from opp_darts_jax.genotypes.darts_form import to_text
+from opp_darts_jax.genotypes.pairs import pairs
 
 TINY_TEXT = to_text(TINY)
 

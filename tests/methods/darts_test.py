@@ -3,7 +3,7 @@
 import numpy as np
 import tiny_search
 
-from opp_darts_jax.genotypes.darts_form import pairs
+from opp_darts_jax.genotypes.pairs import pairs
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.state import SearchState
 

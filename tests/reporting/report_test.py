@@ -30,6 +30,7 @@ from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.reporting import (
   compare_parts,
   compared,
+  figures,
   monitor_parts,
   report,
   run_files,
@@ -397,6 +398,22 @@ def test_pictures_are_files_of_their_own(search_dir):
   before = [path.read_bytes() for path in written]
   report.write_pictures(search_dir)
   assert before == [path.read_bytes() for path in written]
+
+
+def test_a_figure_is_drawn_when_it_is_asked_for(search_dir, monkeypatch):
+  drawn = []
+
+  def render(template, **values):
+    drawn.append(values['title'])
+    return f'<svg>{values["title"]}</svg>'
+
+  monkeypatch.setattr(report.page, 'render', render)
+  assert {'normal', 'loss'} <= set(figures.names(search_dir))
+  assert drawn == []
+  assert figures.draw(search_dir, 'loss').svg == '<svg>loss</svg>'
+  assert drawn == ['loss']
+  assert figures.cells(search_dir, ['normal']).startswith('<figure')
+  assert drawn == ['loss', 'normal']
 
 
 def test_page_of_a_training(training_dir):

@@ -26,9 +26,9 @@ from opp_darts_jax.methods.method import scores_of
 from opp_darts_jax.methods.stages import Change, Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.methods.tables import init_alphas
+from opp_darts_jax.recorded import METRICS
 from opp_darts_jax.running import callbacks, checkpoint, live_search, runs
 from opp_darts_jax.running.callbacks import EpochRecord
-from opp_darts_jax.running.metrics import METRICS
 from opp_darts_jax.running.search import run_search
 from opp_darts_jax.runs import load_run
 from opp_darts_jax.spaces.robust import S3

@@ -1,1 +1,1 @@
-"""Kernels for GPU, written once for a list of copies."""
+"""Kernels written once for a list of copies: for GPU; lanes/ are for TPU."""

@@ -8,6 +8,7 @@ Axes: B batch, H W C, S sources, N copies, T taps, D destinations, P places of
 operation weights.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -40,10 +41,10 @@ from opp_darts_jax.operations.accelerator.pallas import (
 )
 from opp_darts_jax.operations.accelerator.reading import (
   Activity,
+  Place,
   Rows,
   active,
   normalised,
-  tap,
   tap_weight,
 )
 from opp_darts_jax.operations.depthwise import out_size
@@ -113,14 +114,12 @@ def run_copies(
     taps = jnp.where(rests, 0, about[n, TAPS])
     c, has = channel_block(channels)
     at, ok = grid.tile(tile)
-    pixel = grid.split(at)
+    place = Place(table, n, at, ok, grid.split(at), copies.stride, from_grid)
 
     def read(t):
-      place, inside = tap(
-        table.offsets_NT2, n, t, pixel, copies.stride, from_grid
-      )
-      inside = (inside & ok)[:, None]
-      return normalised(source, s, place, inside[:, 0]), inside
+      here, there = place.under(t)
+      inside = there[:, None]
+      return normalised(source, s, here, inside[:, 0]), inside
 
     def add_tap(t, total):
       z, inside = read(t)
@@ -135,7 +134,7 @@ def run_copies(
     w = load(w_ref, (about[n, POINTWISE], c[:, None], c[None]), square)
     y = dot(d.astype(dtype), w.astype(dtype), precision)
     if copies.pools:
-      y = pool(kind, taps, read, y, table, n, at, ok, out)
+      y = _pooled(place, kind, taps, read, y, out)
     y = y.astype(dtype)
     store(out.y, (n, at[:, None], c[None]), y, ok[:, None] & has[None])
     if not moments:
@@ -147,48 +146,12 @@ def run_copies(
     store(out.mean, (tile, n, 0, c), mean, has)
     store(out.mean, (tile, n, 1, c), squares.sum(0), has)
 
-  def pool(kind, taps, read, y, table, n, at, ok, out):
-    c, has = channel_block(channels)
-    zeros = jnp.zeros((grid.pixels, block), wide)
-
-    def add_tap(t, carry):
-      total, number, best, which = carry
-      value, inside = read(t)
-      larger = inside & (value > best)
-      return (
-        total + jnp.where(inside, value, 0),
-        number + inside.astype(wide),
-        jnp.where(larger, value, best),
-        jnp.where(larger, t, which),
-      )
-
-    first = (
-      zeros,
-      jnp.zeros((grid.pixels, 1), wide),
-      jnp.full_like(zeros, -jnp.inf),
-      jnp.zeros(zeros.shape, jnp.int32),
-    )
-    total, number, best, which = loop(taps * (kind >= AVG), add_tap, first)
-    mean = total / jnp.maximum(number, 1)
-    if copies.num_max:
-      here = table.about_N[n, MAXIMUM], at[:, None], c[None]
-      store(
-        out.taps,
-        here,
-        which.astype(jnp.int8),
-        ok[:, None] & has[None] & (kind == MAX),
-      )
-    best = jnp.where(taps > 0, best, 0)
-    return jnp.where(
-      kind == AVG, mean, jnp.where(kind == MAX, best, y.astype(wide))
-    )
-
   shapes = Results(
-    jax.ShapeDtypeStruct((count, grid.total, channels), dtype),
+    grid.rows(count, channels, dtype),
     jax.ShapeDtypeStruct((grid.tiles, count, 2, channels), wide)
     if moments
     else None,
-    taps=jax.ShapeDtypeStruct((copies.num_max, grid.total, channels), jnp.int8)
+    taps=grid.rows(copies.num_max, channels, jnp.int8)
     if copies.num_max
     else None,
   )
@@ -202,11 +165,57 @@ def run_copies(
     depthwise,
     pointwise,
   )
-  found = jax.tree.map(
-    lambda t: t.reshape(len(t), *grid.shape, channels),
-    found._replace(mean=None),
-  )._replace(mean=found.mean)
+  images = jax.tree.map(grid.images, found._replace(mean=None))
   if not moments:
-    return found
+    return images
   mean, var = merged(found.mean, grid)
-  return found._replace(mean=mean, var=var)
+  return images._replace(mean=mean, var=var)
+
+
+def _pooled(
+  place: Place,
+  kind: Any,
+  taps: Any,
+  read: Callable[[Any], tuple[jax.Array, jax.Array]],
+  y: jax.Array,
+  out: Results,
+) -> jax.Array:
+  """What a copy gives: a pool's values, or `y` if it is none.
+
+  Args:
+    place: of the copy.
+    kind: of it.
+    taps: how many it takes.
+    read: tap -> the pixels under it, and which of them exist, (pixels, 1).
+    y: of the copy if it is no pool, (pixels, C).
+    out: of the kernel; by which taps maxima came is written there.
+  """
+  wide = y.dtype
+  c, has = channel_block(out.y.shape[-1])
+  zeros = jnp.zeros(y.shape, wide)
+
+  def add_tap(t, carry):
+    total, number, best, which = carry
+    value, inside = read(t)
+    larger = inside & (value > best)
+    return (
+      total + jnp.where(inside, value, 0),
+      number + inside.astype(wide),
+      jnp.where(larger, value, best),
+      jnp.where(larger, t, which),
+    )
+
+  first = (
+    zeros,
+    jnp.zeros((len(y), 1), wide),
+    jnp.full_like(zeros, -jnp.inf),
+    jnp.zeros(zeros.shape, jnp.int32),
+  )
+  total, number, best, which = loop(taps * (kind >= AVG), add_tap, first)
+  mean = total / jnp.maximum(number, 1)
+  if out.taps is not None:
+    here = place.table.about_N[place.n, MAXIMUM], place.at[:, None], c[None]
+    which = which.astype(jnp.int8)
+    store(out.taps, here, which, place.ok[:, None] & has[None] & (kind == MAX))
+  best = jnp.where(taps > 0, best, 0)
+  return jnp.where(kind == AVG, mean, jnp.where(kind == MAX, best, y))

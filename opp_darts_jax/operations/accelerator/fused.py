@@ -23,8 +23,8 @@ from opp_darts_jax.operations.accelerator.primitives import (
 from opp_darts_jax.operations.accelerator.shares import Shares, shares_of
 from opp_darts_jax.operations.depthwise import out_size
 from opp_darts_jax.operations.norm import wide_type
+from opp_darts_jax.operations.target import matmul_precision
 
-_CONFIG: Any = jax.config  # Its type has no fields.
 Moments = tuple[jax.Array, jax.Array]  # Mean and biased variance, (N, C).
 
 
@@ -136,7 +136,7 @@ def evaluate_edges(
 def _how(x: jax.Array) -> dict[str, Any]:
   """What the primitives, which are lowered later, know of where they run."""
   return {
-    'precision': _CONFIG.jax_default_matmul_precision,
+    'precision': matmul_precision(),
     'shares': shares_of(x.shape[1]),
   }
 

@@ -5,6 +5,7 @@ These come in parts, each a sum over some pixels.
 Axes: as in forward.py; P parts of a sum.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -36,10 +37,10 @@ from opp_darts_jax.operations.accelerator.pallas import (
 )
 from opp_darts_jax.operations.accelerator.reading import (
   Activity,
+  Place,
   Rows,
   active,
   normalised,
-  tap,
   tap_weight,
 )
 from opp_darts_jax.operations.norm import wide_type
@@ -83,9 +84,7 @@ def through_matrices(
   from_grid, grid = grids(copies, x.shape)
   count = len(copies.copies)
   block, taps_block = padded(channels), padded(copies.taps)
-  parts, each = grid.tiles, 1
-  if weights:
-    parts, each = parts_of(grid.tiles, count)
+  parts, each = parts_of(grid.tiles, count) if weights else (grid.tiles, 1)
 
   def kernel(table, activity, source, k_ref, w_ref, arriving, out):
     part, n = pl.program_id(0), pl.program_id(1)
@@ -99,27 +98,12 @@ def through_matrices(
     def add_tile(i, carry):
       at, ok = grid.tile(part * each + i)
       inside = ok[:, None] & has[None]
-      pixel = grid.split(at)
-
-      def under(t):
-        place, there = tap(
-          table.offsets_NT2, n, t, pixel, copies.stride, from_grid
-        )
-        return place, there & ok
-
+      place = Place(table, n, at, ok, grid.split(at), copies.stride, from_grid)
       g = arriving_at(arriving, n, at, ok, shares * grid.total)
       rounded = g.astype(dtype)
       d = dot(rounded, w.T, precision).astype(wide)
       if copies.pools:
-
-        def count_tap(t, number):
-          return number + under(t)[1].astype(wide)
-
-        number = loop(
-          about[n, TAPS] * (kind == AVG), count_tap, jnp.zeros(len(at), wide)
-        )
-        pooled = jnp.where(kind == AVG, g / jnp.maximum(number, 1)[:, None], g)
-        d = jnp.where(kind >= AVG, pooled, d)
+        d = _through_pool(place, kind, g, d)
       store(out.g, (n, at[:, None], c[None]), d, inside)
       if not weights:
         return carry
@@ -127,8 +111,8 @@ def through_matrices(
 
       def add_tap(t, carry):
         total, k_sums = carry
-        place, there = under(t)
-        z = normalised(source, s, place, there)
+        here, there = place.under(t)
+        z = normalised(source, s, here, there)
         if rectified:
           z = jnp.maximum(z, 0)
         z = jnp.where(there[:, None], z, 0)
@@ -150,19 +134,10 @@ def through_matrices(
     turns = each * active(activity, n)
     sums = loop(turns, add_tile, zeros if weights else 0)
     if weights:
-      first = 0
-      for own in sums:
-        rows = first + jnp.arange(own.shape[0])
-        here = part, n, rows[:, None], jnp.arange(block)[None]
-        store(out.depthwise, here, own, True)
-        first += own.shape[0]
+      _store_sums(out.depthwise, part, n, sums)
 
-  shapes = Between(
-    jax.ShapeDtypeStruct((count, grid.total, channels), dtype),
-    jax.ShapeDtypeStruct((parts, count, taps_block + block, block), wide)
-    if weights
-    else None,
-  )
+  sums = jax.ShapeDtypeStruct((parts, count, taps_block + block, block), wide)
+  shapes = Between(grid.rows(count, channels, dtype), sums if weights else None)
   found = call(
     kernel,
     (parts, count),
@@ -174,12 +149,40 @@ def through_matrices(
     pointwise,
     arriving.flat(),
   )
-  g = found.g.reshape(count, *grid.shape, channels)
+  g = grid.images(found.g)
   if not weights:
     return Between(g)
-  sums = found.depthwise.sum(0)[..., :channels]
-  return Between(
-    g,
-    sums[:, : copies.taps],
-    sums[:, taps_block : taps_block + channels],
-  )
+  total = found.depthwise.sum(0)[..., :channels]
+  of_taps = total[:, : copies.taps]
+  return Between(g, of_taps, total[:, taps_block : taps_block + channels])
+
+
+def _through_pool(
+  place: Place, kind: Any, g: jax.Array, d: jax.Array
+) -> jax.Array:
+  """The gradient of each value that a pool takes; `d` if a copy is none.
+
+  Args:
+    place: of the copy.
+    kind: of it.
+    g: of what it gives, (pixels, C).
+    d: of what its matrix takes, likewise.
+  """
+
+  def count_tap(t, number):
+    return number + place.under(t)[1].astype(g.dtype)
+
+  taps = place.table.about_N[place.n, TAPS]
+  number = loop(taps * (kind == AVG), count_tap, jnp.zeros(len(g), g.dtype))
+  pooled = jnp.where(kind == AVG, g / jnp.maximum(number, 1)[:, None], g)
+  return jnp.where(kind >= AVG, pooled, d)
+
+
+def _store_sums(ref: Any, part: Any, n: Any, sums: Sequence[jax.Array]) -> None:
+  """Writes a part of a copy's sums below one another."""
+  first = 0
+  for own in sums:
+    rows = first + jnp.arange(own.shape[0])
+    here = part, n, rows[:, None], jnp.arange(own.shape[1])[None]
+    store(ref, here, own, True)
+    first += own.shape[0]

@@ -156,6 +156,14 @@ class Grid:
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     return (image * height + row) * width + column, inside
 
+  def rows(self, count: int, channels: int, dtype: Any) -> jax.ShapeDtypeStruct:
+    """Of all pixels, as a kernel writes them: (count, pixels, C)."""
+    return jax.ShapeDtypeStruct((count, self.total, channels), dtype)
+
+  def images(self, rows: jax.Array) -> jax.Array:
+    """(n, pixels, C) -> (n, B, H, W, C)."""
+    return rows.reshape(len(rows), *self.shape, rows.shape[-1])
+
 
 def channel_block(channels: int) -> tuple[jax.Array, jax.Array]:
   """The channels of a block, whose size is a power of two; which exist."""

@@ -11,10 +11,16 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from opp_darts_jax.operations.accelerator.copies import CONV, DEPTHWISE, KIND
+from opp_darts_jax.operations.accelerator.copies import (
+  CONV,
+  DEPTHWISE,
+  KIND,
+  Tables,
+)
 from opp_darts_jax.operations.accelerator.pallas import (
   Grid,
   channel_block,
+  divide,
   load,
   loop,
 )
@@ -87,20 +93,45 @@ def tap_weight(depthwise: Any, about_N: Any, n: Any, t: Any) -> jax.Array:
   return jnp.where(about_N[n, KIND] == CONV, weight, 1)[None]
 
 
-def tap(
-  offsets_NT2: Any, n: Any, t: Any, pixel: Any, stride: int, grid: Grid
-) -> tuple[jax.Array, jax.Array]:
-  """The pixels of the source under a tap, and which of them exist.
+class Place(NamedTuple):
+  """A copy, and some of the pixels that it gives, or that it reads.
 
-  Args:
-    offsets_NT2: of the taps.
+  Attributes:
+    table: of the list.
     n: the copy.
-    t: the tap.
-    pixel: image, row and column of pixels of the result.
-    stride: of the copies.
-    grid: of the source.
+    at: the pixels.
+    ok: which of them exist.
+    split: their images, rows and columns.
+    stride: of the copy.
+    ends: of the pixels at the other ends of its taps.
   """
-  image, row, column = pixel
-  row = row * stride + offsets_NT2[n, t, 0]
-  column = column * stride + offsets_NT2[n, t, 1]
-  return grid.join(image, row, column)
+
+  table: Tables
+  n: Any
+  at: jax.Array
+  ok: jax.Array
+  split: tuple[jax.Array, jax.Array, jax.Array]
+  stride: int
+  ends: Grid
+
+  def under(self, t: Any) -> tuple[jax.Array, jax.Array]:
+    """The pixels that these read by a tap, and which of them exist."""
+    image, row, column = self.split
+    row = row * self.stride + self.table.offsets_NT2[self.n, t, 0]
+    column = column * self.stride + self.table.offsets_NT2[self.n, t, 1]
+    place, inside = self.ends.join(image, row, column)
+    return place, inside & self.ok
+
+  def readers(self, t: Any) -> tuple[jax.Array, jax.Array]:
+    """The pixels that read these by a tap, and which of them exist."""
+    image, *places = self.split
+    there = self.ok
+    ends = []
+    for axis, place in enumerate(places):
+      end = place - self.table.offsets_NT2[self.n, t, axis]
+      there &= end >= 0
+      end, rest = divide(end, self.stride)
+      there &= rest == 0
+      ends.append(end)
+    place, exists = self.ends.join(image, *ends)
+    return place, there & exists

@@ -3,6 +3,8 @@
 Axes: as in forward.py.
 """
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jax.experimental import pallas as pl
@@ -24,7 +26,6 @@ from opp_darts_jax.operations.accelerator.forward import grids
 from opp_darts_jax.operations.accelerator.pallas import (
   call,
   channel_block,
-  divide,
   flat,
   load,
   loop,
@@ -33,6 +34,7 @@ from opp_darts_jax.operations.accelerator.pallas import (
 )
 from opp_darts_jax.operations.accelerator.reading import (
   Activity,
+  Place,
   Rows,
   active,
   centred,
@@ -40,6 +42,20 @@ from opp_darts_jax.operations.accelerator.reading import (
   tap_weight,
 )
 from opp_darts_jax.operations.norm import wide_type
+
+
+class _Given(NamedTuple):
+  """What the kernel is given of the copies.
+
+  Attributes:
+    depthwise: the stack of their weights.
+    between: of the first kernel.
+    taps: of the maxima; None if there are none.
+  """
+
+  depthwise: Any
+  between: Any
+  taps: Any
 
 
 def to_sources(
@@ -79,53 +95,19 @@ def to_sources(
   count = len(copies.copies) if normed else copies.num_sources
   parts = (grid.tiles, count, 2, channels) if normed else None
 
-  def kernel(table, activity, source, k_ref, g_ref, taps_ref, terms, out):
+  def kernel(table, activity, source, given, terms, out):
     tile, row = pl.program_id(0), pl.program_id(1)
-    about, offsets, readers = table
+    about, _, readers = table
     s = about[row, SOURCE] if normed else row
     c, has = channel_block(channels)
     at, ok = grid.tile(tile)
     inside = ok[:, None] & has[None]
-    image, height, width = grid.split(at)
+    split = grid.split(at)
 
     def add_reader(m, carry):
       n = row if normed else readers[row, m + 1]
-      kind = about[n, KIND]
-      turns = about[n, TAPS] * active(activity, n)
-
-      def at_tap(t):
-        there = ok
-        ends = []
-        for axis, place in enumerate((height, width)):
-          end = place - offsets[n, t, axis]
-          there &= end >= 0
-          end, rest = divide(end, copies.stride)
-          there &= rest == 0
-          ends.append(end)
-        place, exists = from_grid.join(image, *ends)
-        there = (there & exists)[:, None] & has[None]
-        return (place[:, None], c[None]), there
-
-      def add_tap(t, total):
-        here, there = at_tap(t)
-        g = load(g_ref, (n, *here), there).astype(wide)
-        return total + g * tap_weight(k_ref, about, n, t)
-
-      def add_pool(t, total):
-        here, there = at_tap(t)
-        g = load(g_ref, (n, *here), there).astype(wide)
-        if taps_ref is None:
-          return total + g
-        chosen = there & (kind == MAX)
-        which = load(taps_ref, (about[n, MAXIMUM], *here), chosen)
-        taken = (kind == AVG) | (which.astype(jnp.int32) == t)
-        return total + jnp.where(taken, g, 0)
-
-      total, raw = carry
-      total = loop(turns * (kind <= BARE), add_tap, total)
-      if copies.pools:
-        raw = loop(turns * (kind >= AVG), add_pool, raw)
-      return total, raw
+      place = Place(table, n, at, ok, split, copies.stride, from_grid)
+      return _add_reader(place, activity, given, (c, has), copies.pools, carry)
 
     zeros = jnp.zeros((grid.pixels, block), wide)
     many = 1 if normed else readers[row, 0]
@@ -155,16 +137,63 @@ def to_sources(
     kernel,
     (grid.tiles, count),
     [
-      jax.ShapeDtypeStruct((count, grid.total, channels), dtype),
+      grid.rows(count, channels, dtype),
       None if parts is None else jax.ShapeDtypeStruct(parts, wide),
     ],
     table,
     activity,
     source._replace(x=flat(x)),
-    depthwise,
-    flat(between),
-    None if taps is None else flat(taps),
+    _Given(depthwise, flat(between), None if taps is None else flat(taps)),
     terms,
   )
-  found = found.reshape(count, *grid.shape, channels)
-  return found, None if sums is None else sums.sum(0)
+  return grid.images(found), None if sums is None else sums.sum(0)
+
+
+def _add_reader(
+  place: Place,
+  activity: Activity,
+  given: _Given,
+  block: tuple[jax.Array, jax.Array],
+  pools: bool,
+  carry: tuple[jax.Array, jax.Array],
+) -> tuple[jax.Array, jax.Array]:
+  """Adds what reaches pixels of a source by a copy that reads them.
+
+  Args:
+    place: of the copy, and the pixels.
+    activity: of the copies.
+    given: of them.
+    block: of channels, and which exist.
+    pools: whether there are pools among the copies.
+    carry: what has reached the pixels by convolutions, and by pools.
+  """
+  about, n = place.table.about_N, place.n
+  c, has = block
+  total, raw = carry
+  kind = about[n, KIND]
+  turns = about[n, TAPS] * active(activity, n)
+
+  def read(t):
+    pixels, there = place.readers(t)
+    there = there[:, None] & has[None]
+    here = pixels[:, None], c[None]
+    g = load(given.between, (n, *here), there)
+    return g.astype(total.dtype), here, there
+
+  def add_tap(t, total):
+    g, *_ = read(t)
+    return total + g * tap_weight(given.depthwise, about, n, t)
+
+  def add_pool(t, raw):
+    g, here, there = read(t)
+    if given.taps is None:
+      return raw + g
+    chosen = there & (kind == MAX)
+    which = load(given.taps, (about[n, MAXIMUM], *here), chosen)
+    taken = (kind == AVG) | (which.astype(jnp.int32) == t)
+    return raw + jnp.where(taken, g, 0)
+
+  total = loop(turns * (kind <= BARE), add_tap, total)
+  if pools:
+    raw = loop(turns * (kind >= AVG), add_pool, raw)
+  return total, raw

@@ -106,9 +106,7 @@ def gradients(
     precision: of the products of float32.
   """
   x = source.x
-  wide, dtype = wide_type(x), x.dtype
   _, tiles, rows, images, lanes = x.shape
-  height = form.out[0]
   ends = ends_of(copies, form.stride)
   count = len(copies.copies)
   normed = source.moments is not None
@@ -151,35 +149,20 @@ def gradients(
     seen, own = view.seen.copy[number], view.lists[number].own
     return seen[i] if normed else own[i], tile, 0, 0, 0
 
-  def shape(*sizes, dtype=wide):
-    return jax.ShapeDtypeStruct(sizes, dtype)
+  def sums(*sizes):
+    return whole(jax.ShapeDtypeStruct(sizes, wide_type(x)))
 
-  rows_around = ends.behind + height + ends.before
   outputs = Gradients(
     Part(
-      shape(out, *x.shape[1:], dtype=dtype), (1, 1, rows, images, lanes), at_out
+      jax.ShapeDtypeStruct((out, *x.shape[1:]), x.dtype),
+      (1, 1, rows, images, lanes),
+      at_out,
     ),
-    whole(shape(count, 2, form.block)) if normed else None,
-    Weights(
-      whole(shape(*weights.taps.shape)),
-      whole(shape(*weights.matrices.shape)),
-    )
+    sums(count, 2, form.block) if normed else None,
+    Weights(sums(*weights.taps.shape), sums(*weights.matrices.shape))
     if of_weights
     else None,
   )
-  scratch = Scratch(
-    plane=shape(form.stride, rows_around, images, lanes),
-    total=shape(height, images, lanes),
-    g=shape(height, images, lanes, dtype=dtype),
-    between=shape(rows_around, images, lanes),
-    read=shape(rows, images, lanes),
-    source=None if normed else shape(rows, images, lanes),
-    taps=shape(max(c.window.size for c in copies.copies), images, lanes),
-    which=shape(rows_around, images, lanes, dtype=jnp.int32)
-    if copies.num_max
-    else None,
-  )
-
   found: Gradients = call(
     kernel,
     (tiles, tables.places[number]),
@@ -190,9 +173,31 @@ def gradients(
       arriving.parts(number),
     ),
     outputs,
-    scratch,
+    _scratch(copies, form, ends, source),
   )
   return found
+
+
+def _scratch(copies: Copies, form: Form, ends: Ends, source: Rows) -> Scratch:
+  """What the kernel computes in."""
+  *_, rows, images, lanes = source.x.shape
+  height = form.out[0]
+  rows_around = ends.behind + height + ends.before
+  wide = wide_type(source.x)
+
+  def shape(*sizes, dtype=wide):
+    return jax.ShapeDtypeStruct((*sizes, images, lanes), dtype)
+
+  return Scratch(
+    plane=shape(form.stride, rows_around),
+    total=shape(height),
+    g=shape(height, dtype=source.x.dtype),
+    between=shape(rows_around),
+    read=shape(rows),
+    source=shape(rows) if source.moments is None else None,
+    taps=shape(max(c.window.size for c in copies.copies)),
+    which=shape(rows_around, dtype=jnp.int32) if copies.num_max else None,
+  )
 
 
 class _Place(NamedTuple):

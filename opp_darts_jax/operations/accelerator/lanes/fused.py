@@ -28,8 +28,7 @@ from opp_darts_jax.operations.accelerator.primitives import (
 )
 from opp_darts_jax.operations.accelerator.shares import shares_of
 from opp_darts_jax.operations.norm import wide_type
-
-_CONFIG: Any = jax.config  # Its type has no fields.
+from opp_darts_jax.operations.target import matmul_precision
 
 
 def form_of(shape: tuple[int, ...], stride: int) -> Form:
@@ -89,7 +88,7 @@ def _how(form: Form) -> dict[str, Any]:
   """What the primitives, which are lowered later, know of where they run."""
   return {
     'form': form,
-    'precision': _CONFIG.jax_default_matmul_precision,
+    'precision': matmul_precision(),
     'shares': shares_of(form.batch),
   }
 
