@@ -102,8 +102,10 @@ def early_stopping(
     rule: 'eigenvalue', 'skips' or 'order'.
     max_skips: for 'skips', how many skip connections a normal cell may have.
     factor: for 'eigenvalue', of the growth at which it stops.
-    period: for 'eigenvalue', epochs from one measure to the next.
-    first_epoch: the earliest whose cells may be given.
+    period: for 'eigenvalue', epochs from one measure to the next; the last
+      epoch is measured, too.
+    first_epoch: the earliest whose cells may be given; none before it end the
+      search, and cells may be as they like until then.
     stable_epochs: for 'order', in how many nothing changes.
 
   Raises:
@@ -206,7 +208,9 @@ def judged(
   epoch: int,
 ) -> tuple[SearchState, bool]:
   """The state that remembers an epoch, and whether the search ends by it."""
-  if epoch < 0 or epoch % rule.period or not has_moved(method, search, state):
+  is_last = epoch == search.config.epochs - 1
+  due = epoch >= 0 and (epoch % rule.period == 0 or is_last)
+  if not due or not has_moved(method, search, state):
     return state, False
   known = remember(kept(state.own), rule.measure(search, state), epoch, state)
   epochs = np.asarray(known['epochs'])

@@ -109,12 +109,33 @@ def test_an_eigenvalue_that_stays_ends_nothing(first_epoch):
     stopped, stages = [], [Stage(0, SPACE.names, {})]
     for done in range(30):
       search = tiny_search.search_of(
-        SPACE, curvature=lambda state, f=curvature, at=done: f(at)
+        SPACE,
+        SearchConfig(epochs=50),
+        curvature=lambda state, f=curvature, at=done: f(at),
       )
       change = method.begin_epoch(search, state, done + 1, stages)
       state = change.state
       stopped += [done] if change.stop else []
     assert stopped[:1] == want
+
+
+def test_the_last_epoch_is_measured_whatever_the_period():
+  method = named('early_stopping(period=2)', epochs=8)
+  _, state = toy_network.search_of(method, space=SPACE)
+  measured, stages = [], [Stage(0, SPACE.names, {})]
+
+  def curvature(state):
+    measured.append(int(state.step) // 2 - 1)
+    return 1.0
+
+  search = tiny_search.search_of(
+    SPACE, SearchConfig(epochs=8), per_epoch=2, curvature=curvature
+  )
+  for epoch in range(1, 8):
+    state = state.replace(step=jnp.int32(2 * epoch))
+    state = method.begin_epoch(search, state, epoch, stages).state
+  method.derive(method, search, state.replace(step=jnp.int32(16)))
+  assert measured == [0, 2, 4, 6, 7]
 
 
 @pytest.mark.parametrize('rule', ['order', 'skips', 'eigenvalue'])
