@@ -16,7 +16,7 @@ from opp_darts_jax.reporting import (
   styles,
 )
 from opp_darts_jax.reporting.derived import FOUND
-from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.reporting.run_files import RunFiles
 
 # Folders and what follows from other fields tell no two runs apart.
 _BESIDE = ('seed', 'search_seeds', 'seeds', 'genotype', 'data.data_dir')
@@ -26,7 +26,7 @@ _FIRST = ('method', 'schedule.name', 'space', 'data.source')
 _LAST = ('data.fingerprint', 'cost.digest')
 
 
-class Compared(NamedTuple):
+class ComparedRun(NamedTuple):
   """A run on the page.
 
   Attributes:
@@ -39,7 +39,7 @@ class Compared(NamedTuple):
     lines: of its metrics, shares and entropies among them.
   """
 
-  run: Run
+  run: RunFiles
   name: str
   group: str
   seed: int
@@ -70,7 +70,7 @@ class Compared(NamedTuple):
     return {**line, **{key: line.get(f'{key}_{kind}') for key in _OF_FIRST}}
 
 
-def read(workdirs: Sequence[str | pathlib.Path]) -> list[Run]:
+def read(workdirs: Sequence[str | pathlib.Path]) -> list[RunFiles]:
   """The runs in folders, each once.
 
   Raises:
@@ -95,8 +95,8 @@ def _folders(workdirs: Sequence[str | pathlib.Path]) -> list[pathlib.Path]:
 
 
 def compared(
-  runs: Sequence[Run],
-) -> tuple[list[Compared], dict[str, list[str]]]:
+  runs: Sequence[RunFiles],
+) -> tuple[list[ComparedRun], dict[str, list[str]]]:
   """The runs with their groups, and what differs between the runs.
 
   Returns:
@@ -116,7 +116,7 @@ def compared(
       for group, cell in zip(groups, cells)
     ]
   found = [
-    Compared(
+    ComparedRun(
       run,
       name,
       group,
@@ -139,7 +139,7 @@ def _of_now(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fields(
-  runs: Sequence[Run], images: Sequence[contents.Input]
+  runs: Sequence[RunFiles], images: Sequence[contents.Input]
 ) -> list[dict[str, str]]:
   """The fields of the configs, those of inputs by what these are."""
   found = [head_parts.leaves(run.config) for run in runs]
@@ -197,7 +197,7 @@ def _group(fields: Mapping[str, str], telling: Sequence[str]) -> str:
   return styles.shown(' '.join(parts))
 
 
-def _short_names(runs: Sequence[Run]) -> list[str]:
+def _short_names(runs: Sequence[RunFiles]) -> list[str]:
   """Their folders, without what all of them have in common."""
   parts = [run.workdir.resolve().parts for run in runs]
   shared = 0
