@@ -40,7 +40,7 @@ from opp_darts_jax.running.accelerators import ACCELERATORS
 _MARGIN = 5
 
 
-class Part(NamedTuple):
+class Measurement(NamedTuple):
   """A part of the measurements.
 
   Attributes:
@@ -79,22 +79,22 @@ def _peer(compile_it: bool = False) -> Callable[[Report], None]:
 # In the order in which they are worth their time. Limits are of a host that
 # takes 76 s to lower and compile first order at full size.
 PARTS = {
-  'numbers': Part(_numbers('float32'), 120),
-  'first_float32': Part(_steps('first', 'float32'), 150),
-  'first_bfloat16': Part(_steps('first', 'bfloat16'), 150),
-  'peer': Part(_peer(), 120, torch=True),
-  'epoch_float32': Part(_epochs('float32'), 250, 120),
-  'weight_float32': Part(_steps('weight', 'float32'), 100),
-  'forward_float32': Part(_steps('forward', 'float32'), 50),
-  'second_float32': Part(_steps('second', 'float32'), 400, 300),
-  'weight_bfloat16': Part(_steps('weight', 'bfloat16'), 100),
-  'forward_bfloat16': Part(_steps('forward', 'bfloat16'), 50),
-  'numbers_bfloat16': Part(_numbers('bfloat16'), 100),
-  'numbers_of_steps': Part(check_steps, 100),
-  'epoch_bfloat16': Part(_epochs('bfloat16'), 250, 120),
-  'second_bfloat16': Part(_steps('second', 'bfloat16'), 400, 300),
-  'first_loop': Part(_steps('first', 'float32', 'loop'), 200, 60),
-  'peer_compiled': Part(_peer(compile_it=True), 200, 60, torch=True),
+  'numbers': Measurement(_numbers('float32'), 120),
+  'first_float32': Measurement(_steps('first', 'float32'), 150),
+  'first_bfloat16': Measurement(_steps('first', 'bfloat16'), 150),
+  'peer': Measurement(_peer(), 120, torch=True),
+  'epoch_float32': Measurement(_epochs('float32'), 250, 120),
+  'weight_float32': Measurement(_steps('weight', 'float32'), 100),
+  'forward_float32': Measurement(_steps('forward', 'float32'), 50),
+  'second_float32': Measurement(_steps('second', 'float32'), 400, 300),
+  'weight_bfloat16': Measurement(_steps('weight', 'bfloat16'), 100),
+  'forward_bfloat16': Measurement(_steps('forward', 'bfloat16'), 50),
+  'numbers_bfloat16': Measurement(_numbers('bfloat16'), 100),
+  'numbers_of_steps': Measurement(check_steps, 100),
+  'epoch_bfloat16': Measurement(_epochs('bfloat16'), 250, 120),
+  'second_bfloat16': Measurement(_steps('second', 'bfloat16'), 400, 300),
+  'first_loop': Measurement(_steps('first', 'float32', 'loop'), 200, 60),
+  'peer_compiled': Measurement(_peer(compile_it=True), 200, 60, torch=True),
 }
 _WITHOUT_KERNELS = 'first_loop'
 

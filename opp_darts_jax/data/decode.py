@@ -107,7 +107,7 @@ def decode(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Part:
+class Selection:
   """Some images of a split; what a worker process is given.
 
   Attributes:

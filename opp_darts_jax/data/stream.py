@@ -17,7 +17,7 @@ from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import decode, identity, notes, workers
 from opp_darts_jax.data.catalogue import find_source
 from opp_darts_jax.data.channels import mean_and_std, per_channel
-from opp_darts_jax.data.decode import Encodings, Part
+from opp_darts_jax.data.decode import Encodings, Selection
 from opp_darts_jax.data.source import EncodedSource, check_classes, check_given
 from opp_darts_jax.data.split import Split, divide
 from opp_darts_jax.data.workers import Batch
@@ -50,8 +50,8 @@ class Streamed:
   image_shape: tuple[int, ...]
   mean: tuple[float, ...]
   std: tuple[float, ...]
-  train: Part
-  test: Part
+  train: Selection
+  test: Selection
   seed: int
   workers: int
   source: str
@@ -177,7 +177,7 @@ def open_stream(config: DataConfig, seed: int) -> Streamed:
   rng = np.random.default_rng(config.split_seed)
   sample = rng.permutation(train)[:_MEASURED]
   part = functools.partial(
-    Part,
+    Selection,
     size=config.image_size,
     resized_crop=config.crop == 'resized',
     background=config.background,

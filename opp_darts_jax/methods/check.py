@@ -17,7 +17,11 @@ from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task
 from opp_darts_jax.methods.method import Draw, Gradients, Method
 from opp_darts_jax.methods.operation_checks import check_operation
-from opp_darts_jax.methods.shape_checks import described, mismatch, shapes
+from opp_darts_jax.methods.shape_checks import (
+  mismatch,
+  shape_text,
+  shapes,
+)
 from opp_darts_jax.methods.state import Pass, SearchState
 from opp_darts_jax.supernet.edges import phases
 from opp_darts_jax.supernet.partial import PartialChannels
@@ -55,7 +59,7 @@ def check_hooks(method: Method) -> None:
     if not callable(hook) and not (hook is None and type(None) in kinds):
       raise UserError(
         f'The method {method.name!r}: {name} must be a function, see '
-        f'methods/method.py; got {described(hook)}.'
+        f'methods/method.py; got {shape_text(hook)}.'
       )
 
 
@@ -102,7 +106,7 @@ def check_method(task: Task) -> None:
     term = shapes(f'{what} {name}', drawn(getattr(method, name)), params, kept)
     if getattr(term, 'shape', None) != ():
       raise UserError(
-        f'{what} {name} must give a number, got {described(term)}.'
+        f'{what} {name} must give a number, got {shape_text(term)}.'
       )
   trained = shapes(f'{what} trained', method.trained, params, mask)
   _check_truths(f'{what} trained', trained, params, 'parameters')
@@ -111,7 +115,7 @@ def check_method(task: Task) -> None:
     if mismatch(begun, progress.step) or begun.dtype != bool:
       raise UserError(
         f'{what} trains_alphas must give one truth value, bool (); got '
-        f'{getattr(begun, "dtype", "")} {described(begun)}.'
+        f'{getattr(begun, "dtype", "")} {shape_text(begun)}.'
       )
   if supernet is not None:
     _check_weight_step(task, supernet.replace(alphas=params, own=kept))
@@ -212,5 +216,5 @@ def _check_tables(
   if not fits:
     raise UserError(
       f'{what} must give a dict with (edges, operations) = {shape} for each of '
-      f'{", ".join(kinds)}; got {described(tables)}.'
+      f'{", ".join(kinds)}; got {shape_text(tables)}.'
     )

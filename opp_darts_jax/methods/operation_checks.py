@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods.shape_checks import (
   called,
-  described,
   mismatch,
+  shape_text,
   shapes,
 )
 from opp_darts_jax.operations.norm import Normalised
@@ -57,20 +57,20 @@ def _weights_at(operation: Operation, channels: int, stride: int) -> Any:
   if not isinstance(copies, dict) or wrong:
     raise UserError(
       f'{what} must have weights as a dict of arrays with the copies on their '
-      f'first axes; got {described(copies)} for {_COPIES} copies.'
+      f'first axes; got {shape_text(copies)} for {_COPIES} copies.'
     )
   shared = called(f'{what} shared', operation.shared, stride)
   if shared and (copies or operation.random):
     raise UserError(
       f'{what} must have neither weights nor randomness to be shared by all '
-      f'edges of a node; got the weights {described(copies)} and '
+      f'edges of a node; got the weights {shape_text(copies)} and '
       f'random={operation.random!r}.'
     )
   y, counted = _applied(operation, copies, channels, stride)
   x = (2, *_SIZE, channels)
   expected = (2, *halved(_SIZE, stride), channels)
   if getattr(y, 'shape', None) != expected:
-    raise UserError(f'{what} must give {expected} of {x}; got {described(y)}.')
+    raise UserError(f'{what} must give {expected} of {x}; got {shape_text(y)}.')
   if counted != list(range(norms)):
     raise UserError(
       f'{what} must apply as many norms as its `norms` says, {norms}, numbered '
@@ -138,5 +138,5 @@ def _check_together(operation: Operation, copies: dict[int, Any]) -> None:
     if mismatch(common, fewer):
       raise UserError(
         f'{what} must have all weights of the first at the second too, of the '
-        f'same shapes; got {described(fewer)} and {described(own[-1])}.'
+        f'same shapes; got {shape_text(fewer)} and {shape_text(own[-1])}.'
       )

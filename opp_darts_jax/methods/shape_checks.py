@@ -29,10 +29,10 @@ def called(what: str, function: Callable[..., Any], *args: Any) -> Any:
     ) from error
 
 
-def described(tree: Any) -> str:
+def shape_text(tree: Any) -> str:
   """Shapes, for a message."""
   if isinstance(tree, Mapping):
-    pairs = (f'{name}: {described(value)}' for name, value in tree.items())
+    pairs = (f'{name}: {shape_text(value)}' for name, value in tree.items())
     return '{' + ', '.join(pairs) + '}'
   shape = getattr(tree, 'shape', None)
   return type(tree).__name__ if shape is None else str(shape)
@@ -48,7 +48,7 @@ def mismatch(got: Any, like: Any, broadcast: bool = False) -> str:
   """
   structure: Any = jax.tree.structure(like)
   if jax.tree.structure(got) != structure:
-    return described(got)
+    return shape_text(got)
   for (path, leaf), other in zip(
     jax.tree.leaves_with_path(got), jax.tree.leaves(like)
   ):

@@ -14,7 +14,7 @@ from opp_darts_jax.networks.cell import EdgeOperation
 from opp_darts_jax.networks.network import AUXILIARY, Network, count_weights
 
 
-class Part(NamedTuple):
+class LayerRow(NamedTuple):
   """A stem, a cell, a block, a classifier, or the auxiliary head.
 
   Attributes:
@@ -49,7 +49,7 @@ class Totals(NamedTuple):
   uncounted: tuple[str, ...] = ()
 
 
-def describe(network: Network, image_shape: Sequence[int]) -> list[Part]:
+def describe(network: Network, image_shape: Sequence[int]) -> list[LayerRow]:
   """The parts of a network for images (H, W, C), in order.
 
   Nothing is computed. A convolution multiplies each of its weights once for
@@ -81,7 +81,7 @@ def describe(network: Network, image_shape: Sequence[int]) -> list[Part]:
     params = jax.eval_shape(init, keys, images)['params']
   kinds = {part.name: part.kind for part in network.plan}
   parts = [
-    Part(
+    LayerRow(
       name,
       kinds.get(name, ''),
       shape,
@@ -94,7 +94,7 @@ def describe(network: Network, image_shape: Sequence[int]) -> list[Part]:
   return sorted(parts, key=lambda part: part.name == AUXILIARY)
 
 
-def totals(parts: Sequence[Part]) -> Totals:
+def totals(parts: Sequence[LayerRow]) -> Totals:
   """Weights and multiply-adds of a network that has been trained."""
   own = [part for part in parts if part.name != AUXILIARY]
   return Totals(

@@ -8,15 +8,15 @@ import numpy as np
 from opp_darts_jax.reporting import alpha_tables, charts, titles
 from opp_darts_jax.reporting.axes import Axis
 from opp_darts_jax.reporting.charts import Chart, Series
-from opp_darts_jax.reporting.run_files import Run
-from opp_darts_jax.reporting.sheets import SMALL, Part
+from opp_darts_jax.reporting.run_files import RunFiles
+from opp_darts_jax.reporting.sheets import SMALL, Panel
 from opp_darts_jax.reporting.styles import Style, Styles
 
 Record = Mapping[str, Any]
 
 
 def weights(
-  run: Run,
+  run: RunFiles,
 ) -> dict[str, tuple[list[Record], list[str], np.ndarray]]:
   """By kind: the lines that have its table, operations, weights (T, E, K)."""
   found = {}
@@ -44,11 +44,11 @@ class Alphas(NamedTuple):
     relative: whether weights are multiples of an equal share.
   """
 
-  parts: Sequence[Part]
+  parts: Sequence[Panel]
   relative: bool
 
 
-def alphas(run: Run, styles: Styles, axis: Axis) -> Alphas:
+def alphas(run: RunFiles, styles: Styles, axis: Axis) -> Alphas:
   """A small chart an edge: the weight of each of its operations over time.
 
   Where operations enter one after the other, weights are shown as multiples of
@@ -65,7 +65,7 @@ def alphas(run: Run, styles: Styles, axis: Axis) -> Alphas:
     if relative:
       weights_TEK = weights_TEK * _active(weights_TEK)[:, :, None]
     found.append(
-      Part(
+      Panel(
         titles.kind_name(kind),
         styles.of(names),
         _of_kind(run, kind, weights_TEK, [axis.of(x) for x in lines],
@@ -81,7 +81,7 @@ def _active(weights_TEK: np.ndarray) -> np.ndarray:
 
 
 def _of_kind(
-  run: Run,
+  run: RunFiles,
   kind: str,
   weights_TEK: np.ndarray,
   at: Sequence[float],

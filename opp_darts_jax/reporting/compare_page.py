@@ -12,7 +12,7 @@ from opp_darts_jax.reporting import (
   run_files,
   styles,
 )
-from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.reporting.run_files import RunFiles
 
 
 def write(
@@ -49,7 +49,7 @@ def write(
   return path
 
 
-def _page(runs: Sequence[Run]) -> str:
+def _page(runs: Sequence[RunFiles]) -> str:
   found, differing = compared.compared(runs)
   groups = list(dict.fromkeys(c.group for c in found))
   firsts = [next(c for c in found if c.group == group) for group in groups]

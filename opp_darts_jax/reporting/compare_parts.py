@@ -15,7 +15,7 @@ from opp_darts_jax.reporting import (
 )
 from opp_darts_jax.reporting.axes import Bounds
 from opp_darts_jax.reporting.charts import Chart
-from opp_darts_jax.reporting.compared import Compared
+from opp_darts_jax.reporting.compared import ComparedRun
 from opp_darts_jax.running import comparison, comparison_table
 from opp_darts_jax.running.paired import SIGNIFICANT
 
@@ -60,7 +60,7 @@ class Cells(NamedTuple):
   pictures: Sequence[tuple[str, cell_picture.Picture]]
 
 
-def row(one: Compared) -> Row:
+def row(one: ComparedRun) -> Row:
   """A run's line of the table of runs."""
   run, last = one.run, one.ended
   judged = judgement.judge(one.lines, run.space).level if run.is_search else ''
@@ -81,7 +81,7 @@ def row(one: Compared) -> Row:
   )
 
 
-def summary(found: Sequence[Compared], groups: Sequence[str]) -> list[Set]:
+def summary(found: Sequence[ComparedRun], groups: Sequence[str]) -> list[Set]:
   """Tests against the first group, and notes: a row a group.
 
   By data set, and searches apart from trainings, which other numbers judge;
@@ -132,7 +132,7 @@ def summary(found: Sequence[Compared], groups: Sequence[str]) -> list[Set]:
   return sets
 
 
-def sentence(found: Sequence[Compared], sets: Sequence[Set]) -> str:
+def sentence(found: Sequence[ComparedRun], sets: Sequence[Set]) -> str:
   """What the comparison came to, and how many searches collapsed.
 
   Of runs that have finished; it says how many have not.
@@ -176,7 +176,9 @@ def _of_set(one: Set) -> str:
   return f'{said}; significantly different from {first}: {names}.'
 
 
-def charts_of(found: Sequence[Compared], groups: Sequence[str]) -> list[Chart]:
+def charts_of(
+  found: Sequence[ComparedRun], groups: Sequence[str]
+) -> list[Chart]:
   """Curves, one a group: the mean over its runs, and what they span."""
   axis = curves.axis_of([line for one in found for line in one.lines])
   kinds = {c.run.genotype.cells[0].kind for c in found if c.run.genotype}
@@ -217,7 +219,7 @@ def charts_of(found: Sequence[Compared], groups: Sequence[str]) -> list[Chart]:
   return made
 
 
-def cells(one: Compared) -> Cells:
+def cells(one: ComparedRun) -> Cells:
   """The cells that a run ended with."""
   genotype = one.run.genotype
   assert genotype is not None

@@ -15,7 +15,7 @@ from opp_darts_jax.reporting import (
   styles,
 )
 from opp_darts_jax.reporting.derived import FOUND
-from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.reporting.run_files import RunFiles
 
 # Folders and what follows from other fields tell no two runs apart.
 _BESIDE = ('seed', 'search_seeds', 'seeds', 'genotype', 'data.data_dir')
@@ -25,7 +25,7 @@ _FIRST = ('method', 'schedule.name', 'space', 'data.source')
 _LAST = ('data.fingerprint', 'cost.digest')
 
 
-class Compared(NamedTuple):
+class ComparedRun(NamedTuple):
   """A run on the page.
 
   Attributes:
@@ -38,7 +38,7 @@ class Compared(NamedTuple):
     lines: of its metrics, shares and entropies among them.
   """
 
-  run: Run
+  run: RunFiles
   name: str
   group: str
   seed: int
@@ -69,7 +69,7 @@ class Compared(NamedTuple):
     return {**line, **{key: line.get(f'{key}_{kind}') for key in _OF_FIRST}}
 
 
-def read(workdirs: Sequence[str | pathlib.Path]) -> list[Run]:
+def read(workdirs: Sequence[str | pathlib.Path]) -> list[RunFiles]:
   """The runs in folders, each once.
 
   Raises:
@@ -94,8 +94,8 @@ def _folders(workdirs: Sequence[str | pathlib.Path]) -> list[pathlib.Path]:
 
 
 def compared(
-  runs: Sequence[Run],
-) -> tuple[list[Compared], dict[str, list[str]]]:
+  runs: Sequence[RunFiles],
+) -> tuple[list[ComparedRun], dict[str, list[str]]]:
   """The runs with their groups, and what differs between the runs.
 
   Returns:
@@ -119,7 +119,7 @@ def compared(
       for group, cell in zip(groups, cells)
     ]
   found = [
-    Compared(
+    ComparedRun(
       run,
       name,
       group,
@@ -136,7 +136,7 @@ def compared(
 
 
 def _fields(
-  runs: Sequence[Run], images: Sequence[contents.Input]
+  runs: Sequence[RunFiles], images: Sequence[contents.Input]
 ) -> list[dict[str, str]]:
   """The fields of the configs, those of inputs by what these are."""
   found = [head_parts.leaves(run.config) for run in runs]
@@ -194,7 +194,7 @@ def _group(fields: Mapping[str, str], telling: Sequence[str]) -> str:
   return styles.shown(' '.join(parts))
 
 
-def _short_names(runs: Sequence[Run]) -> list[str]:
+def _short_names(runs: Sequence[RunFiles]) -> list[str]:
   """Their folders, without what all of them have in common."""
   parts = [run.workdir.resolve().parts for run in runs]
   shared = 0

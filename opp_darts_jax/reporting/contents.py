@@ -7,7 +7,7 @@ be moved, and the same words may mean others.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.reporting.run_files import RunFiles
 
 _DIGITS = 8
 # Of these fields of a data set's config the same images are made that another
@@ -38,7 +38,7 @@ class Input(NamedTuple):
     return f'{self.source} ({self.digits})' if self.digits else self.source
 
 
-def images(runs: Sequence[Run]) -> list[Input]:
+def images(runs: Sequence[RunFiles]) -> list[Input]:
   """The images of each run."""
   return _told_apart(
     [str(_part(run.config, 'data').get('source')) for run in runs],
@@ -47,7 +47,7 @@ def images(runs: Sequence[Run]) -> list[Input]:
   )
 
 
-def tables(runs: Sequence[Run]) -> list[Input]:
+def tables(runs: Sequence[RunFiles]) -> list[Input]:
   """The table of costs of each run; of most it is called ''."""
   names = [str(_part(run.config, 'cost').get('table') or '') for run in runs]
   costs = [_part(run.inputs, 'cost').values() for run in runs]

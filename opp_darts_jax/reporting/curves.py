@@ -7,7 +7,7 @@ from typing import Any
 from opp_darts_jax.reporting import charts
 from opp_darts_jax.reporting.axes import Axis
 from opp_darts_jax.reporting.charts import Series
-from opp_darts_jax.reporting.sheets import SMALL, Key, Part
+from opp_darts_jax.reporting.sheets import SMALL, Key, Panel
 
 Record = Mapping[str, Any]
 
@@ -49,7 +49,7 @@ def spread(
 
 def one_by_one(
   key: str, lines: Mapping[str, Sequence[Record]], axis: Axis
-) -> Part:
+) -> Panel:
   """A small chart for each setting, among the means of the others.
 
   Args:
@@ -82,4 +82,4 @@ def one_by_one(
     for name in lines
   ]
   keys = [Key('mean and span of its seeds', _OWN), Key('others', _OTHER)]
-  return Part(f'{key} by epoch', keys, small)
+  return Panel(f'{key} by epoch', keys, small)

@@ -9,12 +9,12 @@ Axes: T epochs, E edges of a cell.
 import numpy as np
 
 from opp_darts_jax.reporting import alpha_tables
-from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.reporting.run_files import RunFiles
 
 EDGES = 'edges'
 
 
-def into(run: Run) -> dict[int, list[int]]:
+def into(run: RunFiles) -> dict[int, list[int]]:
   """By node, counted without the inputs: the rows of the edges into it."""
   graph = run.space.get('graph') or {}
   found: dict[int, list[int]] = {}
@@ -23,7 +23,7 @@ def into(run: Run) -> dict[int, list[int]]:
   return found
 
 
-def of_run(run: Run) -> dict[str, np.ndarray]:
+def of_run(run: RunFiles) -> dict[str, np.ndarray]:
   """By kind of cell: (T, E), the share of each edge; nan of inactive ones.
 
   Empty if the method weighs no edges, or the files have no graph.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from opp_darts_jax.config import fields
 from opp_darts_jax.recorded import TRUTH_TEST
 from opp_darts_jax.reporting import amounts, titles
-from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.reporting.run_files import RunFiles
 from opp_darts_jax.reporting.styles import shown
 
 Record = Mapping[str, Any]
@@ -37,7 +37,7 @@ class Head(NamedTuple):
   config: Sequence[tuple[str, str]]
 
 
-def head(run: Run, level: str = '') -> Head:
+def head(run: RunFiles, level: str = '') -> Head:
   """What the run is, and what it came to, in a sentence.
 
   Args:
@@ -127,7 +127,7 @@ def _size(config: Mapping[str, Any]) -> str | None:
   )
 
 
-def _epochs(run: Run) -> str | None:
+def _epochs(run: RunFiles) -> str | None:
   done: int | None = len(run.epochs)
   if 'seeds' in run.results:  # Their lines are in a folder a seed.
     done = run.results.get('epochs')
@@ -135,14 +135,14 @@ def _epochs(run: Run) -> str | None:
   return None if done is None else f'{done} of {total}'
 
 
-def _seeds(run: Run) -> str:
+def _seeds(run: RunFiles) -> str:
   seeds = run.results.get('seeds')
   return (
     ', '.join(map(str, seeds)) if seeds else str(run.config.get('seed', ''))
   )
 
 
-def _of_training(run: Run) -> str:
+def _of_training(run: RunFiles) -> str:
   """What a training came to, and at what cost."""
   results = run.results
   count = sum(map(sum, results.get('confusion') or ()))
@@ -168,7 +168,7 @@ def _of_training(run: Run) -> str:
   return f'{said}.'
 
 
-def _of_search(run: Run, level: str) -> str:
+def _of_search(run: RunFiles, level: str) -> str:
   """What a search has found, whether it collapsed, and at what cost."""
   epochs = run.epochs
   said = f'In {amounts.counted(len(epochs), "epoch")}' if epochs else ''
@@ -223,7 +223,7 @@ def _worth(last: Record) -> str:
   )
 
 
-def _sentence(run: Run, level: str) -> str:
+def _sentence(run: RunFiles, level: str) -> str:
   """What a run came to, or how far it is."""
   if 'test_accuracy' in run.results:
     return _of_training(run)

@@ -14,7 +14,7 @@ from opp_darts_jax.reporting import (
 )
 from opp_darts_jax.reporting.axes import Axis
 from opp_darts_jax.reporting.charts import Chart, Series
-from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.reporting.run_files import RunFiles
 from opp_darts_jax.reporting.styles import shown
 
 # Numbers of epochs that other parts of a page show.
@@ -31,7 +31,7 @@ _TOGETHER = {
 }
 
 
-def further(run: Run, axis: Axis) -> list[Chart]:
+def further(run: RunFiles, axis: Axis) -> list[Chart]:
   """A chart of everything that a method has beside its alphas."""
   shares = edge_shares.of_run(run)
   found = _of_edges(run, shares, axis)
@@ -50,7 +50,7 @@ def further(run: Run, axis: Axis) -> list[Chart]:
 
 
 def _of_edges(
-  run: Run, shares: Mapping[str, np.ndarray], axis: Axis
+  run: RunFiles, shares: Mapping[str, np.ndarray], axis: Axis
 ) -> list[Chart]:
   """A chart a node: what share of it each edge into it has."""
   found = []
@@ -74,7 +74,7 @@ def _source(edge: str) -> str:
   return f'node {name}' if name.isdigit() else name
 
 
-def _of_numbers(run: Run, axis: Axis) -> list[Chart]:
+def _of_numbers(run: RunFiles, axis: Axis) -> list[Chart]:
   """Charts of the numbers that epochs have of their method."""
   names = _own_numbers(run)
   titled: dict[str, dict[str, str]] = {}
@@ -94,7 +94,7 @@ def _of_numbers(run: Run, axis: Axis) -> list[Chart]:
   return found
 
 
-def _own_numbers(run: Run) -> list[str]:
+def _own_numbers(run: RunFiles) -> list[str]:
   """Numbers of the epochs that are the method's: no part else shows them."""
   names = dict.fromkeys(
     name

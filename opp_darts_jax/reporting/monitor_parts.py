@@ -15,7 +15,7 @@ from opp_darts_jax.reporting.axes import Axis
 from opp_darts_jax.reporting.charts import Chart, Series
 from opp_darts_jax.reporting.derived import genotype_of
 from opp_darts_jax.reporting.judgement import Judgement
-from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.reporting.run_files import RunFiles
 from opp_darts_jax.reporting.styles import shown
 
 Record = Mapping[str, Any]
@@ -53,7 +53,7 @@ class Monitor(NamedTuple):
   flags: Sequence[str]
 
 
-def measured(run: Run) -> list[dict[str, Any]]:
+def measured(run: RunFiles) -> list[dict[str, Any]]:
   """The lines of a search, with shares and entropies where they lack them.
 
   The last is that of what the search gave, if no epoch's line is it.
@@ -90,7 +90,7 @@ def _measured(
   return found
 
 
-def monitor(run: Run, axis: Axis) -> Monitor | None:
+def monitor(run: RunFiles, axis: Axis) -> Monitor | None:
   """The section; None if no epoch of a search has ended."""
   lines = measured(run)
   ends = [r for r in lines if r['kind'] == 'epoch']
@@ -140,7 +140,7 @@ def monitor(run: Run, axis: Axis) -> Monitor | None:
   )
 
 
-def _shares(run: Run, ends: Sequence[Record], axis: Axis) -> list[Chart]:
+def _shares(run: RunFiles, ends: Sequence[Record], axis: Axis) -> list[Chart]:
   """Skip connections and entropies, a line a kind of cell."""
   kinds = list(run.genotype.kinds) if run.genotype else []
   return [

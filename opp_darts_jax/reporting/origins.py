@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from opp_darts_jax.genotypes.published import GENOTYPES
 from opp_darts_jax.reporting import styles
-from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.reporting.run_files import RunFiles
 
 _FILE = '/genotype.json'
 _DIGITS = 8
@@ -27,7 +27,7 @@ class Origin(NamedTuple):
   seed: int | None
 
 
-def origins(runs: Sequence[Run], groups: Sequence[str]) -> list[Origin]:
+def origins(runs: Sequence[RunFiles], groups: Sequence[str]) -> list[Origin]:
   """The origin of each run's cell.
 
   Args:
@@ -53,12 +53,14 @@ def origins(runs: Sequence[Run], groups: Sequence[str]) -> list[Origin]:
   return found
 
 
-def _given(run: Run) -> str:
+def _given(run: RunFiles) -> str:
   """What the config of a training says of its cell; '' of a search."""
   return str(run.config.get('genotype') or '').strip()
 
 
-def _of_file(run: Run, searches: Sequence[tuple[Run, Origin]]) -> Origin:
+def _of_file(
+  run: RunFiles, searches: Sequence[tuple[RunFiles, Origin]]
+) -> Origin:
   """The search that wrote the file of a cell, or what its folder says of it."""
   folder = pathlib.Path(_given(run)).parent
   places: Mapping[pathlib.Path, Origin] = {
@@ -73,7 +75,9 @@ def _of_file(run: Run, searches: Sequence[tuple[Run, Origin]]) -> Origin:
   return Origin(name, int(seeds[-1]) if seeds else None)
 
 
-def _of_cell(run: Run, searches: Sequence[tuple[Run, Origin]]) -> Origin:
+def _of_cell(
+  run: RunFiles, searches: Sequence[tuple[RunFiles, Origin]]
+) -> Origin:
   """The only setting whose searches gave the cell, or what it is called."""
   gave = [
     origin
@@ -86,7 +90,7 @@ def _of_cell(run: Run, searches: Sequence[tuple[Run, Origin]]) -> Origin:
   return gave[seeds.index(run.seed) if run.seed in seeds else 0]
 
 
-def _called(run: Run) -> str:
+def _called(run: RunFiles) -> str:
   """The published name of a cell, else digits of what it is; '' of none."""
   given = _given(run)
   for name, cell in GENOTYPES.items():

@@ -21,7 +21,7 @@ from opp_darts_jax.reporting import (
   styles,
   test_parts,
 )
-from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.reporting.run_files import RunFiles
 
 PAGE = 'report.html'
 PICTURES = 'pictures'
@@ -51,7 +51,7 @@ def write_report(workdir: str | pathlib.Path) -> pathlib.Path:
   return path
 
 
-def of_run(run: Run) -> str:
+def of_run(run: RunFiles) -> str:
   """The page of a run, as HTML."""
   drawn = styles.Styles(run.space, _operations(run))
   axis = axes.time_axis(run.records)
@@ -125,7 +125,7 @@ def pictures(workdir: str | pathlib.Path) -> dict[str, Callable[[], str]]:
     return _pictures(run)
 
 
-def _pictures(run: Run) -> dict[str, Callable[[], str]]:
+def _pictures(run: RunFiles) -> dict[str, Callable[[], str]]:
   """What draws the figures of a run, by name; cells by their kind."""
   drawn = styles.Styles(run.space, _operations(run))
   axis = axes.time_axis(run.records)
@@ -155,14 +155,14 @@ def _pictures(run: Run) -> dict[str, Callable[[], str]]:
   return found
 
 
-def _draw(run: Run, name: str, template: str, figure: object) -> str:
+def _draw(run: RunFiles, name: str, template: str, figure: object) -> str:
   with run_files.fitting(run.workdir):
     return page.render(
       'picture.svg.j2', kind=template, figure=figure, title=name
     )
 
 
-def _operations(run: Run) -> list[str]:
+def _operations(run: RunFiles) -> list[str]:
   """The names of operations in the files, in the order of their columns."""
   names = [n for line in run.alphas for n in line['operations']]
   names += run.genotype.operations if run.genotype else ()

@@ -26,7 +26,7 @@ _MISFIT = (
 )
 
 
-class Run(NamedTuple):
+class RunFiles(NamedTuple):
   """What the files of a run say; what is not there is empty.
 
   Attributes:
@@ -117,7 +117,7 @@ def is_search(records: Sequence[Record], alphas: Sequence[Record]) -> bool:
   )
 
 
-def read_run(workdir: str | pathlib.Path) -> Run:
+def read_run(workdir: str | pathlib.Path) -> RunFiles:
   """Reads the folder of a run, whether it has ended or not.
 
   Raises:
@@ -144,7 +144,7 @@ def read_run(workdir: str | pathlib.Path) -> Run:
   # Before the end of a search, that of the last epoch.
   genotypes = [r['genotype'] for r in records if r.get('genotype')]
   fields = fields or (genotypes[-1] if genotypes else {})
-  return Run(
+  return RunFiles(
     workdir,
     records,
     alphas=_once(files.read_lines(workdir / recorded.ALPHAS)),

@@ -7,7 +7,7 @@ from opp_darts_jax.recorded import TRUTH, TRUTH_TEST
 from opp_darts_jax.reporting import amounts, charts
 from opp_darts_jax.reporting.axes import Axis
 from opp_darts_jax.reporting.charts import Chart, Series
-from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.reporting.run_files import RunFiles
 from opp_darts_jax.reporting.styles import color, shown
 
 Record = Mapping[str, Any]
@@ -17,7 +17,7 @@ _SAID = {'train': 'train', 'val': 'val', 'eval': 'D_val', 'test': 'test'}
 _REGRET, _RANK = f'{TRUTH}regret_', f'{TRUTH}rank'
 
 
-def curves(run: Run, axis: Axis) -> list[Chart]:
+def curves(run: RunFiles, axis: Axis) -> list[Chart]:
   """Losses, accuracies, learning rate, time and steps per second."""
   found = [
     charts.line_chart('Loss', _splits(run, 'loss', axis), axis),
@@ -33,7 +33,7 @@ def curves(run: Run, axis: Axis) -> list[Chart]:
   return [chart for chart in found if chart.lines]
 
 
-def _splits(run: Run, metric: str, axis: Axis) -> list[Series]:
+def _splits(run: RunFiles, metric: str, axis: Axis) -> list[Series]:
   """A line per split: of its measurements within epochs if there are many."""
   found = []
   for split, css in _SPLITS.items():
@@ -47,7 +47,9 @@ def _splits(run: Run, metric: str, axis: Axis) -> list[Series]:
   return found
 
 
-def times(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
+def times(
+  run: RunFiles, axis: Axis
+) -> tuple[list[Chart], list[tuple[str, str]]]:
   """Charts of time, and what it went into."""
   steps: dict[int, list[float]] = {}
   beside: dict[int, float] = {}
@@ -91,7 +93,7 @@ def times(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
   return [chart for chart in found if chart.lines], facts
 
 
-def costs(run: Run) -> list[tuple[str, str]]:
+def costs(run: RunFiles) -> list[tuple[str, str]]:
   """What the network takes."""
   found = []
   network = run.results.get('network') or {}
@@ -114,7 +116,9 @@ def costs(run: Run) -> list[tuple[str, str]]:
   return found
 
 
-def truth(run: Run, axis: Axis) -> tuple[list[Chart], list[tuple[str, str]]]:
+def truth(
+  run: RunFiles, axis: Axis
+) -> tuple[list[Chart], list[tuple[str, str]]]:
   """What cells are worth, trained, where a table knows.
 
   Returns:

@@ -15,7 +15,7 @@ from opp_darts_jax.reporting import (
 )
 from opp_darts_jax.reporting.cell_picture import Picture
 from opp_darts_jax.reporting.derived import genotype_of
-from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.reporting.run_files import RunFiles
 from opp_darts_jax.reporting.styles import Style, Styles
 
 Record = Mapping[str, Any]
@@ -88,7 +88,7 @@ class StageBars(NamedTuple):
   active: Sequence[Style]
 
 
-def cells(run: Run, styles: Styles) -> list[Frames]:
+def cells(run: RunFiles, styles: Styles) -> list[Frames]:
   """All kinds of cells through the epochs; the last alone if none are known.
 
   What the search gave stands one after the last epoch, if that has another.
@@ -146,7 +146,7 @@ def _change(cell: Cell, before: Cell | None, new: int) -> str:
   return 'edges left out' if fewer else 'another output'
 
 
-def stages(run: Run, styles: Styles) -> list[StageBars]:
+def stages(run: RunFiles, styles: Styles) -> list[StageBars]:
   """The stages at which something entered."""
   return [_stage(line, styles) for line in run.stages]
 
@@ -167,7 +167,7 @@ def _stage(line: Record, styles: Styles) -> StageBars:
   )
 
 
-def chosen(run: Run, styles: Styles) -> dict[str, list[Chosen]]:
+def chosen(run: RunFiles, styles: Styles) -> dict[str, list[Chosen]]:
   """Per edge the strongest alternative, and by how much it lost.
 
   On an edge of the cell, with a line for each of its operations, that is the

@@ -19,7 +19,7 @@ class Key(NamedTuple):
   wide: bool = False
 
 
-class Part(NamedTuple):
+class Panel(NamedTuple):
   """Small charts that share their keys and their scale.
 
   Attributes:
@@ -49,7 +49,7 @@ class Sheet(NamedTuple):
   charts: Sequence[tuple[float, float, Chart]]
 
 
-def sheet(parts: Sequence[Part], columns: int = 5) -> Sheet:
+def sheet(parts: Sequence[Panel], columns: int = 5) -> Sheet:
   """Puts small charts below one another, so many a row."""
   width, height, y = SMALL[0] + 10, SMALL[1] + 24, 0.0
   longest = max(len(key.name) for part in parts for key in part.keys)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from opp_darts_jax.reporting import amounts
-from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.reporting.run_files import RunFiles
 from opp_darts_jax.reporting.styles import shown
 
 Record = Mapping[str, Any]
@@ -39,7 +39,7 @@ class Mistake(NamedTuple):
   own_probability: str
 
 
-def tested(run: Run) -> list[tuple[str, str]]:
+def tested(run: RunFiles) -> list[tuple[str, str]]:
   """The table of a test."""
   results = run.results
   rows = []
@@ -56,7 +56,7 @@ def tested(run: Run) -> list[tuple[str, str]]:
   return rows
 
 
-def confusion(run: Run) -> Confusion | None:
+def confusion(run: RunFiles) -> Confusion | None:
   """Of the test; None without one."""
   if 'confusion' not in run.results:
     return None
@@ -73,7 +73,7 @@ def confusion(run: Run) -> Confusion | None:
   return Confusion(names, rows if len(names) <= _NAMED else [], pairs[:12])
 
 
-def class_accuracies(run: Run) -> list[tuple[str, float | None]]:
+def class_accuracies(run: RunFiles) -> list[tuple[str, float | None]]:
   """Of every class, the least accurate first; those without images last."""
   found = (run.results.get('class_accuracy') or {}).items()
   return sorted(
@@ -82,7 +82,7 @@ def class_accuracies(run: Run) -> list[tuple[str, float | None]]:
   )
 
 
-def mistakes(run: Run) -> list[Mistake]:
+def mistakes(run: RunFiles) -> list[Mistake]:
   """The worst mistakes of a test, as pictures."""
   lines = run.results.get('mistakes') or []
   if run.mistakes is None or not lines:

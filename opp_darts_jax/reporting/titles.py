@@ -1,7 +1,7 @@
 """What cells and edges are called on a page."""
 
 from opp_darts_jax.genotypes.genotype import Cell
-from opp_darts_jax.reporting.run_files import Run
+from opp_darts_jax.reporting.run_files import RunFiles
 from opp_darts_jax.reporting.styles import shown
 
 _NAMES = {'normal': 'Normal cell', 'reduce': 'Reduction cell', 'cell': 'Cell'}
@@ -12,7 +12,7 @@ def kind_name(kind: str) -> str:
   return _NAMES.get(kind, f'Cell {shown(kind)}')
 
 
-def edge_names(run: Run, kind: str, count: int) -> list[str]:
+def edge_names(run: RunFiles, kind: str, count: int) -> list[str]:
   """Of the rows of a table, in the space's graph if the files have it."""
   graph = run.space.get('graph') or {}
   edges = graph.get('edges') or []
@@ -21,7 +21,7 @@ def edge_names(run: Run, kind: str, count: int) -> list[str]:
   return [edge_name(graph['inputs'], tuple(edge)) for edge in edges]
 
 
-def operations_of(run: Run, kind: str, count: int) -> list[str]:
+def operations_of(run: RunFiles, kind: str, count: int) -> list[str]:
   """What the cell has on the edges of these rows; '' where it has nothing."""
   edges = (run.space.get('graph') or {}).get('edges') or []
   if len(edges) != count or not run.genotype or kind not in run.genotype.kinds:

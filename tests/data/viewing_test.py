@@ -13,7 +13,7 @@ from PIL import Image, ImageColor, ImageOps
 
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import decode
-from opp_darts_jax.data.decode import Encoded, Part
+from opp_darts_jax.data.decode import Encoded, Selection
 from opp_darts_jax.data.viewing import CUT, FIRST_FRAME, INKS, LAID, TURNED
 from opp_darts_jax.errors import DataError, UserError
 
@@ -91,7 +91,7 @@ def test_any_image_is_read_as_pillow_shows_it(image, size, background):
   np.testing.assert_array_equal(np.broadcast_to(own.pixels, want.shape), want)
   in_colour = read(image, size, background, channels=3).pixels
   np.testing.assert_array_equal(in_colour, want)
-  part = Part([image], np.arange(1), 3, size or 5, False, background)
+  part = Selection([image], np.arange(1), 3, size or 5, False, background)
   np.testing.assert_array_equal(
     part.cut_centre(0)[0], shown(image, size or 5, background)
   )
@@ -116,7 +116,7 @@ def test_all_orientations_are_turned_upright(orientation, file_format):
   assert own.changes == ((TURNED,) if orientation > 1 else ())
   # What is cut is cut from the upright image, of the upright size.
   part, plain = (
-    Part([one], np.arange(1), 3, 3, True, 'white')
+    Selection([one], np.arange(1), 3, 3, True, 'white')
     for one in (image, stored(Image.fromarray(upright), 'PNG'))
   )
   cut, _ = part.cut_centre(0)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from opp_darts_jax.operations.accelerator.lanes.forward import Rows
 from opp_darts_jax.operations.accelerator.lanes.pallas import (
-  Part,
+  Band,
   loop,
   whole,
   widened,
@@ -67,7 +67,7 @@ class Arriving(NamedTuple):
       return 0, tile, 0, 0, 0
 
     def of(x, at, count=1):
-      return None if x is None else Part(x, (count, 1, *x.shape[2:]), at)
+      return None if x is None else Band(x, (count, 1, *x.shape[2:]), at)
 
     def all_of(x):
       return None if x is None else whole(x)

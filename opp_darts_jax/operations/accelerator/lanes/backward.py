@@ -31,7 +31,7 @@ from opp_darts_jax.operations.accelerator.lanes.forward import (
   start,
 )
 from opp_darts_jax.operations.accelerator.lanes.pallas import (
-  Part,
+  Band,
   call,
   lay,
   loop,
@@ -153,7 +153,7 @@ def gradients(
     return whole(jax.ShapeDtypeStruct(sizes, wide_type(x)))
 
   outputs = Gradients(
-    Part(
+    Band(
       jax.ShapeDtypeStruct((out, *x.shape[1:]), x.dtype),
       (1, 1, rows, images, lanes),
       at_out,

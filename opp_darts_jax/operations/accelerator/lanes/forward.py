@@ -17,7 +17,7 @@ from jax.experimental import pallas as pl
 from opp_darts_jax.operations.accelerator.copies import AVG, MAX, Copies
 from opp_darts_jax.operations.accelerator.lanes.form import Form
 from opp_darts_jax.operations.accelerator.lanes.pallas import (
-  Part,
+  Band,
   call,
   each_chunk,
   folded,
@@ -73,7 +73,7 @@ class Weights(NamedTuple):
         rows = getattr(view.lists[number], name)
         return rows[view.seen.copy[number][i]], 0, 0
 
-      return Part(array, (1, *array.shape[1:]), at)
+      return Band(array, (1, *array.shape[1:]), at)
 
     return Weights(of(self.taps, 'depthwise'), of(self.matrices, 'pointwise'))
 
@@ -85,7 +85,7 @@ def source_parts(source: Rows, number: int) -> Rows:
     copy = view.seen.copy[number][i]
     return view.lists[number].source[copy], tile, 0, 0, 0
 
-  part = Part(source.x, (1, 1, *source.x.shape[2:]), at)
+  part = Band(source.x, (1, 1, *source.x.shape[2:]), at)
   return Rows(part, None if source.moments is None else whole(source.moments))
 
 
@@ -154,7 +154,7 @@ def run_copies(
 
   shape = count, tiles, height, images, lanes
   outputs = Rows(
-    Part(
+    Band(
       jax.ShapeDtypeStruct(shape, dtype),
       (1, 1, *shape[2:]),
       lambda tile, i, view: (view.seen.copy[number][i], tile, 0, 0, 0),

@@ -24,7 +24,7 @@ _MEMORY_BYTES = 100 << 20
 _REGISTERS = 8
 
 
-class Part(NamedTuple):
+class Band(NamedTuple):
   """What a place of the grid sees of an array.
 
   Attributes:
@@ -38,10 +38,10 @@ class Part(NamedTuple):
   at: Callable[..., tuple[Any, ...]]
 
 
-def whole(array: Any) -> Part:
+def whole(array: Any) -> Band:
   """All of it, at every place."""
   ndim = len(array.shape)
-  return Part(array, array.shape, lambda *_: (0,) * ndim)
+  return Band(array, array.shape, lambda *_: (0,) * ndim)
 
 
 def call(
@@ -59,13 +59,13 @@ def call(
       scratch.
     grid: how many places there are on each axis.
     tables: of the group.
-    inputs: pytree of `Part`.
+    inputs: pytree of `Band`.
     outputs: likewise.
     scratch: pytree of `jax.ShapeDtypeStruct`.
   """
 
   def parts_of(tree):
-    return jax.tree.flatten(tree, is_leaf=lambda t: isinstance(t, Part))
+    return jax.tree.flatten(tree, is_leaf=lambda t: isinstance(t, Band))
 
   scalars = tables.arrays
   given, tree = parts_of(inputs)

@@ -13,7 +13,7 @@ from opp_darts_jax.operations.accelerator.edges import Edges
 from opp_darts_jax.operations.accelerator.lanes.form import Form
 from opp_darts_jax.operations.accelerator.lanes.forward import Rows
 from opp_darts_jax.operations.accelerator.lanes.pallas import (
-  Part,
+  Band,
   call,
   each_chunk,
   folded,
@@ -46,7 +46,7 @@ class Given(NamedTuple):
     def of(kind, rows):
       if rows is None:
         return None
-      part = Part(
+      part = Band(
         rows.x,
         (1, 1, *rows.x.shape[2:]),
         lambda tile, i, view: (view.seen.row[kind][i], tile, 0, 0, 0),
@@ -105,7 +105,7 @@ def sum_terms(edges: Edges, given: Given, tables: Tables) -> jax.Array:
     (tiles, tables.places[-1]),
     tables,
     given.parts(),
-    Part(
+    Band(
       jax.ShapeDtypeStruct((edges.destinations, *y.shape[1:]), y.dtype),
       (1, 1, rows, images, lanes),
       lambda tile, i, view: (view.sums.destination[i], tile, 0, 0, 0),
@@ -162,7 +162,7 @@ def term_sums(
     tables,
     [
       *given.parts(),
-      Part(
+      Band(
         g,
         (1, 1, rows, images, lanes),
         lambda tile, i, view: (view.sums.destination[i], tile, 0, 0, 0),
