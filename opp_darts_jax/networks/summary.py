@@ -112,7 +112,7 @@ def of_network(network: Network, image_shape: Sequence[int]) -> dict[str, Any]:
   return {**size, **counted._asdict(), 'uncounted': uncounted}
 
 
-def table(parts: Sequence[Part]) -> str:
+def table(parts: Sequence[LayerRow]) -> str:
   """The parts as lines of text, with totals and the memory of the weights."""
   lines = [
     f'{"part":<15}{"kind":<11}{"gives":<17}{"weights":>12}{"M mult-adds":>13}'
