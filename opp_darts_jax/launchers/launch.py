@@ -25,8 +25,6 @@ from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.running import absent
 from opp_darts_jax.running.accelerators import get_accelerator
 
-_INTERRUPTED = 130
-
 # A launcher lists the flags that it has defined here as its own.
 flags.disclaim_key_flags()
 
@@ -138,8 +136,6 @@ def run(main: Callable[[], None], config: str = '') -> None:
       if 'RESOURCE_EXHAUSTED' not in str(error):
         raise
       _stop(_about_memory(error), DeviceMemoryError.exit_code)
-    except KeyboardInterrupt:
-      _stop('interrupted before the run began.', _INTERRUPTED)
 
   app.run(guarded, flags_parser=functools.partial(_parse_flags, config))
 

@@ -1,7 +1,10 @@
 """The console command: `opp-darts COMMAND --FLAG=VALUE ...`."""
 
+import os
 import runpy
+import signal
 import sys
+from typing import Any
 
 from opp_darts_jax import __version__
 from opp_darts_jax.errors import UserError, check_choice
@@ -37,13 +40,23 @@ def launch(command: str) -> None:
   """Runs a launcher as the program itself, with the flags of `sys.argv`.
 
   Flags are of the whole process: those of a launcher are defined here, when it
-  runs, and are listed by `--help` since it is the main module.
+  runs, and are listed by `--help` since it is the main module. An interruption
+  ends the process, until a run takes it for a request to save and stop.
 
   Args:
     command: one of `COMMANDS`.
   """
+  if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _end)
   module = f'opp_darts_jax.launchers.{command}'
   runpy.run_module(module, run_name='__main__', alter_sys=True)
+
+
+def _end(number: int, frame: Any) -> None:
+  """Ends the process: an exception could be lost in what is being imported."""
+  del frame
+  os.write(2, b'error: interrupted; what was saved is whole.\n')
+  os._exit(128 + number)
 
 
 def _usage() -> str:

@@ -1,5 +1,6 @@
 """The console command."""
 
+import subprocess
 import sys
 
 import pytest
@@ -39,6 +40,24 @@ def test_unknown_command_is_a_sentence(monkeypatch, capsys):
     "error: Unknown command 'serach'; valid are: search, train, report, sweep, "
     'compare, latency.\n'
   )
+
+
+def test_an_interruption_before_a_run_begins_is_not_lost():
+  # Where an exception cannot get out, as while libraries are imported.
+  program = (
+    'import gc, os, runpy, signal\n'
+    'from opp_darts_jax.launchers import main\n'
+    'def import_much(*args, **kwargs):\n'
+    '  gc.callbacks.append(lambda *_: os.kill(os.getpid(), signal.SIGINT))\n'
+    '  gc.collect()\n'
+    'runpy.run_module = import_much\n'
+    "main.launch('search')\n"
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', program], capture_output=True, text=True
+  )
+  assert done.returncode == 130
+  assert done.stderr == 'error: interrupted; what was saved is whole.\n'
 
 
 def test_help_of_a_command_is_its_own():
