@@ -6,9 +6,10 @@ waits for a person.
 """
 
 import contextlib
+import inspect
 import math
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 
@@ -105,12 +106,15 @@ def described(value: Any) -> str:
 
 
 @contextlib.contextmanager
-def telling(sentence: str, path: str) -> Iterator[None]:
+def telling(
+  sentence: str, path: str, kind: type[UserError] = UserError
+) -> Iterator[None]:
   """Whatever a user's file raises becomes a `UserError`.
 
   Args:
     sentence: of what could not be done; what was raised is put behind it.
     path: of the file, of which the line is told; '' if it has none.
+    kind: of the error.
   """
   try:
     yield
@@ -120,9 +124,15 @@ def telling(sentence: str, path: str) -> Iterator[None]:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == path]
     where = f' at line {lines[-1]}' if lines else ''
-    raise UserError(
+    raise kind(
       f'{sentence}: {type(error).__name__}{where}: {first_line(error)}.'
     ) from error
+
+
+def file_of(function: Callable[..., Any]) -> str:
+  """The path of the file that has a function; '' if it is no Python's."""
+  code = getattr(inspect.unwrap(function), '__code__', None)
+  return getattr(code, 'co_filename', '')
 
 
 def first_line(error: BaseException) -> str:

@@ -22,7 +22,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from opp_darts_jax.errors import UserError, first_line, telling
+from opp_darts_jax.errors import UserError, file_of, first_line, telling
 
 # Types of arguments that are checked, where a function says them.
 _KINDS: tuple[Any, ...] = (bool, int, float, str)
@@ -97,10 +97,7 @@ def make(
       of_type(kind, value, f'{field} of the {what} {text!r}')
   if name in known:
     return function(*given, **arguments)
-  code = getattr(inspect.unwrap(function), '__code__', None)
-  with telling(
-    f'Could not make the {what} {text!r}', getattr(code, 'co_filename', '')
-  ):
+  with telling(f'Could not make the {what} {text!r}', file_of(function)):
     return function(*given, **arguments)
 
 

@@ -2,12 +2,14 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from opp_darts_jax import naming
+from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import digits, folder, npz, tfds
 from opp_darts_jax.data.source import DataSource
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.errors import DataError, UserError, file_of, telling
 
 SOURCES: Mapping[str, DataSource] = {
   source.name: source
@@ -58,10 +60,24 @@ def find_source(text: str) -> tuple[DataSource, str]:
 def _own(text: str) -> DataSource:
   found = naming.find('data source', text, SOURCES)
   if isinstance(found, DataSource):
-    return found
+    listing = found.listing and _telling(text, found.listing)
+    return found._replace(read=_telling(text, found.read), listing=listing)
   if not callable(found):
     raise UserError(
       f'Expected a DataSource or a function read(place, config) as {text}, got '
       f'{type(found).__name__}.'
     )
-  return DataSource(text.rpartition(':')[2], found)
+  return DataSource(text.rpartition(':')[2], _telling(text, found))
+
+
+def _telling(
+  text: str, function: Callable[[str, DataConfig], Any]
+) -> Callable[[str, DataConfig], Any]:
+  """A function of the user's, which raises sentences."""
+
+  def call(place: str, config: DataConfig) -> Any:
+    sentence = f'Could not read the data source {text}'
+    with telling(sentence, file_of(function), DataError):
+      return function(place, config)
+
+  return call

@@ -70,7 +70,7 @@ def test_own_sources_come_from_modules_and_files(tmp_path, monkeypatch):
     assert (source.name, source.read(where, None)) == ('mine', '')
     assert source.listing is None
   found, where = find_source('opp_darts_jax.data.digits:SOURCE')
-  assert (found, where) == (digits.SOURCE, '')
+  assert (found.name, where) == (digits.SOURCE.name, '')
   assert load('opp_darts_jax.data.digits:read').num_train == 1438
 
 

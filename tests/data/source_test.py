@@ -95,6 +95,14 @@ OWN = """
 
   def from_one(place, config):
     return changed(test=Split(shades(6).images, shades(6).labels + 1))
+
+
+  def missing(place, config):
+    return open('shades.bin')
+
+
+  def of_a_place(place):
+    return changed()
 """
 
 
@@ -235,6 +243,11 @@ def test_workers_decode_images_of_a_type_that_only_a_users_file_has(own):
     ('texts', r"integer labels \(n,\) in 'odd' \(train\), got \(20,\) <U5"),
     ('numbered', "class names of data set 'odd' as text in UTF-8, got 0"),
     ('from_one', r"labels in 0\.\.1 in 'odd' \(test\), .* got 1\.\.2"),
+    (
+      'missing',
+      r'read the data source .*:missing: FileNotFoundError at line \d+: .*bin',
+    ),
+    ('of_a_place', r'source .*:of_a_place: TypeError: .* 1 pos.* 2 were given'),
   ],
 )
 def test_own_sources_that_do_not_suit(own, name, message):
