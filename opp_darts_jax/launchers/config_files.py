@@ -12,7 +12,8 @@ from typing import Any
 import ml_collections
 
 from opp_darts_jax import naming
-from opp_darts_jax.errors import UserError, telling
+from opp_darts_jax.config import SearchConfig, TrainConfig
+from opp_darts_jax.errors import UserError, described, telling
 from opp_darts_jax.launchers import configs
 
 
@@ -52,11 +53,11 @@ def load(config: str) -> ml_collections.ConfigDict:
       NAME:VARIANT and FILE.py:VARIANT are what `get_config(VARIANT)` returns.
 
   Returns:
-    What the config's `get_config` returns.
+    What the config's `get_config` returns, a `ConfigDict` or the config itself.
 
   Raises:
     UserError: if there is no such config or no such variant of it, if reading
-      it fails, or if it is no `ConfigDict`.
+      it fails, or if it is neither.
   """
   name, colon, variant = config.partition(':')
   module = _module(name)
@@ -75,10 +76,12 @@ def load(config: str) -> ml_collections.ConfigDict:
     ) from error
   with _reading(name):
     found = module.get_config(*given)
+  if isinstance(found, SearchConfig | TrainConfig):
+    return config_dict(found)
   if not isinstance(found, ml_collections.ConfigDict):
     raise UserError(
-      f'Expected get_config of {name} to return an ml_collections.ConfigDict; '
-      f'got {found!r}.'
+      f'Expected get_config of {name} to return a SearchConfig, a TrainConfig '
+      f'or an ml_collections.ConfigDict; got {described(found)}.'
     )
   return found
 
@@ -87,7 +90,9 @@ def _module(name: str) -> types.ModuleType:
   if name in names():
     return importlib.import_module(f'{configs.__name__}.{name}')
   path = _path_of(name)
-  if not (name.endswith('.py') and os.path.isfile(path)):
+  if name.endswith('.py') and not os.path.isfile(path):
+    raise UserError(f'Expected a file at {name}, as --config says; got none.')
+  if not name.endswith('.py'):
     raise UserError(
       f'Unknown config {name!r}; valid are: {", ".join(names())}, or the path '
       'of a .py file.'

@@ -1,11 +1,13 @@
 """The flags of a launcher that runs one thing, and what it does by them."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import flags
 
 from opp_darts_jax.config import SearchConfig, TrainConfig
+from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import launch
 from opp_darts_jax.running import devices, profiler
 from opp_darts_jax.running.accelerators import ACCELERATORS
@@ -81,7 +83,7 @@ def define(
   def main() -> None:
     if distributed.value:
       devices.distribute()
-    config = kind.from_dict(given.value.to_dict())
+    config = config_of(kind, given.value.to_dict())
     steps = profiler.parse(profile_steps.value)
     if dry.value:
       launch.prepare_target(target.value)
@@ -91,3 +93,30 @@ def define(
       start(config, workdir.value, steps)
 
   return main
+
+
+def config_of(
+  kind: type[SearchConfig | TrainConfig], fields: Mapping[str, Any]
+) -> Any:
+  """The config of these fields.
+
+  Raises:
+    UserError: if a field is wrong, or they are those of the other kind.
+  """
+  search, training = (
+    {field.name for field in dataclasses.fields(each)}
+    for each in (SearchConfig, TrainConfig)
+  )
+  if (
+    kind is SearchConfig and training >= fields.keys() > fields.keys() & search
+  ):
+    raise UserError(
+      'Expected the config of a search, such as digits; got that of a '
+      'training, which `opp-darts train` takes.'
+    )
+  if kind is TrainConfig and search >= fields.keys() > fields.keys() & training:
+    raise UserError(
+      'Expected the config of a training, such as digits:train; got that of a '
+      'search, which `opp-darts search` takes.'
+    )
+  return kind.from_dict(fields)

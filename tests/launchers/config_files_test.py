@@ -4,10 +4,10 @@ import textwrap
 
 import pytest
 
-from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.config import SearchConfig, TrainConfig
 from opp_darts_jax.config.fields import as_json
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.launchers import config_files, sweep_flags
+from opp_darts_jax.launchers import config_files, run_flags, sweep_flags
 
 OWN = """
   from opp_darts_jax.launchers.configs import digits
@@ -57,7 +57,7 @@ def test_each_time_a_new_config():
 
 
 @pytest.mark.parametrize(
-  'config', ['digit', '', 'no.py', 'no/digits:train', '__init__', 'setup.cfg']
+  'config', ['digit', '', 'no/digits:train', '__init__', 'setup.cfg']
 )
 def test_unknown_configs_are_told_the_names(config):
   name = config.partition(':')[0]
@@ -77,8 +77,37 @@ def test_file_without_get_config(own):
 
 def test_a_file_that_gives_something_else(own):
   own.write_text('def get_config():\n  return 1\n')
-  with pytest.raises(UserError, match='return an ml_collections.*; got 1'):
+  with pytest.raises(UserError, match='return a SearchConfig, .*; got int'):
     config_files.load(str(own))
+
+
+def test_a_file_that_is_not_there():
+  with pytest.raises(UserError, match='a file at no/my.py, as --config says'):
+    config_files.load('no/my.py:train')
+
+
+def test_configs_may_be_given_as_they_are(own):
+  own.write_text(
+    'from opp_darts_jax.config import SearchConfig, TrainConfig\n\n'
+    "def get_config(part='search'):\n"
+    "  kind = SearchConfig if part == 'search' else TrainConfig\n"
+    '  return kind(seed=5)\n'
+  )
+  for name, kind in ((f'{own}', SearchConfig), (f'{own}:train', TrainConfig)):
+    fields = config_files.load(name).to_dict()
+    assert run_flags.config_of(kind, fields) == kind(seed=5)
+
+
+@pytest.mark.parametrize(
+  ('kind', 'config', 'sentence'),
+  [
+    (SearchConfig, 'digits:train', 'such as digits; got that of a training'),
+    (TrainConfig, 'digits', 'such as digits:train; got that of a search'),
+  ],
+)
+def test_a_config_of_the_other_kind(kind, config, sentence):
+  with pytest.raises(UserError, match=sentence):
+    run_flags.config_of(kind, config_files.load(config).to_dict())
 
 
 @pytest.mark.parametrize(
