@@ -14,7 +14,8 @@ from opp_darts_jax.config import SearchConfig, TrainConfig, first_house
 from opp_darts_jax.errors import UserError, check_type
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.stages import Stage
-from opp_darts_jax.networks.trained import TrainedNetwork, load_network
+from opp_darts_jax.networks.trained import load_network
+from opp_darts_jax.networks.trained_network import TrainedNetwork
 from opp_darts_jax.reporting import derived, figures
 from opp_darts_jax.reporting.figures import Figure
 from opp_darts_jax.reporting.judgement import Judgement, judge

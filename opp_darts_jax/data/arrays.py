@@ -58,7 +58,7 @@ def source_of(
         f'Expected every label of {keys[1]}{where} to {rule}, got '
         f'{strange[0].item()!r}.'
       )
-    return Split(_images(keys[0], images), np.searchsorted(values, labels))
+    return Split(as_images(keys[0], images), np.searchsorted(values, labels))
 
   train = split(images, train_labels, called[:2])
   own = None
@@ -92,8 +92,12 @@ def _pair(test: Any) -> tuple[Any, Any]:
   return test[0], test[1]
 
 
-def _images(key: str, given: Any) -> np.ndarray:
-  """Returns uint8 (n, H, W, C) from integers 0..255 or floats 0..1."""
+def as_images(key: str, given: Any) -> np.ndarray:
+  """uint8 (n, H, W, C) of integers 0..255 or floats 0..1; C may be left out.
+
+  Raises:
+    DataError: naming them by the key, if they are something else.
+  """
   images = as_array(key, given)
   if images.ndim == 3:
     images = images[..., None]

@@ -1,4 +1,4 @@
-"""A trained network to take away: one file, and what calls it.
+"""A trained network as one file.
 
 network = load_network('runs/digits/train')
 logits = network(images)
@@ -6,7 +6,6 @@ names = [network.class_names[k] for k in logits.argmax(-1)]
 """
 
 import dataclasses
-import functools
 import json
 import os
 import pathlib
@@ -17,69 +16,17 @@ import jax
 import numpy as np
 
 from opp_darts_jax import files
-from opp_darts_jax.data import augment
 from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.errors import UserError, check_type
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.networks.network import Network, variable_shapes
+from opp_darts_jax.networks.trained_network import TrainedNetwork
 from opp_darts_jax.recorded import ALPHAS, CONFIG, NETWORK
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
 _DESCRIPTION = 'description'
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class TrainedNetwork:
-  """A network, its weights, and what it was trained on.
-
-  Attributes:
-    model: the network.
-    variables: {'params': ..., 'batch_stats': ...}.
-    class_names: label k is class_names[k].
-    image_shape: (H, W, C) of the images that it takes.
-    mean: of the training images, per channel, in units of pixel / 255.
-    std: likewise.
-  """
-
-  model: Network
-  variables: Mapping[str, Any] = dataclasses.field(repr=False)
-  class_names: tuple[str, ...]
-  image_shape: tuple[int, ...]
-  mean: tuple[float, ...]
-  std: tuple[float, ...]
-
-  def __call__(self, images: np.ndarray | jax.Array) -> jax.Array:
-    """uint8 images (n, H, W, C), as they are -> logits (n, classes).
-
-    Raises:
-      UserError: if the images are of another shape or type.
-    """
-    if not hasattr(images, 'dtype'):
-      images = np.asarray(images)
-    fitting = images.shape[1:] == self.image_shape and len(images) > 0
-    if images.dtype != np.uint8 or not fitting:
-      raise UserError(
-        f'The network takes uint8 images (n, {_sizes(self.image_shape)}), but '
-        f'got {images.dtype} ({_sizes(images.shape)}).'
-      )
-    return self._logits(self.variables, images)
-
-  @functools.cached_property
-  def _logits(self) -> Any:
-    def logits(variables, images):
-      normalised = augment.normalise(images, self.mean, self.std)
-      rngs = {'noise': jax.random.key(0)}
-      with jax.default_matmul_precision('highest'):  # float32 is float32.
-        found, _ = self.model.apply(variables, normalised, False, rngs=rngs)
-      return found
-
-    return jax.jit(logits)
-
-
-def _sizes(shape: tuple[int, ...]) -> str:
-  return ', '.join(map(str, shape))
 
 
 def save_network(

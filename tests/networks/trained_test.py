@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from genotype_cells import BENCH
+from PIL import Image
 
+from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import augment
-from opp_darts_jax.data.dataset import ImageData
+from opp_darts_jax.data.dataset import ImageData, load
 from opp_darts_jax.data.split import Split
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.darts_form import darts_genotype
@@ -58,9 +60,14 @@ def saved(tmp_path_factory):
 @pytest.mark.parametrize(
   ('call', 'sentence'),
   [
-    (lambda n: n(None), r'takes uint8 images \(n, 8, 8, 1\), but got object'),
-    (lambda n: n([[1, 2]]), r'but got int64 \(1, 2\)'),
-    (lambda n: n(np.zeros((0, 8, 8, 1), np.uint8)), r'got uint8 \(0, 8, 8, 1'),
+    (
+      lambda n: n(None),
+      r'images to be \(n, H, W\) or \(n, H, W, C\), got \(\)',
+    ),
+    (lambda n: n([[1, 2]]), r'\(n, H, W, C\), got \(1, 2\)'),
+    (lambda n: n(np.zeros((0, 8, 8, 1), np.uint8)), r'but got \(0, 8, 8, 1\)'),
+    (lambda n: n(np.full((2, 8, 8), 2.0)), r'to lie in 0\.\.1, got 2\.0'),
+    (lambda n: n.read(['gone.png']), 'can be read, got gone.png: .*No such'),
     (
       lambda n: trained.load_network(None),
       'a network as str or PathLike',
@@ -98,6 +105,35 @@ def test_a_loaded_network_gives_the_same_logits(saved):
   assert network(images[:2]).shape == (2, 3)
 
 
+def test_images_are_taken_as_those_that_train(saved):
+  network = trained.load_network(saved[0])
+  images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)
+  want = network(images)
+  for same in (images[..., 0], images / 255, images.tolist()):
+    np.testing.assert_array_equal(network(same), want)
+
+
+def test_files_are_read_as_those_of_a_folder(saved, tmp_path):
+  network = trained.load_network(saved[0])
+  numbers = np.random.default_rng(0)
+  for name in ('a/1', 'a/2', 'b/1', 'b/2'):
+    path = tmp_path / f'{name}.png'
+    path.parent.mkdir(exist_ok=True)
+    pixels = numbers.integers(0, 256, (12, 15, 4), np.uint8)
+    Image.fromarray(pixels).convert('LA').save(path)
+  config = DataConfig(source=str(tmp_path), image_size=8, test_fraction=0.5)
+  images = load(config)
+  assert images.image_shape == network.image_shape
+  found = network.read(sorted(tmp_path.glob('*/*')))
+  both = np.concatenate([images.train.images, images.test.images])
+  assert sorted(map(bytes, found)) == sorted(map(bytes, both))
+  one = network.read(tmp_path / 'a' / '1.png')
+  np.testing.assert_array_equal(one, found[:1])
+  cut = network.read(str(tmp_path / 'a' / '1.png'), centre=True)
+  assert cut.shape == one.shape
+  assert not np.array_equal(cut, one)
+
+
 def test_it_is_said_without_its_numbers(saved):
   text = repr(trained.load_network(saved[0]))
   assert 'class_names' in text
@@ -119,14 +155,14 @@ def test_its_float32_is_float32_on_other_devices(saved):
 @pytest.mark.parametrize(
   ('images', 'got'),
   [
-    (np.zeros((2, 8, 8, 1), np.float32), r'float32 \(2, 8, 8, 1\)'),
-    (np.zeros((2, 9, 8, 1), np.uint8), r'uint8 \(2, 9, 8, 1\)'),
-    (np.zeros((8, 8, 1), np.uint8), r'uint8 \(8, 8, 1\)'),
+    (np.zeros((2, 9, 8)), r'\(2, 9, 8\)'),
+    (np.zeros((2, 9, 8, 1), np.uint8), r'\(2, 9, 8, 1\)'),
+    (np.zeros((8, 8, 1), np.uint8), r'\(8, 8, 1\)'),
   ],
 )
 def test_other_images_are_refused(saved, images, got):
   network = trained.load_network(saved[0] / 'network.npz')
-  with pytest.raises(UserError, match=rf'uint8 images \(n, 8, 8, 1\).*{got}'):
+  with pytest.raises(UserError, match=rf'images \(n, 8, 8, 1\).*{got}'):
     network(images)
 
 

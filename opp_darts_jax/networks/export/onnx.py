@@ -21,7 +21,7 @@ from opp_darts_jax.genotypes.genotype import Cell
 from opp_darts_jax.networks.cell import edge_stride
 from opp_darts_jax.networks.export.torch_weights import network_to_torch
 from opp_darts_jax.networks.network import AUXILIARY, Network
-from opp_darts_jax.networks.trained import TrainedNetwork
+from opp_darts_jax.networks.trained_network import TrainedNetwork
 from opp_darts_jax.operations import plain
 from opp_darts_jax.operations.onnx_graph import Graph
 from opp_darts_jax.spaces.skeleton import Part, SkeletonExport

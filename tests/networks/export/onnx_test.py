@@ -17,7 +17,7 @@ from opp_darts_jax.genotypes.genotype import Cell, Edge, Genotype
 from opp_darts_jax.genotypes.published import GENOTYPES
 from opp_darts_jax.networks.export.onnx import export_onnx
 from opp_darts_jax.networks.network import Network, variable_shapes
-from opp_darts_jax.networks.trained import TrainedNetwork
+from opp_darts_jax.networks.trained_network import TrainedNetwork
 from opp_darts_jax.operations.catalogue import OPERATIONS
 from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.operations.operation import Operation, no_weights
