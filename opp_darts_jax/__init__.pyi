@@ -40,8 +40,8 @@ from .networks.export.torch_weights import (
 )
 from .networks.export.torch_weights import network_to_torch as network_to_torch
 from .networks.network import Network as Network
-from .networks.trained import TrainedNetwork as TrainedNetwork
 from .networks.trained import load_network as load_network
+from .networks.trained_network import TrainedNetwork as TrainedNetwork
 from .operations.catalogue import OPERATIONS as OPERATIONS
 from .operations.catalogue import named as named
 from .operations.operation import Operation as Operation
