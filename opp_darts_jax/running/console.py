@@ -42,6 +42,8 @@ class Console:
     self._view, self._values = view, ''
     self._first, self._done, self._total = done, done, total
     self._since = time.monotonic()
+    # What each of these comes after for the first time had to be compiled.
+    self._compiling = {'steps', 'epoch'}
     self._live: live.Live | None = None
     if self._speaks and sys.stderr.isatty():
       terminal = rich_console.Console(file=sys.stderr, highlight=False)
@@ -82,6 +84,7 @@ class Console:
   def advance(self, steps: int, values: Mapping[str, float]) -> None:
     """So many further steps are taken; shows their loss and accuracy."""
     self._done += steps
+    self._compiled('steps')
     self._values = ', '.join(
       f'{name} {values[f"train_{name}"]:.3f}' for name in ('loss', 'accuracy')
     )
@@ -90,6 +93,13 @@ class Console:
     """Prints a line about where the run is."""
     pace = self.standing.pace
     self.say(f'{text}; {pace}' if pace and self._live is None else text)
+    self._compiled('epoch')
+
+  def _compiled(self, what: str) -> None:
+    """Counts the rate from here, if this is the first of its kind."""
+    if what in self._compiling:
+      self._compiling.remove(what)
+      self._first, self._since = self._done, time.monotonic()
 
   def _render(self) -> RenderableType:
     standing = self.standing

@@ -13,7 +13,8 @@ class Standing(NamedTuple):
   Attributes:
     done: steps taken.
     total: of the run.
-    rate: steps a second, by those of this process; None before the first.
+    rate: steps a second, by those of this process after what was compiled for
+      the first of them; None before.
   """
 
   done: int

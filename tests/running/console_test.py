@@ -32,16 +32,22 @@ def test_a_log_has_lines_alone(capsys):
   assert re.fullmatch(r'\d+\.\d\d step/s, 00:00 left\n', rest)
 
 
-def test_rate_and_time_left_come_from_the_steps_of_this_process(
+def test_rate_and_time_left_are_those_of_this_process_once_it_has_compiled(
   capsys, monkeypatch
 ):
   now = [1000.0]
   monkeypatch.setattr('time.monotonic', lambda: now[0])
-  with console.Console(total=1000, done=600) as screen:
-    now[0] += 50
-    screen.advance(100, VALUES)
-    screen.progress('epoch 6')
-  assert capsys.readouterr().out == 'epoch 6; 2.00 step/s, 02:30 left\n'
+  with console.Console(total=1000, done=400) as screen:
+    for epoch, seconds in ((4, (900, 50, 800)), (5, (50, 50)), (6, (50, 25))):
+      for steps, taken in zip((100, 100, 0), seconds):
+        now[0] += taken
+        screen.advance(steps, VALUES)
+      screen.progress(f'epoch {epoch}')
+  assert capsys.readouterr().out.splitlines() == [
+    'epoch 4; 0.12 step/s, 56:40 left',
+    'epoch 5; 2.00 step/s, 01:40 left',
+    'epoch 6; 2.29 step/s, 00:00 left',
+  ]
 
 
 @pytest.mark.parametrize(
