@@ -1,7 +1,7 @@
 """Whether operations and methods are what they say, before anything runs.
 
-Only shapes are looked at: what a user's own record gets wrong is told in a
-sentence that names it, and not by whatever it meets deep inside.
+Hardly more than shapes is looked at: what a user's own record gets wrong is
+told in a sentence that names it, and not by whatever it meets deep inside.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from opp_darts_jax.errors import UserError, check_type
 from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task
+from opp_darts_jax.methods.mask_checks import check_masked
 from opp_darts_jax.methods.method import Draw, Gradients, Method
 from opp_darts_jax.methods.operation_checks import check_operation
 from opp_darts_jax.methods.shape_checks import (
@@ -98,6 +99,7 @@ def check_method(task: Task) -> None:
     )
   tables = shapes(f'{what} weights', drawn(method.weights), params, kept)
   _check_tables(f'{what} weights', tables, task, whole, copies=True)
+  check_masked(task, params, supernet)
   found = shapes(
     f'{what} scores', lambda params: method.scores(space, params, mask), params
   )

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.methods.catalogue import get_method
+from opp_darts_jax.methods.catalogue import METHODS, get_method, scheduled
 from opp_darts_jax.methods.check import check_hooks, check_task
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.loss import make_task
@@ -61,12 +61,16 @@ def test_what_ships_is_fit(space, method):
   check(space, get_method(method))
 
 
-@pytest.mark.parametrize(
-  'method',
-  ['oles', 'p_darts', 'sdarts_adv', 'lambda_darts', 'robust_darts', 'drnas'],
-)
-def test_what_keeps_something_or_moves_weights_its_own_way_is_fit(method):
+@pytest.mark.parametrize('method', METHODS)
+def test_every_method_is_fit(method):
   check(method=get_method(method))
+
+
+@pytest.mark.parametrize(
+  'schedule', ['progressive', 'freezing', 'early_stopping+progressive']
+)
+def test_every_schedule_is_fit(schedule):
+  check(method=scheduled(darts(), ScheduleConfig(name=schedule)))
 
 
 def test_what_a_method_keeps_is_there_for_its_weights_and_terms():
@@ -74,7 +78,7 @@ def test_what_a_method_keeps_is_there_for_its_weights_and_terms():
     name='kept',
     init_own=lambda space, weights: {'t': jnp.ones(len(weights))},
     weights=lambda space, params, mask, draw: {
-      kind: params[kind] / draw.own['t'][0] for kind in space.kinds
+      kind: mask[kind] * params[kind] / draw.own['t'][0] for kind in space.kinds
     },
     val_term=lambda space, params, mask, draw: draw.own['t'].sum(),
   )
@@ -165,6 +169,54 @@ def test_one_level_has_no_second_order(order):
 def test_a_method_that_is_unfit(fields, message):
   with pytest.raises(UserError, match=f"The method 'mine': {message}"):
     check(method=darts()._replace(name='mine', **fields))
+
+
+def softmax(space, params, mask, draw):
+  return {kind: jax.nn.softmax(params[kind]) for kind in space.kinds}
+
+
+def of_each_cell(space, params, mask, draw):
+  tables = softmax(space, params, mask, draw)
+  return {
+    kind: jnp.stack([table] * draw.cells[kind])
+    for kind, table in tables.items()
+  }
+
+
+def sampled(space, params, mask, draw):
+  def one_hot(table):
+    drawn = jax.random.categorical(draw.key, table)
+    return jax.nn.one_hot(drawn, table.shape[1])
+
+  return {kind: one_hot(params[kind]) for kind in space.kinds}
+
+
+def beside(space, params, mask, draw):
+  return {
+    kind: jnp.pad(table, ((0, 0), (0, 1)), constant_values=1.0)
+    for kind, table in softmax(space, params, mask, draw).items()
+  }
+
+
+@pytest.mark.parametrize(
+  ('weights', 'method'),
+  [
+    (softmax, 'darts'),
+    (softmax, 'oles'),
+    (of_each_cell, 'lambda_darts'),
+    (sampled, 'gdas'),
+    (beside, 'darts_minus'),
+  ],
+)
+def test_weights_of_what_is_not_active(weights, method):
+  """They would be computed and trained, in silence."""
+  method = get_method(method)._replace(name='mine', weights=weights)
+  sentence = (
+    r"The method 'mine': weights must be 0 where the mask is False, .* got "
+    r"[\d.]+ for 'sep_conv_3x3' on edge \d+ of a normal cell\."
+  )
+  with pytest.raises(UserError, match=sentence):
+    check(method=method)
 
 
 @pytest.mark.parametrize(
