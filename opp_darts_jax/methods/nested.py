@@ -13,6 +13,7 @@ import numpy as np
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.methods import answers
 from opp_darts_jax.methods.method import (
   Draw,
   Method,
@@ -84,7 +85,7 @@ def nested(method: Method, keeps: Callable[[Space, Any], Any]) -> Method:
     search: Search, state: SearchState, epoch: int, stages: Sequence[Stage]
   ) -> Change:
     inner: Any = Within(search, state.own)
-    change = method.begin_epoch(inner, inner.shown(state), epoch, stages)
+    change = answers.changed(method, inner, inner.shown(state), epoch, stages)
     found: Any = change.search
     if isinstance(found, Within):
       found = found.search

@@ -13,6 +13,7 @@ from opp_darts_jax.data import dataset
 from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.methods import answers
 from opp_darts_jax.methods.catalogue import configured_method
 from opp_darts_jax.methods.check import check_hooks
 from opp_darts_jax.methods.method import Method, scores_of
@@ -218,7 +219,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     if not run.within(epoch):
       trained = state
       with run.timed(epoch):
-        change = method.begin_epoch(search, state, epoch, stages)
+        change = answers.begun(method, search, state, epoch, stages)
         state = search.devices.copy(change.state)
       if isinstance(change.search, LiveSearch):
         search = change.search
@@ -243,8 +244,8 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
       config.epochs, epoch, state, means, genotype, stages, run.folder, weights
     )
     # All are called, whichever asks for the end.
-    answers = [watcher(record) for watcher in watchers]
-    if runs.any_process(any(map(callbacks.ends, answers))):
+    asked = [watcher(record) for watcher in watchers]
+    if runs.any_process(any(map(callbacks.ends, asked))):
       known['stopped'] = epoch
       run.writer.write('stop', record.step, epoch)
     run.end_epoch(state, epoch, known)
