@@ -24,3 +24,8 @@ TRUTH_TEST = f'{TRUTH}test_'
 def is_number(value: object) -> bool:
   """Whether a value of JSON is a number; true and false are none."""
   return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_scalar(value: object) -> bool:
+  """Whether a value is a number, or an array of one, as files take it."""
+  return is_number(value) or getattr(value, 'shape', None) == ()

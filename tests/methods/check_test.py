@@ -246,6 +246,17 @@ def test_weights_of_what_is_not_active(weights, method):
       strided(lambda params, x, norm, key: normed(x, norm, (1, 0)), norms=2),
       r'as they follow each other; it applies the numbers \[1, 0\]',
     ),
+    (
+      {'multiply_adds': lambda channels, stride, size: size.h},
+      "at stride 1, multiply_adds raised AttributeError: 'tuple'",
+    ),
+    (
+      {'multiply_adds': lambda channels: channels},
+      'multiply_adds raised TypeError: .* 3 were given',
+    ),
+    ({'multiply_adds': lambda *args: None}, 'a number as its .* got None'),
+    ({'multiply_adds': lambda *args: '12'}, "a number as its .* got '12'"),
+    ({'multiply_adds': 12}, "multiply_adds raised TypeError: 'int' object"),
     (ODD_NORMS, 'strides 1 and 2, must apply as many norms .* got 1 and 2'),
     (
       ODD_WEIGHTS,
@@ -258,6 +269,16 @@ def test_an_operation_that_is_unfit(fields, message):
   own = conv._replace(name='mine', **fields)
   space = dataclasses.replace(S2, operations=(skip, own))
   with pytest.raises(UserError, match=f"The operation 'mine', .*{message}"):
+    check(space)
+
+
+def test_what_an_operation_takes_in_a_network_is_asked_too():
+  skip, conv = S2.operations
+  derived = conv._replace(name='mine', multiply_adds=lambda *args: None)
+  space = dataclasses.replace(
+    S2, operations=(skip, conv._replace(derived=derived))
+  )
+  with pytest.raises(UserError, match="'mine', .* multiply_adds .* got None"):
     check(space)
 
 
