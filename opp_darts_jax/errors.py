@@ -6,6 +6,7 @@ waits for a person.
 """
 
 import contextlib
+import inspect
 import math
 import traceback
 from collections.abc import Iterable, Iterator
@@ -94,6 +95,17 @@ def check_type(what: str, value: object, *kinds: type) -> None:
   if not isinstance(value, kinds):
     names = ' or '.join(kind.__name__ for kind in kinds)
     raise UserError(f'Expected {what} as {names}, got {described(value)}.')
+
+
+def takes(function: Any, count: int) -> bool:
+  """Whether something can be called with so many arguments."""
+  try:
+    inspect.signature(function).bind(*[None] * count)
+  except TypeError:
+    return False
+  except ValueError:  # What is built in may say nothing of its arguments.
+    return True
+  return True
 
 
 def described(value: Any) -> str:

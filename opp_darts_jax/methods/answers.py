@@ -4,14 +4,17 @@ Whoever asks a method that a user may have written asks here: what it gives of
 another kind is told in a sentence that names the function.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 
-from opp_darts_jax.errors import UserError, check_choice, check_type
+from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.errors import UserError, check_choice, check_type, described
+from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.stages import Change, Search, Stage
 from opp_darts_jax.methods.state import SearchState
+from opp_darts_jax.recorded import check_numbers, is_scalar, is_taken
 
 
 def changed(
@@ -60,6 +63,44 @@ def begun(
       '(methods/growth.py).'
     )
   return change
+
+
+def derived(method: Method, search: Search, state: SearchState) -> Genotype:
+  """What `derive` gives; a `UserError` unless it is a `Genotype`."""
+  found = method.derive(method, search, state)
+  check_type(_what(method, 'derive'), found, Genotype)
+  return found
+
+
+def told(
+  method: Method, search: Search, state: SearchState, found: Genotype
+) -> Mapping[str, float]:
+  """What `numbers` gives.
+
+  Raises:
+    UserError: unless it is numbers by name, of names that a search has not.
+  """
+  what = _what(method, 'numbers')
+  numbers = method.numbers(search, state, found)
+  check_numbers(what, numbers)
+  taken = [name for name in numbers if is_taken(name)]
+  if taken:
+    raise UserError(
+      f'Expected other names in {what} than what a search records without it: '
+      f'{", ".join(taken)}.'
+    )
+  return numbers
+
+
+def rate(
+  method: Method, config: SearchConfig, epoch: int, starts: Sequence[int]
+) -> float:
+  """What `learning_rate` gives; a `UserError` unless it is a number."""
+  found = method.learning_rate(config, epoch, starts)
+  if not is_scalar(found):
+    what = _what(method, 'learning_rate')
+    raise UserError(f'Expected {what} as a number, got {described(found)}.')
+  return found
 
 
 def _what(method: Method, hook: str) -> str:

@@ -95,13 +95,13 @@ def nested(method: Method, keeps: Callable[[Space, Any], Any]) -> Method:
     inner: Any = Within(search, state.own)
     # A schedule may have other scores derived from.
     asked = method._replace(scores=own.scores)
-    return method.derive(asked, inner, inner.shown(state))
+    return answers.derived(asked, inner, inner.shown(state))
 
   def numbers(
     search: Search, state: SearchState, found: Genotype
   ) -> Mapping[str, float]:
     inner: Any = Within(search, state.own)
-    return method.numbers(inner, inner.shown(state), found)
+    return answers.told(method, inner, inner.shown(state), found)
 
   # By scores alone a state counts as it is, and others know this rule.
   by_scores = method.derive is derive_by_scores

@@ -234,8 +234,8 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
       'size': search.size,
     }
     state, means = _run_epoch(search, state, epoch, stages, known)
-    genotype = method.derive(method, search, state)
-    means = {**means, **method.numbers(search, state, genotype)}
+    genotype = answers.derived(method, search, state)
+    means = {**means, **answers.told(method, search, state, genotype)}
     with run.timed(epoch, 'monitor'):
       scores = scores_of(method, search.space, state)
       means |= monitor.measure(search, state, epoch, genotype, scores)
@@ -267,7 +267,7 @@ def _run_epoch(
     an evaluation, those on D_val too.
   """
   starts = [stage.epoch for stage in stages]
-  rate = search.method.learning_rate(search.config, epoch, starts)
+  rate = answers.rate(search.method, search.config, epoch, starts)
   key = jax.random.fold_in(search.key, 2)
 
   def dispatch(

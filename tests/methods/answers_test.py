@@ -3,6 +3,8 @@
 import re
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 import tiny_search
 
@@ -24,6 +26,71 @@ def state_of(method, *operations):
 
 def fails(sentence):
   return pytest.raises(UserError, match=re.escape(sentence))
+
+
+def given(hook, value, schedule, asked):
+  """What is asked of a method whose hook gives this value."""
+  method = darts()._replace(**{'name': 'mine', hook: lambda *args: value})
+  method = scheduled(method, ScheduleConfig(name=schedule))
+  search = tiny_search.search_of(SPACE, per_epoch=2)
+  return asked(method, search, state_of(method))
+
+
+@pytest.mark.parametrize('schedule', SCHEDULES)
+@pytest.mark.parametrize('value', [None, {}, 'cells'])
+def test_no_genotype(value, schedule):
+  what = 'Expected what derive of the method '
+  with fails(what) as error:
+    given('derive', value, schedule, answers.derived)
+  assert f'gives as Genotype, got {type(value).__name__}' in str(error.value)
+
+
+def told(method, search, state):
+  return answers.told(method, search, state, None)
+
+
+@pytest.mark.parametrize('schedule', SCHEDULES)
+@pytest.mark.parametrize(
+  ('value', 'got'),
+  [
+    (None, 'NoneType'),
+    (7.0, 'float'),
+    ({'a': 1.0, 'b': 'high'}, "'high' as 'b'"),
+    ({'a': None}, "None as 'a'"),
+    ({1: 2.0}, '2.0 as 1'),
+    ({'a': np.ones(3)}, "array([1., 1., 1.]) as 'a'"),
+  ],
+)
+def test_no_numbers(value, got, schedule):
+  with fails('Expected what numbers of the method ') as error:
+    given('numbers', value, schedule, told)
+  assert f'gives as a dict of numbers by name, got {got}.' in str(error.value)
+
+
+def test_numbers_of_any_kind():
+  value = {'a': 1, 'b': np.float32(2), 'c': jnp.ones(()), 'd': float('nan')}
+  assert given('numbers', value, 'plain', told) == value
+
+
+@pytest.mark.parametrize(
+  'name', ['epoch', 'eval_accuracy', 'skip_normal', 'truth_rank', 'genotype']
+)
+@pytest.mark.parametrize('schedule', SCHEDULES)
+def test_names_that_are_taken(name, schedule):
+  with fails(f'what a search records without it: {name}.'):
+    given('numbers', {'fine': 1.0, name: 7.0}, schedule, told)
+
+
+@pytest.mark.parametrize('value', [None, '0.1', np.ones(2)])
+def test_no_rate(value):
+  def asked(method, search, state):
+    return answers.rate(method, search.config, 0, [])
+
+  sentence = (
+    "Expected what learning_rate of the method 'mine' gives as a number"
+  )
+  with fails(sentence):
+    given('learning_rate', value, 'plain', asked)
 
 
 def begun(begin_epoch, schedule='plain', state=None):

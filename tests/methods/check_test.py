@@ -1,6 +1,7 @@
 """What a user's own records get wrong is told before anything runs."""
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -108,6 +109,28 @@ def test_a_hook_that_cannot_be_called(hook, value):
     check_hooks(darts()._replace(partial=4))
 
 
+@pytest.mark.parametrize(
+  ('hook', 'function', 'count', 'got'),
+  [
+    ('check', lambda config: None, 2, '(config)'),
+    ('init', lambda key: None, 2, '(key)'),
+    ('begin_epoch', lambda search, state: None, 4, '(search, state)'),
+    ('derive', lambda search, state: None, 3, '(search, state)'),
+    ('numbers', lambda: {}, 3, '()'),
+    ('learning_rate', lambda config, *, epoch: 1, 3, '(config, *, epoch)'),
+    ('moves', lambda own, weights, more: None, 2, '(own, weights, more)'),
+  ],
+)
+def test_a_hook_of_other_arguments(hook, function, count, got):
+  sentence = re.escape(
+    f"The method 'darts': {hook} must be a function of {count} arguments, see "
+    f'methods/method.py; got one of {got}.'
+  )
+  with pytest.raises(UserError, match=sentence):
+    check_hooks(darts()._replace(**{hook: function}))
+  check_hooks(darts()._replace(**{hook: lambda *args: None}))
+
+
 @pytest.mark.parametrize('order', ['second', 'second_fd'])
 def test_one_level_has_no_second_order(order):
   config = dataclasses.replace(CONFIG, order=order)
@@ -134,6 +157,12 @@ def test_one_level_has_no_second_order(order):
     ),
     ({'scores': lambda *args: None}, 'scores must give .* got NoneType'),
     ({'init': lambda key, space: {}}, r'init must give a dict .* got \{\}'),
+    (
+      {'init': lambda key, space: {
+        kind: jnp.zeros(space.table_shape, int) for kind in space.kinds
+      }},
+      'init must give floating numbers, .*; got int32',
+    ),
     ({'val_term': lambda *args: None}, 'val_term must give a number, got None'),
     (
       {'train_term': lambda space, params, *args: params['normal']},
