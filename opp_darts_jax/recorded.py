@@ -25,8 +25,8 @@ RESULTS = 'results.json'
 TRUTH = 'truth_'
 TRUTH_TEST = f'{TRUTH}test_'
 
-# What lines of epochs, results and comparisons of searches have of their own;
-# and what its names begin with.
+# Names that epochs, results and comparisons of searches have of their own, and
+# what such names begin with.
 _OWN = frozenset(
   (
     *('kind', 'epoch', 'step', 'genotype', 'epochs', 'ended_by', 'supernet'),
