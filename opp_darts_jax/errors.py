@@ -97,6 +97,17 @@ def check_type(what: str, value: object, *kinds: type) -> None:
     raise UserError(f'Expected {what} as {names}, got {described(value)}.')
 
 
+def takes(function: Any, count: int) -> bool:
+  """Whether something can be called with so many arguments."""
+  try:
+    inspect.signature(function).bind(*[None] * count)
+  except TypeError:
+    return False
+  except ValueError:  # What is built in may say nothing of its arguments.
+    return True
+  return True
+
+
 def described(value: Any) -> str:
   """What was given, for a message."""
   if isinstance(value, (tuple, list)):

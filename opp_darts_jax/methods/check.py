@@ -1,10 +1,11 @@
 """Whether operations and methods are what they say, before anything runs.
 
-Only shapes are looked at: what a user's own record gets wrong is told in a
-sentence that names it, and not by whatever it meets deep inside.
+Hardly more than shapes is looked at: what a user's own record gets wrong is
+told in a sentence that names it, and not by whatever it meets deep inside.
 """
 
 import dataclasses
+import inspect
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from opp_darts_jax.errors import UserError, check_type
+from opp_darts_jax.errors import UserError, check_type, takes
 from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task
+from opp_darts_jax.methods.mask_checks import check_masked
 from opp_darts_jax.methods.method import Draw, Gradients, Method
 from opp_darts_jax.methods.operation_checks import check_operation
 from opp_darts_jax.methods.shape_checks import (
@@ -61,6 +63,19 @@ def check_hooks(method: Method) -> None:
         f'The method {method.name!r}: {name} must be a function, see '
         f'methods/method.py; got {shape_text(hook)}.'
       )
+    count = _arguments(kinds[0])
+    if hook is not None and count is not None and not takes(hook, count):
+      raise UserError(
+        f'The method {method.name!r}: {name} must be a function of {count} '
+        'arguments, see methods/method.py; got one of '
+        f'{inspect.signature(hook)}.'
+      )
+
+
+def _arguments(hint: Any) -> int | None:
+  """How many a function of a type takes; None if that is not said."""
+  arguments = typing.get_args(hint)[0]
+  return None if arguments is ... else len(arguments)
 
 
 def check_method(task: Task) -> None:
@@ -88,6 +103,13 @@ def check_method(task: Task) -> None:
 
   params = shapes(f'{what} init', lambda: method.init(key, space))
   _check_tables(f'{what} init', params, task, own, others=True)
+  kinds = {leaf.dtype for leaf in jax.tree.leaves(params)}
+  others = {kind for kind in kinds if not jnp.issubdtype(kind, jnp.floating)}
+  if others:
+    raise UserError(
+      f'{what} init must give floating numbers, of which losses have '
+      f'gradients; got {", ".join(sorted(map(str, others)))}.'
+    )
   supernet = _supernet_state(task)
   kept = None
   if supernet is not None:
@@ -98,6 +120,7 @@ def check_method(task: Task) -> None:
     )
   tables = shapes(f'{what} weights', drawn(method.weights), params, kept)
   _check_tables(f'{what} weights', tables, task, whole, copies=True)
+  check_masked(task, params, supernet)
   found = shapes(
     f'{what} scores', lambda params: method.scores(space, params, mask), params
   )

@@ -33,6 +33,7 @@ from opp_darts_jax.errors import UserError, check_choice
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.genotypes.pairs import REDUCE
 from opp_darts_jax.memoized import memoized
+from opp_darts_jax.methods import answers
 from opp_darts_jax.methods.method import Inside, Method
 from opp_darts_jax.methods.moving import check_trained, has_moved
 from opp_darts_jax.methods.nested import keep, kept, nested
@@ -243,7 +244,7 @@ def by_skips(method: Method, max_skips: int) -> Rule:
   """More skip connections than allowed in a cell that is no reduction cell."""
 
   def measure(search: Search, state: SearchState) -> float:
-    found = method.derive(method, search, state)
+    found = answers.derived(method, search, state)
     kinds = [kind for kind in search.space.kinds if kind != REDUCE]
     return max(found.num_skips(kind) for kind in kinds)
 

@@ -155,7 +155,8 @@ class Method(NamedTuple):
     evaluates: whether `begin_epoch` selects one operation an edge by what the
       supernet is without others, so that scores have no say in what derives.
     numbers: (search, state, what it derives) -> what is told of an epoch beside
-      losses and accuracies, numbers by name.
+      losses and accuracies, numbers by name; of names that a search does not
+      record itself.
     summary: when operations enter, for whoever watches.
     schedule: the settings by which they do, which a search by this method has
       in its config; None if all are there at once.

@@ -13,6 +13,7 @@ import numpy as np
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.methods import answers
 from opp_darts_jax.methods.method import (
   Draw,
   Method,
@@ -84,7 +85,7 @@ def nested(method: Method, keeps: Callable[[Space, Any], Any]) -> Method:
     search: Search, state: SearchState, epoch: int, stages: Sequence[Stage]
   ) -> Change:
     inner: Any = Within(search, state.own)
-    change = method.begin_epoch(inner, inner.shown(state), epoch, stages)
+    change = answers.changed(method, inner, inner.shown(state), epoch, stages)
     found: Any = change.search
     if isinstance(found, Within):
       found = found.search
@@ -94,13 +95,13 @@ def nested(method: Method, keeps: Callable[[Space, Any], Any]) -> Method:
     inner: Any = Within(search, state.own)
     # A schedule may have other scores derived from.
     asked = method._replace(scores=own.scores)
-    return method.derive(asked, inner, inner.shown(state))
+    return answers.derived(asked, inner, inner.shown(state))
 
   def numbers(
     search: Search, state: SearchState, found: Genotype
   ) -> Mapping[str, float]:
     inner: Any = Within(search, state.own)
-    return method.numbers(inner, inner.shown(state), found)
+    return answers.told(method, inner, inner.shown(state), found)
 
   # By scores alone a state counts as it is, and others know this rule.
   by_scores = method.derive is derive_by_scores

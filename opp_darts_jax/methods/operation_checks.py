@@ -1,6 +1,6 @@
 """Whether operations keep to their records, before anything runs.
 
-Only shapes are looked at, as in check.py.
+Hardly more than shapes is looked at, as in check.py.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from opp_darts_jax.methods.shape_checks import (
 )
 from opp_darts_jax.operations.norm import Normalised
 from opp_darts_jax.operations.operation import Operation, halved
+from opp_darts_jax.recorded import is_scalar
 
 _SIZE = (6, 5)  # Odd and even, so that strides round.
 _COPIES = 3
@@ -39,6 +40,10 @@ def check_operation(
   }
   if together:
     _check_together(operation, copies)
+  for stride in strides:
+    # Networks count what it is there, `snas` what it is in the supernet.
+    for own in (operation, operation.in_network):
+      _check_multiply_adds(own, channels, stride)
 
 
 def _weights_at(operation: Operation, channels: int, stride: int) -> Any:
@@ -77,6 +82,21 @@ def _weights_at(operation: Operation, channels: int, stride: int) -> Any:
       f'from 0 as they follow each other; it applies the numbers {counted}.'
     )
   return copies
+
+
+def _check_multiply_adds(
+  operation: Operation, channels: int, stride: int
+) -> None:
+  """Raises `UserError` unless an operation says how many it takes."""
+  what = f'The operation {operation.name!r}, at stride {stride},'
+  count = called(
+    f'{what} multiply_adds', operation.multiply_adds, channels, stride, _SIZE
+  )
+  if not is_scalar(count):
+    raise UserError(
+      f'{what} must give a number as its multiply_adds of one image; got '
+      f'{count!r}.'
+    )
 
 
 def _applied(

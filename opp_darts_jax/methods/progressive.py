@@ -15,7 +15,7 @@ from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError, check_finite
 from opp_darts_jax.genotypes.cell import SKIP
 from opp_darts_jax.memoized import memoized
-from opp_darts_jax.methods import growth
+from opp_darts_jax.methods import answers, growth
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.nested import inside
 from opp_darts_jax.methods.stages import Change, Search, Stage
@@ -52,7 +52,7 @@ def progressive(method: Method, schedule: ScheduleConfig) -> Method:
       return method.begin_epoch(search, state, epoch, stages)
     state, stage = _next_stage(search, schedule, state, epoch, active)
     # A method has its say, of freezing or stopping, in every epoch.
-    change = method.begin_epoch(search, state, epoch, [*stages, stage])
+    change = answers.changed(method, search, state, epoch, [*stages, stage])
     return change._replace(stage=stage)
 
   return method._replace(

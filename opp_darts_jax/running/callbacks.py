@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from opp_darts_jax import files
-from opp_darts_jax.errors import UserError, described
+from opp_darts_jax.errors import UserError, described, takes
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import SearchState
@@ -77,15 +77,11 @@ def watchers_of(on_epoch: Any) -> list[Callable[[Any], Any]]:
         "Expected on_epoch as a function of an epoch's record, or several, "
         f'got {described(watcher)}.'
       )
-    try:
-      inspect.signature(watcher).bind(None)
-    except TypeError as error:
+    if not takes(watcher, 1):
       raise UserError(
         "Expected on_epoch as a function of an epoch's record alone, got one "
         f'of {inspect.signature(watcher)}.'
-      ) from error
-    except ValueError:  # What is built in may say nothing of its arguments.
-      pass
+      )
   return watchers
 
 

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.errors import UserError, check_type
 from opp_darts_jax.files import write_json
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.state import SearchState
@@ -31,12 +31,20 @@ FILE = 'sampled_cells.json'
 
 
 def check(space: Space, count: int) -> None:
-  """Raises `UserError` if cells are asked for of which nothing is known."""
+  """Raises `UserError` unless a space derives cells, and knows of them.
+
+  Args:
+    space: it.
+    count: of cells that something has to be known of.
+  """
   if count and space.truth is None:
     raise UserError(
       f'truth_cells must be 0 in space {space.name!r}, which does not know '
       f'what its cells are worth trained (Space.truth); got {count}.'
     )
+  (cell,) = sample(space, 1)
+  check_type(f'what derive of the space {space.name!r} gives', cell, Genotype)
+  truth.of_genotype(space, cell)
 
 
 def sample(space: Space, count: int) -> list[Genotype]:

@@ -13,6 +13,7 @@ from opp_darts_jax.data import dataset
 from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.methods import answers
 from opp_darts_jax.methods.catalogue import configured_method
 from opp_darts_jax.methods.check import check_hooks
 from opp_darts_jax.methods.method import Method, scores_of
@@ -218,7 +219,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     if not run.within(epoch):
       trained = state
       with run.timed(epoch):
-        change = method.begin_epoch(search, state, epoch, stages)
+        change = answers.begun(method, search, state, epoch, stages)
         state = search.devices.copy(change.state)
       if isinstance(change.search, LiveSearch):
         search = change.search
@@ -233,8 +234,8 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
       'size': search.size,
     }
     state, means = _run_epoch(search, state, epoch, stages, known)
-    genotype = method.derive(method, search, state)
-    means = {**means, **method.numbers(search, state, genotype)}
+    genotype = answers.derived(method, search, state)
+    means = {**means, **answers.told(method, search, state, genotype)}
     with run.timed(epoch, 'monitor'):
       scores = scores_of(method, search.space, state)
       means |= monitor.measure(search, state, epoch, genotype, scores)
@@ -243,8 +244,8 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
       config.epochs, epoch, state, means, genotype, stages, run.folder, weights
     )
     # All are called, whichever asks for the end.
-    answers = [watcher(record) for watcher in watchers]
-    if runs.any_process(any(map(callbacks.ends, answers))):
+    asked = [watcher(record) for watcher in watchers]
+    if runs.any_process(any(map(callbacks.ends, asked))):
       known['stopped'] = epoch
       run.writer.write('stop', record.step, epoch)
     run.end_epoch(state, epoch, known)
@@ -266,7 +267,7 @@ def _run_epoch(
     an evaluation, those on D_val too.
   """
   starts = [stage.epoch for stage in stages]
-  rate = search.method.learning_rate(search.config, epoch, starts)
+  rate = answers.rate(search.method, search.config, epoch, starts)
   key = jax.random.fold_in(search.key, 2)
 
   def dispatch(

@@ -5,6 +5,7 @@ import pathlib
 from opp_darts_jax import files
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.methods import answers
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.networks import summary
 from opp_darts_jax.networks.network import Network
@@ -36,7 +37,7 @@ def write(
   """
   folder = search.run.folder
   if found is None:
-    found = search.method.derive(search.method, search, state)
+    found = answers.derived(search.method, search, state)
   files.write_json(folder / 'genotype.json', found.to_dict())
   epochs = read_epochs(folder)
   last = epochs[-1] if epochs else {}
@@ -54,7 +55,7 @@ def write(
       'eval_accuracy': last.get('eval_accuracy'),
       'eval_loss': last.get('eval_loss'),
       **skips,
-      **search.method.numbers(search, state, found),
+      **answers.told(search.method, search, state, found),
       **known,
       **ranks,
       # Of the last epoch: a method may have let the supernet grow.

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.errors import UserError, telling
 from opp_darts_jax.genotypes.genotype import Genotype
-from opp_darts_jax.recorded import TRUTH
+from opp_darts_jax.recorded import TRUTH, check_numbers
 from opp_darts_jax.spaces.space import Space
 
 _TEST, _REGRET = 'test_', 'regret_'
@@ -17,13 +17,19 @@ def of_genotype(space: Space, genotype: Genotype) -> dict[str, float]:
   Args:
     space: that is searched; most know nothing.
     genotype: a method may derive one that a space does not know either.
+
+  Raises:
+    UserError: if what the space gives is no numbers by name.
   """
   if space.truth is None:
     return {}
-  try:
-    found = space.truth(genotype)
-  except UserError:
-    return {}
+  what = f'truth of the space {space.name!r}'
+  with telling(f'{what} could not be asked of a genotype', ''):
+    try:
+      found = space.truth(genotype)
+    except UserError:
+      return {}
+  check_numbers(f'what {what} gives', found)
   return {f'{TRUTH}{name}': value for name, value in found.items()}
 
 

@@ -1,14 +1,15 @@
 """What a user's own records get wrong is told before anything runs."""
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from opp_darts_jax.config import SearchConfig
+from opp_darts_jax.config import ScheduleConfig, SearchConfig
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.methods.catalogue import get_method
+from opp_darts_jax.methods.catalogue import METHODS, get_method, scheduled
 from opp_darts_jax.methods.check import check_hooks, check_task
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.loss import make_task
@@ -61,12 +62,16 @@ def test_what_ships_is_fit(space, method):
   check(space, get_method(method))
 
 
-@pytest.mark.parametrize(
-  'method',
-  ['oles', 'p_darts', 'sdarts_adv', 'lambda_darts', 'robust_darts', 'drnas'],
-)
-def test_what_keeps_something_or_moves_weights_its_own_way_is_fit(method):
+@pytest.mark.parametrize('method', METHODS)
+def test_every_method_is_fit(method):
   check(method=get_method(method))
+
+
+@pytest.mark.parametrize(
+  'schedule', ['progressive', 'freezing', 'early_stopping+progressive']
+)
+def test_every_schedule_is_fit(schedule):
+  check(method=scheduled(darts(), ScheduleConfig(name=schedule)))
 
 
 def test_what_a_method_keeps_is_there_for_its_weights_and_terms():
@@ -74,7 +79,7 @@ def test_what_a_method_keeps_is_there_for_its_weights_and_terms():
     name='kept',
     init_own=lambda space, weights: {'t': jnp.ones(len(weights))},
     weights=lambda space, params, mask, draw: {
-      kind: params[kind] / draw.own['t'][0] for kind in space.kinds
+      kind: mask[kind] * params[kind] / draw.own['t'][0] for kind in space.kinds
     },
     val_term=lambda space, params, mask, draw: draw.own['t'].sum(),
   )
@@ -104,6 +109,28 @@ def test_a_hook_that_cannot_be_called(hook, value):
     check_hooks(darts()._replace(partial=4))
 
 
+@pytest.mark.parametrize(
+  ('hook', 'function', 'count', 'got'),
+  [
+    ('check', lambda config: None, 2, '(config)'),
+    ('init', lambda key: None, 2, '(key)'),
+    ('begin_epoch', lambda search, state: None, 4, '(search, state)'),
+    ('derive', lambda search, state: None, 3, '(search, state)'),
+    ('numbers', lambda: {}, 3, '()'),
+    ('learning_rate', lambda config, *, epoch: 1, 3, '(config, *, epoch)'),
+    ('moves', lambda own, weights, more: None, 2, '(own, weights, more)'),
+  ],
+)
+def test_a_hook_of_other_arguments(hook, function, count, got):
+  sentence = re.escape(
+    f"The method 'darts': {hook} must be a function of {count} arguments, see "
+    f'methods/method.py; got one of {got}.'
+  )
+  with pytest.raises(UserError, match=sentence):
+    check_hooks(darts()._replace(**{hook: function}))
+  check_hooks(darts()._replace(**{hook: lambda *args: None}))
+
+
 @pytest.mark.parametrize('order', ['second', 'second_fd'])
 def test_one_level_has_no_second_order(order):
   config = dataclasses.replace(CONFIG, order=order)
@@ -130,6 +157,12 @@ def test_one_level_has_no_second_order(order):
     ),
     ({'scores': lambda *args: None}, 'scores must give .* got NoneType'),
     ({'init': lambda key, space: {}}, r'init must give a dict .* got \{\}'),
+    (
+      {'init': lambda key, space: {
+        kind: jnp.zeros(space.table_shape, int) for kind in space.kinds
+      }},
+      'init must give floating numbers, .*; got int32',
+    ),
     ({'val_term': lambda *args: None}, 'val_term must give a number, got None'),
     (
       {'train_term': lambda space, params, *args: params['normal']},
@@ -167,6 +200,54 @@ def test_a_method_that_is_unfit(fields, message):
     check(method=darts()._replace(name='mine', **fields))
 
 
+def softmax(space, params, mask, draw):
+  return {kind: jax.nn.softmax(params[kind]) for kind in space.kinds}
+
+
+def of_each_cell(space, params, mask, draw):
+  tables = softmax(space, params, mask, draw)
+  return {
+    kind: jnp.stack([table] * draw.cells[kind])
+    for kind, table in tables.items()
+  }
+
+
+def sampled(space, params, mask, draw):
+  def one_hot(table):
+    drawn = jax.random.categorical(draw.key, table)
+    return jax.nn.one_hot(drawn, table.shape[1])
+
+  return {kind: one_hot(params[kind]) for kind in space.kinds}
+
+
+def beside(space, params, mask, draw):
+  return {
+    kind: jnp.pad(table, ((0, 0), (0, 1)), constant_values=1.0)
+    for kind, table in softmax(space, params, mask, draw).items()
+  }
+
+
+@pytest.mark.parametrize(
+  ('weights', 'method'),
+  [
+    (softmax, 'darts'),
+    (softmax, 'oles'),
+    (of_each_cell, 'lambda_darts'),
+    (sampled, 'gdas'),
+    (beside, 'darts_minus'),
+  ],
+)
+def test_weights_of_what_is_not_active(weights, method):
+  """They would be computed and trained, in silence."""
+  method = get_method(method)._replace(name='mine', weights=weights)
+  sentence = (
+    r"The method 'mine': weights must be 0 where the mask is False, .* got "
+    r"[\d.]+ for 'sep_conv_3x3' on edge \d+ of a normal cell\."
+  )
+  with pytest.raises(UserError, match=sentence):
+    check(method=method)
+
+
 @pytest.mark.parametrize(
   ('fields', 'message'),
   [
@@ -194,6 +275,17 @@ def test_a_method_that_is_unfit(fields, message):
       strided(lambda params, x, norm, key: normed(x, norm, (1, 0)), norms=2),
       r'as they follow each other; it applies the numbers \[1, 0\]',
     ),
+    (
+      {'multiply_adds': lambda channels, stride, size: size.h},
+      "at stride 1, multiply_adds raised AttributeError: 'tuple'",
+    ),
+    (
+      {'multiply_adds': lambda channels: channels},
+      'multiply_adds raised TypeError: .* 3 were given',
+    ),
+    ({'multiply_adds': lambda *args: None}, 'a number as its .* got None'),
+    ({'multiply_adds': lambda *args: '12'}, "a number as its .* got '12'"),
+    ({'multiply_adds': 12}, "multiply_adds raised TypeError: 'int' object"),
     (ODD_NORMS, 'strides 1 and 2, must apply as many norms .* got 1 and 2'),
     (
       ODD_WEIGHTS,
@@ -206,6 +298,16 @@ def test_an_operation_that_is_unfit(fields, message):
   own = conv._replace(name='mine', **fields)
   space = dataclasses.replace(S2, operations=(skip, own))
   with pytest.raises(UserError, match=f"The operation 'mine', .*{message}"):
+    check(space)
+
+
+def test_what_an_operation_takes_in_a_network_is_asked_too():
+  skip, conv = S2.operations
+  derived = conv._replace(name='mine', multiply_adds=lambda *args: None)
+  space = dataclasses.replace(
+    S2, operations=(skip, conv._replace(derived=derived))
+  )
+  with pytest.raises(UserError, match="'mine', .* multiply_adds .* got None"):
     check(space)
 
 

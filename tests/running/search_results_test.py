@@ -7,11 +7,15 @@ import jax.numpy as jnp
 import pytest
 from tiny_runs import SEARCH, contents
 
+from opp_darts_jax import recorded
+from opp_darts_jax.config import MonitorConfig
+from opp_darts_jax.errors import UserError
 from opp_darts_jax.methods.catalogue import get_method
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.method import Change
 from opp_darts_jax.running.search import run_search
 from opp_darts_jax.runs import load_run
+from opp_darts_jax.spaces.robust import S3
 
 
 def going_back(search, state, epoch, stages):
@@ -38,6 +42,34 @@ def test_the_accuracy_is_of_what_was_trained(toys, tmp_path):
     assert often.results[name] == often.epochs[-1][name]
     assert seldom.results[name] == pytest.approx(often.results[name])
   assert seldom.genotype == often.genotype
+
+
+@pytest.mark.parametrize(
+  'hook', ['begin_epoch', 'derive', 'numbers', 'learning_rate']
+)
+def test_what_a_method_gives_of_another_kind(hook, toys, tmp_path):
+  """It is told where it is asked for, and nothing of it is written."""
+  method = darts()._replace(name='mine', **{hook: lambda *args: None})
+  sentence = f"Expected what {hook} of the method 'mine' gives as"
+  with pytest.raises(UserError, match=sentence):
+    run_search(SEARCH, tmp_path, method=method, signals=False, quiet=True)
+  assert not (tmp_path / 'results.json').exists()
+
+
+def test_names_that_a_search_records_are_taken(toys, tmp_path):
+  method = darts()._replace(numbers=lambda *args: {'fine': 1.0})
+  space = dataclasses.replace(S3, truth=lambda genotype: {'test_mine': 0.5})
+  config = dataclasses.replace(
+    SEARCH,
+    truth_cells=2,
+    monitor=MonitorConfig(derived=True, eigenvalue_epochs=1),
+  )
+  run_search(
+    config, tmp_path, method=method, space=space, signals=False, quiet=True
+  )
+  run = load_run(tmp_path)
+  for names in (*run.epochs, run.results):
+    assert [name for name in names if not recorded.is_taken(name)] == ['fine']
 
 
 @pytest.mark.parametrize('name', ['darts', 'random_sharing(samples=3)'])

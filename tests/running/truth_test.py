@@ -37,6 +37,34 @@ def test_spaces_that_know_nothing_say_nothing():
   assert truth.sentence({'eval_accuracy': 0.5}) == ''
 
 
+@pytest.mark.parametrize(
+  ('answer', 'sentence'),
+  [
+    (lambda genotype: None, 'gives as a dict of numbers by name, got NoneType'),
+    (
+      lambda genotype: {'test_a': 'good'},
+      "gives .* by name, got 'good' as 'test_a'",
+    ),
+    (lambda genotype: genotype.accuracy, 'could not be asked .* AttributeErr'),
+    (lambda: {}, 'could not be asked of a genotype: TypeError'),
+  ],
+)
+def test_a_space_that_says_something_else(answer, sentence, tmp_path):
+  """It is told before a search."""
+  space = dataclasses.replace(S3, truth=answer)
+  with pytest.raises(UserError, match=f"truth of the space 's3' {sentence}"):
+    run_search(SEARCH, tmp_path / 'run', space=space, signals=False)
+  assert not (tmp_path / 'run').exists()
+
+
+def test_a_space_that_derives_nothing(tmp_path):
+  space = dataclasses.replace(S3, derive=lambda space, weights: None)
+  sentence = "what derive of the space 's3' gives as Genotype, got NoneType"
+  with pytest.raises(UserError, match=sentence):
+    run_search(SEARCH, tmp_path / 'run', space=space, signals=False)
+  assert not (tmp_path / 'run').exists()
+
+
 def test_sentence():
   fields = truth.of_genotype(KNOWING, TINY)
   skips = TINY.num_skips()
