@@ -32,6 +32,8 @@ _OWN = frozenset(
     *('kind', 'epoch', 'step', 'genotype', 'epochs', 'ended_by', 'supernet'),
     *('train_loss', 'train_accuracy', 'val_loss', 'val_accuracy'),
     *('eval_loss', 'eval_accuracy', 'derived_accuracy', 'eigenvalue'),
+    *('test_loss', 'confusion', 'class_accuracy', 'mistakes'),
+    *('learning_rate', 'seeds'),
     *('network', 'config', 'method', 'seed', 'space', 'data', 'num_weights'),
     *('search_seconds', 'train_seconds', 'test_accuracy'),
   )

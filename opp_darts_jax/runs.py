@@ -16,11 +16,11 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.networks.trained import load_network
 from opp_darts_jax.networks.trained_network import TrainedNetwork
+from opp_darts_jax.recorded import ALPHAS, CONFIG, GENOTYPE, METRICS, SPACE
 from opp_darts_jax.reporting import derived, figures
 from opp_darts_jax.reporting.figures import Figure
 from opp_darts_jax.reporting.judgement import Judgement, judge
 from opp_darts_jax.running import results
-from opp_darts_jax.running.metrics import METRICS
 from opp_darts_jax.spaces.space import Space
 
 
@@ -111,7 +111,7 @@ class SearchRun(_Drawn):
   def judgement(self) -> Judgement:
     """Whether it has collapsed into skip connections, and by which rule."""
     # Runs of earlier releases have no such file.
-    space = files.read_json(self.workdir / 'space.json')
+    space = files.read_json(self.workdir / SPACE)
     gave = derived.found(self.epochs, self.genotype, self.results)
     lines = [*self.epochs, *([gave] if gave else ())]
     return judge(lines, space or {'name': self.config.space})
@@ -167,10 +167,10 @@ def load_run(
   """
   check_type('the folder of a run', workdir, str, os.PathLike)
   workdir = pathlib.Path(workdir).expanduser()
-  found = results.read(workdir, 'config.json')
+  found = results.read(workdir, CONFIG)
   kind: Any = first_house.kind_of(found)
   config = kind.from_dict(first_house.of_now(found, kind))
-  genotype = Genotype.from_dict(results.read(workdir, 'genotype.json'))
+  genotype = Genotype.from_dict(results.read(workdir, GENOTYPE))
   lines = files.read_lines(workdir / METRICS)
   epochs = tuple(line for line in lines if line.get('kind') == 'epoch')
   ended: Mapping[str, Any] = {}
@@ -181,7 +181,7 @@ def load_run(
   stages = tuple(
     Stage.from_json(line) for line in lines if line.get('kind') == 'stage'
   )
-  alphas = tuple(files.read_lines(workdir / 'alphas.jsonl'))
+  alphas = tuple(files.read_lines(workdir / ALPHAS))
   return SearchRun(workdir, config, genotype, epochs, stages, alphas, ended)
 
 

@@ -58,7 +58,9 @@ def source_of(
         f'Expected every label of {keys[1]}{where} to {rule}, got '
         f'{strange[0].item()!r}.'
       )
-    return Split(as_images(keys[0], images), np.searchsorted(values, labels))
+    pixels = as_images(keys[0], images)
+    _check_bands(keys[0], pixels.shape)
+    return Split(pixels, np.searchsorted(values, labels))
 
   train = split(images, train_labels, called[:2])
   own = None
@@ -111,12 +113,6 @@ def as_images(key: str, given: Any) -> np.ndarray:
       f'Expected {key} to be integers 0..255 or floats 0..1, got '
       f'{images.dtype}.'
     )
-  if images.shape[-1] == 4:
-    raise DataError(
-      f'Expected {key} to have 1 or 3 channels, or other bands, got '
-      f'{images.shape}, where a fourth channel is mostly alpha: give '
-      'images[..., :3], or a data source of your own if it is a band.'
-    )
   # Written so that NaN fails as well.
   if images.size and not (images.min() >= 0 and images.max() <= top):
     raise DataError(
@@ -126,6 +122,15 @@ def as_images(key: str, given: Any) -> np.ndarray:
   if top == 1:
     images = np.round(images * 255)
   return images.astype(np.uint8)
+
+
+def _check_bands(key: str, shape: tuple[int, ...]) -> None:
+  if shape[-1] == 4:
+    raise DataError(
+      f'Expected {key} to have 1 or 3 channels, or other bands, got '
+      f'{shape}, where a fourth channel is mostly alpha: give '
+      'images[..., :3], or a data source of your own if it is a band.'
+    )
 
 
 def _labels(key: str, given: Any) -> np.ndarray:

@@ -21,6 +21,7 @@ from opp_darts_jax.errors import (
   first_line,
 )
 from opp_darts_jax.launchers import config_files
+from opp_darts_jax.launchers.main import take_interruptions
 from opp_darts_jax.operations.cpu import native
 from opp_darts_jax.running import absent
 from opp_darts_jax.running.accelerators import get_accelerator
@@ -120,6 +121,7 @@ def run(main: Callable[[], None], config: str = '') -> None:
     config: what `--config` is where it is not given; a default would be read
       before anybody could catch what is wrong with it.
   """
+  take_interruptions()
   keep_programs()
 
   def guarded(argv: list[str]) -> None:

@@ -46,10 +46,15 @@ def launch(command: str) -> None:
   Args:
     command: one of `COMMANDS`.
   """
-  if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, _end)
+  take_interruptions()
   module = f'opp_darts_jax.launchers.{command}'
   runpy.run_module(module, run_name='__main__', alter_sys=True)
+
+
+def take_interruptions() -> None:
+  """Lets SIGINT end the process at once, unless it means something by now."""
+  if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, _end)
 
 
 def _end(number: int, frame: Any) -> None:

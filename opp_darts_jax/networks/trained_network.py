@@ -71,8 +71,8 @@ class TrainedNetwork:
 
     Args:
       paths: of the files, or of one.
-      centre: whether to cut a square out of the middle, as a training with
-        `data.resized_crop` tests; else the whole image is squeezed into one.
+      centre: whether to cut a square out of the middle, as a stream with
+        `data.crop='resized'` is tested; else the image is squeezed into one.
       background: the colour that transparent images are laid on.
 
     Raises:

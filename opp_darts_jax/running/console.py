@@ -29,6 +29,7 @@ class Console:
     done: steps taken before.
     quiet: whether it shows nothing at all.
     view: what is shown above the bar; it is called from another thread.
+    runs: that take turns, and are told of here.
   """
 
   def __init__(
@@ -37,13 +38,14 @@ class Console:
     done: int = 0,
     quiet: bool = False,
     view: View | None = None,
+    runs: int = 1,
   ):
     self._speaks = jax.process_index() == 0 and not quiet
     self._view, self._values = view, ''
     self._first, self._done, self._total = done, done, total
     self._since = time.monotonic()
-    # What each of these comes after for the first time had to be compiled.
-    self._compiling = {'steps', 'epoch'}
+    # What the first of these of a run come after had to be compiled.
+    self._compiling = {'steps': runs, 'epoch': runs}
     self._live: live.Live | None = None
     if self._speaks and sys.stderr.isatty():
       terminal = rich_console.Console(file=sys.stderr, highlight=False)
@@ -96,9 +98,9 @@ class Console:
     self._compiled('epoch')
 
   def _compiled(self, what: str) -> None:
-    """Counts the rate from here, if this is the first of its kind."""
-    if what in self._compiling:
-      self._compiling.remove(what)
+    """Counts the rate from here, if this is the first of its kind of a run."""
+    if self._compiling[what]:
+      self._compiling[what] -= 1
       self._first, self._since = self._done, time.monotonic()
 
   def _render(self) -> RenderableType:

@@ -19,6 +19,7 @@ from opp_darts_jax.methods.check import check_hooks
 from opp_darts_jax.methods.method import Method, scores_of
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
+from opp_darts_jax.recorded import GENOTYPE, SPACE
 from opp_darts_jax.running import (
   absent,
   callbacks,
@@ -97,7 +98,7 @@ def run_search(
   method = cost.held(config, space, method, images)
   made_of = inputs.of_search(images, space, method)
   workdirs.check(workdir, config, made_of)
-  found = results.finished(workdir, 'genotype.json')
+  found = results.finished(workdir, GENOTYPE)
   if found:
     plans.say_finished(workdir, found, quiet)
     return Genotype.from_dict(found['genotype'])
@@ -140,7 +141,7 @@ def run_prepared(
   ) as run:
     own = of_size(run.known)
     own.run = run
-    files.write_json(run.folder / 'space.json', own.space.describe())
+    files.write_json(run.folder / SPACE, own.space.describe())
     if options.shared is None:
       run.screen.say(plans.of_search(own, workdir))
     built_in = callbacks.built_in(run, own.space)

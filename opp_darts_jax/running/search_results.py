@@ -9,7 +9,7 @@ from opp_darts_jax.methods import answers
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.networks import summary
 from opp_darts_jax.networks.network import Network
-from opp_darts_jax.recorded import INPUTS
+from opp_darts_jax.recorded import GENOTYPE, INPUTS
 from opp_darts_jax.running import rank_correlation, results, truth
 from opp_darts_jax.running.live_search import LiveSearch
 from opp_darts_jax.running.metrics import read_epochs
@@ -38,7 +38,7 @@ def write(
   folder = search.run.folder
   if found is None:
     found = answers.derived(search.method, search, state)
-  files.write_json(folder / 'genotype.json', found.to_dict())
+  files.write_json(folder / GENOTYPE, found.to_dict())
   epochs = read_epochs(folder)
   last = epochs[-1] if epochs else {}
   taken = int(state.step) // search.per_epoch
@@ -82,7 +82,7 @@ def count_network(
     config: of it.
     space: None takes the one that the config names.
   """
-  found = results.finished(workdir, 'genotype.json')
+  found = results.finished(workdir, GENOTYPE)
   made_of = files.read_json(workdir / INPUTS) or {}
   if not found or 'network' in found or 'data' not in made_of:
     return

@@ -19,6 +19,7 @@ from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.errors import NotFinished, UserError, WriteError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import Method
+from opp_darts_jax.recorded import GENOTYPE
 from opp_darts_jax.running import (
   callbacks,
   cost,
@@ -115,7 +116,8 @@ def run_searches(
   search = prepare(config, space, method, images, devices)
   total = len(left) * config.epochs * search.per_epoch
   done = sum(len(read_epochs(folder)) for folder in left.values())
-  with Console(total, done * search.per_epoch, quiet, view) as screen:
+  steps = done * search.per_epoch
+  with Console(total, steps, quiet, view, len(left)) as screen:
     screen.say(plans.of_search(search, workdir))
     ended = _take_turns(
       search, left, made_of, watchers, screen, signals, mapped
@@ -249,4 +251,4 @@ def _summed_up(
 
 def _finished(folder: pathlib.Path) -> dict[str, Any]:
   """The results of a search; empty if it has not finished."""
-  return results.finished(folder, 'genotype.json')
+  return results.finished(folder, GENOTYPE)

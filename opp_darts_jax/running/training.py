@@ -16,6 +16,7 @@ from opp_darts_jax.errors import check_finite
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.rates import training_rate
 from opp_darts_jax.networks import summary, trained
+from opp_darts_jax.recorded import GENOTYPE, NETWORK
 from opp_darts_jax.running import (
   absent,
   callbacks,
@@ -124,7 +125,7 @@ def _run_one(
   images = train_task.load_images(config) if data is None else data
   made_of = inputs.of_training(images, genotype)
   workdirs.check(workdir, config, made_of)
-  found = results.finished(workdir, 'network.npz')
+  found = results.finished(workdir, NETWORK)
   if found:
     plans.say_finished(workdir, found, options.quiet)
     return found
@@ -141,7 +142,7 @@ def _run_one(
     options,
     made_of,
   ) as run:
-    files.write_json(run.folder / 'genotype.json', genotype.to_dict())
+    files.write_json(run.folder / GENOTYPE, genotype.to_dict())
     run.screen.say(plans.of_training(training, workdir, run.step))
     with contextlib.closing(_feed_of(training, run.step)) as feed:
       state, found = _run_epochs(training, run, feed, watchers)
@@ -154,7 +155,7 @@ def _finish(
   """Writes the network, and what the test gave; returns the results."""
   images, model = training.images, training.model
   trained.save_network(
-    run.folder / 'network.npz',
+    run.folder / NETWORK,
     model,
     state.variables,
     images,

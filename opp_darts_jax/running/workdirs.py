@@ -19,7 +19,7 @@ from opp_darts_jax.errors import (
   WorkdirInUseError,
   first_line,
 )
-from opp_darts_jax.recorded import CONFIG, INPUTS
+from opp_darts_jax.recorded import CONFIG, GENOTYPE, INPUTS
 
 _KINDS = {SearchConfig: 'search', TrainConfig: 'training'}
 _SHOWN = 60  # characters of a value in a message
@@ -122,7 +122,7 @@ def check(
   known = _read(workdir, INPUTS)
   if known is None and hasattr(config, 'genotype'):
     # Earlier releases wrote down the genotype of a training alone.
-    genotype = _read(workdir, 'genotype.json')
+    genotype = _read(workdir, GENOTYPE)
     known = genotype and {'genotype': genotype}
   known = known or {}
   if found is None:
