@@ -91,7 +91,7 @@ def _module(name: str) -> types.ModuleType:
     return importlib.import_module(f'{configs.__name__}.{name}')
   path = _path_of(name)
   if name.endswith('.py') and not os.path.isfile(path):
-    raise UserError(f'Expected a file at {name}, as --config says; got none.')
+    raise UserError(f'Expected the config {name} to be a file; got none.')
   if not name.endswith('.py'):
     raise UserError(
       f'Unknown config {name!r}; valid are: {", ".join(names())}, or the path '

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from opp_darts_jax.errors import UserError, check_type, takes
+from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task
 from opp_darts_jax.methods.mask_checks import check_masked
@@ -31,6 +32,7 @@ from opp_darts_jax.supernet.partial import PartialChannels
 _IMAGE = (32, 32, 3)  # Any will do.
 
 
+@memoized(8)
 def check_task(task: Task) -> None:
   """Raises `UserError` if an operation or the method of a search is unfit."""
   config, method = task.config, task.method

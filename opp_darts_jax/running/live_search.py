@@ -233,7 +233,7 @@ def programs_of(
     UserError: if the config does not fit the method.
   """
   task = make_task(config, space, method, images.num_classes, per_epoch)
+  task = dataclasses.replace(task, config=config.of_programs())
   check_task(task)
   augmentation = Augmentation.of(images, config.data)
-  task = dataclasses.replace(task, config=config.of_programs())
   return make_programs(task, augmentation, images.image_shape, devices)

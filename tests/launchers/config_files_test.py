@@ -82,7 +82,7 @@ def test_a_file_that_gives_something_else(own):
 
 
 def test_a_file_that_is_not_there():
-  with pytest.raises(UserError, match='a file at no/my.py, as --config says'):
+  with pytest.raises(UserError, match='config no/my.py to be a file; got none'):
     config_files.load('no/my.py:train')
 
 

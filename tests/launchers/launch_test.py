@@ -265,7 +265,7 @@ def test_a_network_without_an_auxiliary_head(tmp_path):
     ('--config.foo=1', 'The config has no field', 2),
     ('--config.epoch=1', '\'epoch\' (Did you mean "epochs" instead of "', 2),
     ('--config.epochs.x=1', "The config has no field 'epochs.x'", 2),
-    ('--config=nope.py', "Unknown config 'nope.py'", 2),
+    ('--config=nope.py', 'the config nope.py to be a file; got none', 2),
     ('--config.epochs=abc', 'abc', 2),
     ('--config.data.source=/no/such', 'not a folder', 9),
     ('--profile_steps=7', "such as 10,12; got '7'", 2),

@@ -340,7 +340,7 @@ def test_launcher(tmp_path):
     ),
     (
       '--configs=no.py',
-      "Unknown config 'no.py'; valid are: beta_darts, ",
+      'Expected the config no.py to be a file; got none.',
     ),
   ],
 )
