@@ -47,6 +47,8 @@ def test_an_interruption_before_a_run_begins_is_not_lost():
   program = (
     'import gc, os, runpy, signal\n'
     'from opp_darts_jax.launchers import main\n'
+    # Who starts tests in the background has them ignore it.
+    'signal.signal(signal.SIGINT, signal.default_int_handler)\n'
     'def import_much(*args, **kwargs):\n'
     '  gc.callbacks.append(lambda *_: os.kill(os.getpid(), signal.SIGINT))\n'
     '  gc.collect()\n'
