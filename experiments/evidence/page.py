@@ -38,13 +38,13 @@ than the results), and its numbers are in `experiments/evidence/results`, the
 same to the bit for the same seeds on the same kind of machine (on another kind
 the same search rounds otherwise, and can end with another cell). Only
 `eval_loss` is not: all rows but GDAS's are from before evaluation on CPU went
-by the C++ kernels, which round otherwise. Run again since, a search had the same to the
-bit in its 20 epochs but for that, in the seventh digit of two of four. This
-page is made from them by `python experiments/evidence/page.py`. Tests are
-Wilcoxon's signed-rank tests of pairs with one seed, one-sided, as predicted;
-Holm's correction is over the predictions of one kind. "Undecided" is no
-evidence for the opposite: it says that these seeds cannot tell. Seconds are of
-a machine that did other work too.
+by the C++ kernels, which round otherwise. Run again since, a search had the
+same to the bit in its 20 epochs but for that, in the seventh digit of two of
+four. This page is made from them by `python experiments/evidence/page.py`.
+Tests are Wilcoxon's signed-rank tests of pairs with one seed, one-sided, as
+predicted; Holm's correction is over the predictions of one kind. "Undecided" is
+no evidence for the opposite: it says that these seeds cannot tell. Seconds are
+of a machine that did other work too.
 """
 
 _TAIL = """\

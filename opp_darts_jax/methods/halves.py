@@ -117,7 +117,8 @@ def weight_step(
   def by_tables(loss, tables):
     taken = make_gradient(loss, 1, task.config.accumulate)
     (value, _), grads = taken(state.weights, tables, train, key)
-    return value, grads
+    # What edges share has a gradient for those on which it is not active, too.
+    return value, zero_where_not(task.supernet_mask(state.mask), grads)
 
   def evaluated(tables):
     by_averages = table_loss(task, state.batch_stats, state.mask, train=False)

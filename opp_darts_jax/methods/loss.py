@@ -114,9 +114,10 @@ def table_loss(
 
   def loss(weights, tables, batch, key):
     computed = task.pass_mask(mask, tables)
-    # Outputs that edges share, or that are computed beside others, would give
-    # operations that are left out a slope.
-    tables = jax.tree.map(lambda m, t: jnp.where(m, t, 0), computed, tables)
+    if task.method.sparse:
+      # Outputs that edges share, or that are computed beside others, would give
+      # operations that are left out a slope.
+      tables = jax.tree.map(lambda m, t: jnp.where(m, t, 0), computed, tables)
     logits, changed = task.model.apply(
       {'params': weights, 'batch_stats': batch_stats},
       batch.images,
