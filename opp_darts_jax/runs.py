@@ -169,7 +169,7 @@ def load_run(
   workdir = pathlib.Path(workdir).expanduser()
   found = results.read(workdir, CONFIG)
   kind: Any = first_house.kind_of(found)
-  config = kind.from_dict(first_house.of_now(found, kind))
+  config = kind.from_dict(first_house.of_now(found))
   genotype = Genotype.from_dict(results.read(workdir, GENOTYPE))
   lines = files.read_lines(workdir / METRICS)
   epochs = tuple(line for line in lines if line.get('kind') == 'epoch')

@@ -16,6 +16,20 @@ from opp_darts_jax.running.profiler import Steps
 # They are listed as those of the launcher that defines them.
 flags.disclaim_key_flags()
 
+# The other kind of config; what is said of the one and of the other.
+_OTHERS = {
+  SearchConfig: (
+    TrainConfig,
+    'a search, such as digits',
+    'a training, which `opp-darts train` takes',
+  ),
+  TrainConfig: (
+    SearchConfig,
+    'a training, such as digits:train',
+    'a search, which `opp-darts search` takes',
+  ),
+}
+
 
 def define(
   default: str,
@@ -103,20 +117,10 @@ def config_of(
   Raises:
     UserError: if a field is wrong, or they are those of the other kind.
   """
-  search, training = (
-    {field.name for field in dataclasses.fields(each)}
-    for each in (SearchConfig, TrainConfig)
+  other, wanted, got = _OTHERS[kind]
+  own, others = (
+    {field.name for field in dataclasses.fields(each)} for each in (kind, other)
   )
-  if (
-    kind is SearchConfig and training >= fields.keys() > fields.keys() & search
-  ):
-    raise UserError(
-      'Expected the config of a search, such as digits; got that of a '
-      'training, which `opp-darts train` takes.'
-    )
-  if kind is TrainConfig and search >= fields.keys() > fields.keys() & training:
-    raise UserError(
-      'Expected the config of a training, such as digits:train; got that of a '
-      'search, which `opp-darts search` takes.'
-    )
+  if others >= fields.keys() and not own >= fields.keys():
+    raise UserError(f'Expected the config of {wanted}; got that of {got}.')
   return kind.from_dict(fields)

@@ -89,7 +89,7 @@ class TrainedNetwork:
       paths = [paths]
     found = [
       decode.decode(
-        decode.Encoded(pathlib.Path(path), str(path), 0),
+        decode.Encoded(path, str(path), 0),
         size,
         background,
         channels,
