@@ -6,6 +6,7 @@ But that networks have a cell less, which takes half the time.
 import contextlib
 import pathlib
 import re
+import runpy
 import shlex
 from typing import NamedTuple
 
@@ -177,3 +178,8 @@ def test_fields_in_the_table_of_methods_exist():
     kind = RECORDS[record]
     fields = getattr(kind, '_fields', None) or kind.__dataclass_fields__
     assert field in fields, f'{record}.{field}'
+
+
+def test_the_page_of_fields_is_made_of_the_configs():
+  made = runpy.run_path(str(ROOT / 'experiments' / 'config_page.py'))
+  assert made['page']() == made['PAGE'].read_text()
