@@ -45,7 +45,7 @@ from opp_darts_jax.running.accelerators import (
   Accelerator,
   get_accelerator,
 )
-from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.devices import Devices, arguments_on
 from opp_darts_jax.running.programs import compiled
 from opp_darts_jax.running.search_programs import SearchData, make_programs
 from opp_darts_jax.supernet.cell import LAYOUTS
@@ -198,7 +198,7 @@ def measured(accelerator: Accelerator) -> dict[str, Any]:
     return text_row(lowered, seconds)
   devices = absent.find(accelerator.name, _TOPOLOGY.value).devices
   program, arguments = make_program(devices)
-  built = absent.build(program, absent.arguments_on(devices, arguments))
+  built = absent.build(program, arguments_on(devices, arguments))
   constants = modelled.model_of(accelerator, _PRECISION.value)
   return text_row(built.lowered, built.lower_s) | row_of(built, constants)
 

@@ -154,28 +154,12 @@ def devices_like(accelerator: Accelerator) -> Devices:
   return Devices(jax.devices()[:1], Target(accelerator.platform))
 
 
-def arguments_on(devices: Devices, tree: Any) -> Any:
-  """The shapes of a pytree, every leaf whole on each of the devices."""
-  return jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(
-      leaf.shape, leaf.dtype, sharding=devices.copied
-    ),
-    jax.eval_shape(lambda: tree) if _has_values(tree) else tree,
-  )
-
-
-def _has_values(tree: Any) -> bool:
-  return not all(
-    isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(tree)
-  )
-
-
 def build(program: Any, arguments: tuple[Any, ...], turns: int = 1) -> Built:
   """Compiles a program for the devices that its arguments lie on.
 
   Args:
     program: of `jax.jit`, that traces for these devices.
-    arguments: shapes from `arguments_on`; or numbers.
+    arguments: shapes from `devices.arguments_on`; or numbers.
     turns: of a loop that does not tell how many it has; see `counts.count`.
 
   Raises:

@@ -19,7 +19,7 @@ from opp_darts_jax.methods.catalogue import (
   get_method,
   scheduled,
 )
-from opp_darts_jax.recorded import CONFIG, TIMES, TRUTH, is_number
+from opp_darts_jax.recorded import CONFIG, RESULTS, TIMES, TRUTH, is_number
 from opp_darts_jax.running import (
   comparison,
   comparison_table,
@@ -196,12 +196,12 @@ def outcome(run: Run) -> dict[str, Any]:
   }
   numbers = {
     name: value
-    for name, value in results.read(search, results.RESULTS).items()
+    for name, value in results.read(search, RESULTS).items()
     if is_number(value)
   }
   found |= numbers
   if train is not None:
-    tested = results.read(train, results.RESULTS, ['test_accuracy'])
+    tested = results.read(train, RESULTS, ['test_accuracy'])
     names = ['test_accuracy', 'num_weights']
     found |= results.numbers(tested, names, train)
     found['train_seconds'] = _seconds(train)

@@ -11,8 +11,6 @@ from rich import live
 from rich.console import Group, RenderableType
 
 from opp_darts_jax.genotypes.genotype import Genotype
-from opp_darts_jax.operations.cpu import native
-from opp_darts_jax.running.processor import name_of
 from opp_darts_jax.running.standing import Standing, View, bar
 
 _REFRESHES = 1  # a second, of what stands below the lines.
@@ -138,20 +136,3 @@ def genotype_lines(genotype: Genotype) -> str:
     + ' '.join(f'{edge.operation}({edge.source})' for edge in cell.edges)
     for cell in genotype.cells
   )
-
-
-def device() -> str:
-  """What programs run on, and on CPU whose kernels they call."""
-  first = jax.devices()[0]
-  text = f'{name_of(first)} ({first.platform})'
-  if jax.device_count() > 1:
-    text = f'{jax.device_count()} of {text}'
-    if jax.process_count() > 1:
-      text += f' in {jax.process_count()} processes'
-  if first.platform != 'cpu':
-    return text
-  if jax.device_count() > 1:
-    return f"{text}, XLA's kernels"
-  if native.available('first_order', 'float32'):
-    return f'{text}, C++ kernels'
-  return f"{text}, XLA's kernels: no C++ compiler has built the faster ones"

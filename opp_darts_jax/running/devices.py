@@ -99,6 +99,22 @@ class Devices:
     return jax.lax.with_sharding_constraint(tree, self._divided)
 
 
+def arguments_on(devices: Devices, tree: Any) -> Any:
+  """The shapes of a pytree, every leaf whole on each of the devices."""
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(
+      leaf.shape, leaf.dtype, sharding=devices.copied
+    ),
+    jax.eval_shape(lambda: tree) if _has_values(tree) else tree,
+  )
+
+
+def _has_values(tree: Any) -> bool:
+  return not all(
+    isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(tree)
+  )
+
+
 def distribute() -> None:
   """Joins the processes of a job, one a machine.
 

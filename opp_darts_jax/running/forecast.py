@@ -19,6 +19,7 @@ from opp_darts_jax.networks.network import Network
 from opp_darts_jax.running import absent, evaluation, modelled
 from opp_darts_jax.running.absent import Absent, Built
 from opp_darts_jax.running.accelerators import Accelerator
+from opp_darts_jax.running.devices import arguments_on
 from opp_darts_jax.running.joint_programs import (
   JointPrograms,
   make_joint_programs,
@@ -135,14 +136,14 @@ def of_training(
   augmentation = Augmentation.of(images, config.data)
   shape = images.image_shape
   made = make_train_programs(config, model, shape, augmentation, devices)
-  key = absent.arguments_on(devices, jax.eval_shape(lambda: jax.random.key(0)))
-  state = absent.arguments_on(devices, jax.eval_shape(made.init, key))
-  sums = absent.arguments_on(devices, TrainMetrics.zeros())
+  key = arguments_on(devices, jax.eval_shape(lambda: jax.random.key(0)))
+  state = arguments_on(devices, jax.eval_shape(made.init, key))
+  sums = arguments_on(devices, TrainMetrics.zeros())
 
   def split(count: int) -> tuple[Any, Any]:
     pixels = jax.ShapeDtypeStruct((count, *shape), jnp.uint8)
     labels = jax.ShapeDtypeStruct((count,), jnp.int32)
-    return absent.arguments_on(devices, (pixels, labels))
+    return arguments_on(devices, (pixels, labels))
 
   streamed = isinstance(images, Streamed)
   size = config.batch_size

@@ -21,8 +21,7 @@ from opp_darts_jax.methods.loss import make_task
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.methods.tables import Tables
-from opp_darts_jax.running import absent
-from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.devices import Devices, arguments_on
 from opp_darts_jax.running.evaluation import Evaluation
 from opp_darts_jax.running.search_programs import (
   Programs,
@@ -203,10 +202,10 @@ def shapes_for(
   search: LiveSearch, programs: Programs, devices: Devices
 ) -> Shapes:
   """Those of a search, for its programs or others, on devices or others."""
-  key = absent.arguments_on(devices, search.key)
+  key = arguments_on(devices, search.key)
   state = jax.eval_shape(programs.init, key)
   given = state, Metrics.zeros(), search.data, search.key, jnp.zeros(())
-  return Shapes(*(absent.arguments_on(devices, tree) for tree in given))
+  return Shapes(*(arguments_on(devices, tree) for tree in given))
 
 
 def programs_of(

@@ -12,7 +12,7 @@ import jax
 from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.networks.network import count_weights
-from opp_darts_jax.running import console, truth
+from opp_darts_jax.running import console, processor, truth
 from opp_darts_jax.running.live_search import LiveSearch
 from opp_darts_jax.running.train_task import TrainTask
 
@@ -125,7 +125,7 @@ def _data(images: ImageData | Streamed, parts: str) -> list[str]:
   """The lines of device and images, and of what was done to these."""
   height, width, channels = images.image_shape
   return [
-    f'  device    {console.device()}',
+    f'  device    {processor.device()}',
     f'  data      {images.name}: {parts}, {height}x{width}x{channels}, '
     f'{images.num_classes} classes',
     *(f'            {note}' for note in images.notes),

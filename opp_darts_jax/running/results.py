@@ -8,8 +8,6 @@ from typing import Any
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.recorded import RESULTS, is_number
 
-__all__ = ['RESULTS', 'finished', 'numbers', 'read']
-
 
 def finished(workdir: str | pathlib.Path, beside: str) -> dict[str, Any]:
   """The results of a run that has finished; empty for any other.

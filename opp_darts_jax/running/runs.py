@@ -12,7 +12,7 @@ from jax.experimental import multihost_utils
 
 from opp_darts_jax.errors import NotFinished
 from opp_darts_jax.recorded import METRICS, TIMES
-from opp_darts_jax.running import console, loop, profiler, sessions
+from opp_darts_jax.running import loop, processor, profiler, sessions
 from opp_darts_jax.running.checkpoint import Checkpoints, check_new
 from opp_darts_jax.running.console import Console
 from opp_darts_jax.running.interruption import Interruption
@@ -271,7 +271,7 @@ def open_run(
     interruption = Interruption()
     if options.signals:
       stack.enter_context(interruption)
-    stack.enter_context(sessions.recorded(folder, console.device()))
+    stack.enter_context(sessions.recorded(folder, processor.device()))
     # Of several processes all have a part in a checkpoint.
     say: Callable[[str], None] = (lambda line: None) if options.quiet else print
     say = shared.say if shared else say

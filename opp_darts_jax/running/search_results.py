@@ -9,7 +9,7 @@ from opp_darts_jax.methods import answers
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.networks import summary
 from opp_darts_jax.networks.network import Network
-from opp_darts_jax.recorded import GENOTYPE, INPUTS
+from opp_darts_jax.recorded import GENOTYPE, INPUTS, RESULTS
 from opp_darts_jax.running import rank_correlation, results, truth
 from opp_darts_jax.running.live_search import LiveSearch
 from opp_darts_jax.running.metrics import read_epochs
@@ -48,7 +48,7 @@ def write(
   known = truth.of_genotype(search.space, found)
   ranks = rank_correlation.of_search(search, trained)
   files.write_json(
-    folder / results.RESULTS,
+    folder / RESULTS,
     {
       'ended_by': ended,
       'epochs': len(epochs),
@@ -98,4 +98,4 @@ def count_network(
     space=space,
   )
   counted = summary.of_network(network, made_of['data']['image_shape'])
-  files.write_json(workdir / results.RESULTS, found | {'network': counted})
+  files.write_json(workdir / RESULTS, found | {'network': counted})

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Container, Sequence
 from typing import Any
 
+from opp_darts_jax.recorded import RESULTS
 from opp_darts_jax.running import results
 
 _SKIP = 'skip_'
@@ -25,8 +26,8 @@ def result(
   Raises:
     UserError: if their results are damaged.
   """
-  found = results.read(search, results.RESULTS, ['eval_accuracy'])
-  tested = results.read(train, results.RESULTS) if train else {}
+  found = results.read(search, RESULTS, ['eval_accuracy'])
+  tested = results.read(train, RESULTS) if train else {}
   return {
     'config': config,
     'seed': seed,

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.config import RunConfig
-from opp_darts_jax.running import absent, console, modelled
+from opp_darts_jax.running import absent, modelled, processor
 from opp_darts_jax.running.absent import Absent
-from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.devices import Devices, arguments_on
 from opp_darts_jax.running.programs import compiled
 
 SOURCES = ('measured', 'modelled')
@@ -51,7 +51,7 @@ def measured() -> Timing:
   def beyond(function: Callable[..., Any], shapes: tuple[Any, ...]) -> float:
     return max(0.0, seconds(function, shapes) - call)
 
-  return Timing(SOURCES[0], console.device(), beyond)
+  return Timing(SOURCES[0], processor.device(), beyond)
 
 
 def modelled_for(target: Absent) -> Timing:
@@ -60,7 +60,7 @@ def modelled_for(target: Absent) -> Timing:
 
   def seconds(function: Callable[..., Any], shapes: tuple[Any, ...]) -> float:
     program = compiled(function, RunConfig(), target.devices)
-    given = absent.arguments_on(target.devices, shapes)
+    given = arguments_on(target.devices, shapes)
     return modelled.seconds(absent.build(program, given).counts, model)
 
   return Timing(SOURCES[1], target.accelerator.kind, seconds)

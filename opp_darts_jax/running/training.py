@@ -16,7 +16,7 @@ from opp_darts_jax.errors import check_finite
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.rates import training_rate
 from opp_darts_jax.networks import summary, trained
-from opp_darts_jax.recorded import GENOTYPE, NETWORK
+from opp_darts_jax.recorded import GENOTYPE, NETWORK, RESULTS
 from opp_darts_jax.running import (
   absent,
   callbacks,
@@ -167,7 +167,7 @@ def _finish(
     )
   counted = summary.of_network(model, images.image_shape)
   found = {**found, 'network': counted}
-  files.write_json(run.folder / results.RESULTS, found)
+  files.write_json(run.folder / RESULTS, found)
   return found
 
 

@@ -4,12 +4,10 @@ import io
 import re
 import sys
 
-import jax
 import pytest
 from genotype_cells import BENCH, TINY
 
 from opp_darts_jax.running import console, standing
-from opp_darts_jax.running.processor import processor
 
 VALUES = {'train_loss': 1.23456, 'train_accuracy': 0.5, 'val_loss': 7.0}
 
@@ -122,16 +120,3 @@ def test_genotype_lines():
     '    cell nor_conv_3x3(0) skip_connect(0) none(1) skip_connect(0) '
     'avg_pool_3x3(1) nor_conv_3x3(2)'
   )
-
-
-@pytest.mark.parametrize(
-  ('available', 'words'),
-  [(True, 'C++ kernels'), (False, "XLA's kernels: no C++ compiler")],
-)
-def test_the_device_says_whose_kernels_it_calls(monkeypatch, available, words):
-  monkeypatch.setattr(console.native, 'available', lambda *_: available)
-  device = jax.devices()[0]
-  line = console.device()
-  name = processor() if device.platform == 'cpu' else device.device_kind
-  assert line.startswith(f'{name} ({device.platform})')
-  assert (words in line) == (device.platform == 'cpu')
