@@ -15,13 +15,13 @@ from opp_darts_jax.config import SearchConfig, TrainConfig
 from opp_darts_jax.errors import NotFinished
 from opp_darts_jax.reporting import live, live_view
 from opp_darts_jax.running import (
-  callbacks,
   search,
   search_results,
   searches,
   training,
 )
 from opp_darts_jax.running.callbacks import OnEpoch
+from opp_darts_jax.running.watchers import watchers_of
 from opp_darts_jax.spaces.space import Space
 
 Path = str | pathlib.Path
@@ -124,7 +124,7 @@ def run_training(
 def _watchers(workdir: Path, on_epoch: Any) -> Iterator[list[Any]]:
   """The caller's watchers, and after them the page."""
   with live.kept(workdir, _writes()) as pages:
-    yield [*callbacks.watchers_of(on_epoch), *pages]
+    yield [*watchers_of(on_epoch), *pages]
 
 
 def _count(

@@ -4,17 +4,15 @@ The files of a run and what is shown of it are such functions, and a user's own
 are the same kind.
 """
 
-import inspect
 import pathlib
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from opp_darts_jax import files
-from opp_darts_jax.errors import UserError, described, takes
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import SearchState
@@ -60,34 +58,6 @@ class EpochRecord(NamedTuple):
 
 # It may end the search after this epoch, by returning True.
 OnEpoch = Callable[[EpochRecord], bool | None]
-
-
-def watchers_of(on_epoch: Any) -> list[Callable[[Any], Any]]:
-  """What a caller gave as `on_epoch`, one function or several, as a list.
-
-  Raises:
-    UserError: if one of them cannot be called with one argument.
-  """
-  if callable(on_epoch) or not isinstance(on_epoch, Iterable):
-    on_epoch = [on_epoch]
-  watchers = list(on_epoch)
-  for watcher in watchers:
-    if not callable(watcher):
-      raise UserError(
-        "Expected on_epoch as a function of an epoch's record, or several, "
-        f'got {described(watcher)}.'
-      )
-    if not takes(watcher, 1):
-      raise UserError(
-        "Expected on_epoch as a function of an epoch's record alone, got one "
-        f'of {inspect.signature(watcher)}.'
-      )
-  return watchers
-
-
-def ends(answer: Any) -> bool:
-  """Whether what a watcher returned is True, of Python or NumPy."""
-  return isinstance(answer, (bool, np.bool_)) and bool(answer)
 
 
 def record_of(

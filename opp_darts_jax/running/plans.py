@@ -1,22 +1,15 @@
-"""What runs say before they begin: what they are given, and what they will do.
+"""What a search says before it begins: what it is given, and what it will do.
 
 The same lines are what `--dry_run` prints.
 """
 
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import jax
 
-from opp_darts_jax.data.dataset import ImageData
-from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.networks.network import count_weights
-from opp_darts_jax.running import console, processor, truth
 from opp_darts_jax.running.live_search import LiveSearch
-from opp_darts_jax.running.train_task import TrainTask
-
-CONTACT_SHEET = 'contact_sheet.png'
+from opp_darts_jax.running.run_plan import data_lines, seeds_line, title
 
 
 def of_search(
@@ -35,8 +28,8 @@ def of_search(
   step = search.run.step if search.run else 0
   seeds = config.search_seeds
   lines = [
-    _title('Search', workdir, step),
-    *_data(
+    title('Search', workdir, step),
+    *data_lines(
       search.images, f'{halves[0]} images for weights, {halves[1]} for alphas'
     ),
     f'  space     {config.space}: {", ".join(space.names)}',
@@ -49,84 +42,5 @@ def of_search(
     f'{config.batch_size}, {config.order} order alpha steps',
   ]
   if seeds:
-    lines.append(_seeds(seeds, 'searches together'))
+    lines.append(seeds_line(seeds, 'searches together'))
   return '\n'.join(lines)
-
-
-def of_training(
-  training: TrainTask,
-  workdir: str | pathlib.Path | None = None,
-  step: int = 0,
-) -> str:
-  """What a training will do, in a few lines.
-
-  Args:
-    training: it.
-    workdir: of its run; None if there is none.
-    step: to begin with.
-  """
-  config, images = training.config, training.images
-  heads = 'with' if config.auxiliary else 'no'
-  lines = [
-    _title('Training', workdir, step),
-    *_data(
-      images, f'{images.num_train} images to train, {images.num_test} to test'
-    ),
-    '  genotype',
-    console.genotype_lines(training.model.genotype),
-    f'  network   {config.layers} cells, {config.channels} channels, {heads} '
-    f'auxiliary head: {training.num_weights:,} weights',
-    f'  steps     {config.epochs} epochs of {training.per_epoch} steps, batch '
-    f'{config.batch_size}',
-  ]
-  if config.seeds:
-    lines.append(_seeds(config.seeds, 'trainings one after another'))
-  return '\n'.join(lines)
-
-
-def contact_sheet(
-  config: Any, images: ImageData | Streamed, folder: str | pathlib.Path
-) -> str:
-  """Writes images as the network will see them; a line that says where."""
-  # Here, as no other run draws images.
-  from opp_darts_jax.data.contact_sheet import write_contact_sheet
-
-  path = pathlib.Path(folder) / CONTACT_SHEET
-  write_contact_sheet(images, config.data, path, config.seed)
-  return f'  sheet     {path}: images as the network will see them'
-
-
-def say_finished(
-  workdir: str | pathlib.Path, results: Mapping[str, Any], quiet: bool
-) -> None:
-  """Tells that nothing is left to do, and what came of it."""
-  if quiet or jax.process_index() > 0:
-    return
-  names = ('test_accuracy', 'eval_accuracy')
-  found = [f'{n} {results[n]:.4f}' for n in names if results.get(n) is not None]
-  print(
-    f'The run in {workdir} has finished: {", ".join(found) or "no epochs"}.'
-  )
-  if known := truth.sentence(results):
-    print(known)
-
-
-def _title(what: str, workdir: str | pathlib.Path | None, step: int) -> str:
-  where = f' in {workdir}' if workdir is not None else ''
-  return f'{what}{where}{f", going on after step {step}" if step else ""}'
-
-
-def _seeds(seeds: Sequence[int], what: str) -> str:
-  named = ', '.join(map(str, seeds))
-  return f'  seeds     {named}: {len(seeds)} {what}, each in its own folder'
-
-
-def _data(images: ImageData | Streamed, parts: str) -> list[str]:
-  """The lines of device and images, and of what was done to these."""
-  height, width, channels = images.image_shape
-  return [
-    f'  device    {processor.device()}',
-    f'  data      {images.name}: {parts}, {height}x{width}x{channels}, '
-    f'{images.num_classes} classes',
-    *(f'            {note}' for note in images.notes),
-  ]

@@ -38,8 +38,10 @@ from opp_darts_jax.running.callbacks import OnEpoch
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.live_search import LiveSearch, prepare
 from opp_darts_jax.running.profiler import Steps
+from opp_darts_jax.running.run_plan import contact_sheet, say_finished
 from opp_darts_jax.running.runs import Options
 from opp_darts_jax.running.standing import View
+from opp_darts_jax.running.watchers import ends, watchers_of
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
@@ -91,7 +93,7 @@ def run_search(
       f'search_seeds={config.search_seeds}, run_searches does '
       '(opp_darts_jax/running/searches.py), as `opp-darts search`.'
     )
-  watchers = callbacks.watchers_of(on_epoch)
+  watchers = watchers_of(on_epoch)
   config, space, method, devices = checked(config, space, method)
   workdirs.check(workdir, config)
   images = dataset.load(config.data) if data is None else data
@@ -100,7 +102,7 @@ def run_search(
   workdirs.check(workdir, config, made_of)
   found = results.finished(workdir, GENOTYPE)
   if found:
-    plans.say_finished(workdir, found, quiet)
+    say_finished(workdir, found, quiet)
     return Genotype.from_dict(found['genotype'])
   search = prepare(config, space, method, images, devices)
   options = Options(signals, quiet, profile_steps, view)
@@ -169,7 +171,7 @@ def dry_run(
   images = dataset.load(config.data)
   method = cost.held(config, space, method, images)
   search = prepare(config, space, method, images, devices)
-  lines = [plans.of_search(search), plans.contact_sheet(config, images, folder)]
+  lines = [plans.of_search(search), contact_sheet(config, images, folder)]
   if aimed is not None:
     lines.append(forecast.of_search(search, aimed).text)
   return '\n'.join(lines)
@@ -246,7 +248,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     )
     # All are called, whichever asks for the end.
     asked = [watcher(record) for watcher in watchers]
-    if runs.any_process(any(map(callbacks.ends, asked))):
+    if runs.any_process(any(map(ends, asked))):
       known['stopped'] = epoch
       run.writer.write('stop', record.step, epoch)
     run.end_epoch(state, epoch, known)

@@ -21,7 +21,6 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.recorded import GENOTYPE
 from opp_darts_jax.running import (
-  callbacks,
   cost,
   inputs,
   plans,
@@ -41,6 +40,7 @@ from opp_darts_jax.running.runs import Options
 from opp_darts_jax.running.search import checked, run_prepared
 from opp_darts_jax.running.standing import View
 from opp_darts_jax.running.turns import Ask, Ended
+from opp_darts_jax.running.watchers import watchers_of
 from opp_darts_jax.spaces.space import Space
 
 
@@ -93,7 +93,7 @@ def run_searches(
     WriteError: if one could not write, which ends all.
     UserError: if the config does not fit, or a folder holds another run.
   """
-  watchers = callbacks.watchers_of(on_epoch)
+  watchers = watchers_of(on_epoch)
   seeds = config.search_seeds
   if not seeds:
     raise UserError(

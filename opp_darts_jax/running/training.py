@@ -19,14 +19,13 @@ from opp_darts_jax.networks import summary, trained
 from opp_darts_jax.recorded import GENOTYPE, NETWORK, RESULTS
 from opp_darts_jax.running import (
   absent,
-  callbacks,
   evaluation,
   forecast,
   inputs,
-  plans,
   results,
   runs,
   seeds,
+  train_plan,
   train_records,
   train_task,
   workdirs,
@@ -34,11 +33,13 @@ from opp_darts_jax.running import (
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.feeds import InMemory, Step, Streaming
 from opp_darts_jax.running.profiler import Steps
+from opp_darts_jax.running.run_plan import contact_sheet, say_finished
 from opp_darts_jax.running.runs import Options, Run
 from opp_darts_jax.running.standing import View
 from opp_darts_jax.running.train_programs import TrainMetrics, TrainState
 from opp_darts_jax.running.train_records import OnEpoch, TrainRecord
 from opp_darts_jax.running.train_task import TrainTask
+from opp_darts_jax.running.watchers import watchers_of
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
@@ -98,7 +99,7 @@ def run_training(
     _run_one,
     data=data,
     space=space,
-    watchers=callbacks.watchers_of(on_epoch),
+    watchers=watchers_of(on_epoch),
     options=Options(signals, quiet, profile_steps),
     view_of=view_of,
   )
@@ -127,7 +128,7 @@ def _run_one(
   workdirs.check(workdir, config, made_of)
   found = results.finished(workdir, NETWORK)
   if found:
-    plans.say_finished(workdir, found, options.quiet)
+    say_finished(workdir, found, options.quiet)
     return found
   training = train_task.prepare(config, images, genotype, space, devices)
   first = training.begin()
@@ -143,7 +144,7 @@ def _run_one(
     made_of,
   ) as run:
     files.write_json(run.folder / GENOTYPE, genotype.to_dict())
-    run.screen.say(plans.of_training(training, workdir, run.step))
+    run.screen.say(train_plan.of_training(training, workdir, run.step))
     with contextlib.closing(_feed_of(training, run.step)) as feed:
       state, found = _run_epochs(training, run, feed, watchers)
     return _finish(training, run, state, found)
@@ -250,8 +251,8 @@ def dry_run(
   training = train_task.prepare(config, images, genotype, space, devices)
   model = training.model
   lines = [
-    plans.of_training(training),
-    plans.contact_sheet(config, images, folder),
+    train_plan.of_training(training),
+    contact_sheet(config, images, folder),
     summary.table(summary.describe(model, images.image_shape)),
   ]
   if aimed is not None:

@@ -30,6 +30,7 @@ from opp_darts_jax.recorded import METRICS
 from opp_darts_jax.running import callbacks, checkpoint, live_search, runs
 from opp_darts_jax.running.callbacks import EpochRecord
 from opp_darts_jax.running.search import run_search
+from opp_darts_jax.running.watchers import ends, watchers_of
 from opp_darts_jax.runs import load_run
 from opp_darts_jax.spaces.robust import S3
 
@@ -264,15 +265,15 @@ def whole(tmp_path_factory):
 )
 def test_a_watcher_takes_a_record(watcher, sentence):
   with pytest.raises(UserError, match=sentence):
-    callbacks.watchers_of(watcher)
-  assert callbacks.watchers_of(print) == [print]
+    watchers_of(watcher)
+  assert watchers_of(print) == [print]
 
 
 def test_true_alone_ends_a_search():
-  assert callbacks.ends(True)
-  assert callbacks.ends(np.bool_(True))
+  assert ends(True)
+  assert ends(np.bool_(True))
   for answer in (None, False, 'no', 1, np.array([True, True])):
-    assert not callbacks.ends(answer)
+    assert not ends(answer)
 
 
 def test_a_watcher_is_told_of_every_epoch(whole):
