@@ -39,7 +39,7 @@ from opp_darts_jax.methods.catalogue import get_method
 from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task, make_task
 from opp_darts_jax.methods.state import Batch
-from opp_darts_jax.running import absent, modelled
+from opp_darts_jax.running import absent, compilation, modelled
 from opp_darts_jax.running.accelerators import (
   ACCELERATORS,
   Accelerator,
@@ -194,11 +194,11 @@ def measured(accelerator: Accelerator) -> dict[str, Any]:
       raise UserError('lower_only is for one device, without a topology.')
     devices = absent.devices_like(accelerator)
     program, arguments = make_program(devices)
-    lowered, seconds = absent.lower(program, arguments, accelerator)
+    lowered, seconds = compilation.lower(program, arguments, accelerator)
     return text_row(lowered, seconds)
   devices = absent.find(accelerator.name, _TOPOLOGY.value).devices
   program, arguments = make_program(devices)
-  built = absent.build(program, arguments_on(devices, arguments))
+  built = compilation.build(program, arguments_on(devices, arguments))
   constants = modelled.model_of(accelerator, _PRECISION.value)
   return text_row(built.lowered, built.lower_s) | row_of(built, constants)
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from opp_darts_jax.running import modelled
-from opp_darts_jax.running.absent import Built
+from opp_darts_jax.running.compilation import Built
 from opp_darts_jax.running.counts import Counts, Lowered
 
 # Of counts that are no numbers of kernels.

@@ -20,7 +20,7 @@ from steps import ENTRY, SIZES, lower_steps, masked, start
 
 from opp_darts_jax import api
 from opp_darts_jax.data.dataset import of_arrays
-from opp_darts_jax.running import absent, modelled
+from opp_darts_jax.running import compilation, modelled
 from opp_darts_jax.running.accelerators import ACCELERATORS
 from opp_darts_jax.running.devices import Devices
 
@@ -64,7 +64,9 @@ def time_steps(
   )
   row: dict[str, Any] = {}
   with report.guard(what='counts'):
-    built = absent.examine(lowering, program, lowered - begin, done - lowered)
+    built = compilation.examine(
+      lowering, program, lowered - begin, done - lowered
+    )
     row = text_row(built.lowered, built.lower_s) | row_of(
       built, _model(constants)
     )

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from opp_darts_jax.config import RunConfig
 from opp_darts_jax.errors import UserError, first_line
 from opp_darts_jax.operations.target import Target
 
@@ -97,6 +98,17 @@ class Devices:
     if self.count == 1:
       return tree
     return jax.lax.with_sharding_constraint(tree, self._divided)
+
+
+def devices_for(config: RunConfig) -> Devices:
+  """All devices, for the run of a config.
+
+  Raises:
+    UserError: if its batches cannot be divided among them.
+  """
+  devices = Devices()
+  devices.check(config.batch_size, config.accumulate, config.eval_batch_size)
+  return devices
 
 
 def arguments_on(devices: Devices, tree: Any) -> Any:

@@ -5,35 +5,10 @@ The run's own programs are compiled for it and counted; seconds are modelled.
 
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-
-from opp_darts_jax.config import TrainConfig
-from opp_darts_jax.data.augment import Augmentation
-from opp_darts_jax.data.dataset import ImageData
-from opp_darts_jax.data.split import count_batches
-from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.errors import DeviceMemoryError
-from opp_darts_jax.methods import progressive
-from opp_darts_jax.networks.network import Network
-from opp_darts_jax.running import absent, evaluation, modelled
-from opp_darts_jax.running.absent import Absent, Built
+from opp_darts_jax.running import compilation, modelled
 from opp_darts_jax.running.accelerators import Accelerator
-from opp_darts_jax.running.devices import arguments_on
-from opp_darts_jax.running.joint_programs import (
-  JointPrograms,
-  make_joint_programs,
-)
-from opp_darts_jax.running.live_search import (
-  LiveSearch,
-  programs_of,
-  shapes_for,
-)
-from opp_darts_jax.running.search_programs import Programs
-from opp_darts_jax.running.train_programs import (
-  TrainMetrics,
-  make_train_programs,
-)
+from opp_darts_jax.running.compilation import Built
 
 
 class Part(NamedTuple):
@@ -44,7 +19,7 @@ class Part(NamedTuple):
     program: of `jax.jit`.
     arguments: its shapes, or numbers.
     runs: in the whole run; for loops of unknown length, turns of them.
-    turns: see `absent.build`.
+    turns: see `compilation.build`.
   """
 
   what: str
@@ -67,105 +42,6 @@ class Forecast(NamedTuple):
   seconds: float | None
 
 
-def of_search(search: LiveSearch, target: Absent) -> Forecast:
-  """What a search would take.
-
-  Args:
-    search: prepared; it need not have begun. With several `search_seeds`, what
-      is said is of all of them together.
-    target: where it would run, on one device.
-  """
-  config, per_epoch = search.config, search.per_epoch
-  devices = target.devices
-  made = programs_of(
-    config, search.space, search.method, search.images, per_epoch, devices
-  )
-  count = len(search.data.val_rows)
-  batches = -(-count // evaluation.batch_size(config, devices, count))
-  evaluations = sum(map(config.evaluates, range(config.epochs)))
-  programs: Programs | JointPrograms = made
-  state, sums, data, key, total = shapes_for(search, made, devices)
-  own: list[Any] = [state, sums, key, 0.1, total, state.mask]
-  if seeds := len(config.search_seeds):
-    programs = make_joint_programs(made, config, devices)
-    own = [(one,) * seeds for one in own]
-  states, sums, keys, rates, totals, masks = own
-  parts = [
-    Part(
-      'steps',
-      programs.steps,
-      (states, sums, data, keys, rates, 1),
-      config.epochs * per_epoch,
-    ),
-    Part(
-      'evaluation',
-      programs.evaluate,
-      (states, data, None),
-      evaluations,
-      batches,
-    ),
-  ]
-  if 'progressive' in config.schedule.names:
-    each = min(config.schedule.score_batches or per_epoch, per_epoch)
-    arguments = totals, states, masks, data, keys, 0, 1
-    scored = progressive.count_scored(search.space, config.schedule)
-    parts.append(Part('scoring', programs.score, arguments, scored * each))
-  found = of_parts(parts, target.accelerator, config.precision)
-  last = (
-    '            as if all operations had entered from the start, into a '
-    f'supernet of {config.layers} cells throughout'
-  )
-  return found._replace(text=f'{found.text}\n{last}')
-
-
-def of_training(
-  config: TrainConfig,
-  images: ImageData | Streamed,
-  model: Network,
-  target: Absent,
-) -> Forecast:
-  """What a training would take.
-
-  Args:
-    config: of it; with several seeds, all of them are counted.
-    images: to train and test on.
-    model: the network.
-    target: where it would run, on one device.
-  """
-  devices = target.devices
-  augmentation = Augmentation.of(images, config.data)
-  shape = images.image_shape
-  made = make_train_programs(config, model, shape, augmentation, devices)
-  key = arguments_on(devices, jax.eval_shape(lambda: jax.random.key(0)))
-  state = arguments_on(devices, jax.eval_shape(made.init, key))
-  sums = arguments_on(devices, TrainMetrics.zeros())
-
-  def split(count: int) -> tuple[Any, Any]:
-    pixels = jax.ShapeDtypeStruct((count, *shape), jnp.uint8)
-    labels = jax.ShapeDtypeStruct((count,), jnp.int32)
-    return arguments_on(devices, (pixels, labels))
-
-  streamed = isinstance(images, Streamed)
-  size = config.batch_size
-  train = split(size if streamed else images.num_train)
-  test_size = evaluation.batch_size(config, devices, images.num_test)
-  test = split(test_size if streamed else images.num_test)
-  rate = 0.1, 0.1
-  step = state, sums, *train, key, *rate
-  per_epoch = count_batches(size, images.num_train, 'training images')
-  seeds = max(1, len(config.seeds))
-  steps = seeds * config.epochs * per_epoch
-  tests = seeds * sum(map(config.evaluates, range(config.epochs)))
-  batches = -(-images.num_test // test_size)
-  parts = [
-    Part('steps', made.step, step, steps)
-    if streamed
-    else Part('steps', made.steps, (*step, 1), steps),
-    Part('tests', made.test, (state, *test, 1), tests * batches),
-  ]
-  return of_parts(parts, target.accelerator, config.precision)
-
-
 def of_parts(
   parts: list[Part], accelerator: Accelerator, precision: str
 ) -> Forecast:
@@ -183,7 +59,7 @@ def of_parts(
   built: list[Built] = []
   for part in parts:
     try:
-      built.append(absent.build(part.program, part.arguments, part.turns))
+      built.append(compilation.build(part.program, part.arguments, part.turns))
     except DeviceMemoryError as error:
       says = f'{title}\n  memory    does not fit, {part.what}: {error}'
       return Forecast(says, None)

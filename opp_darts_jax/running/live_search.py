@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +19,9 @@ from opp_darts_jax.methods.check import check_task
 from opp_darts_jax.methods.curvature import largest_eigenvalue
 from opp_darts_jax.methods.loss import make_task
 from opp_darts_jax.methods.method import Method
-from opp_darts_jax.methods.state import Metrics, SearchState
+from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.methods.tables import Tables
-from opp_darts_jax.running.devices import Devices, arguments_on
+from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.evaluation import Evaluation
 from opp_darts_jax.running.search_programs import (
   Programs,
@@ -186,26 +186,6 @@ def prepare(
     per_epoch,
     make,
   )
-
-
-class Shapes(NamedTuple):
-  """Shapes of what the programs of a search are given, on their devices."""
-
-  state: Any
-  sums: Any
-  data: Any
-  key: Any
-  total: Any
-
-
-def shapes_for(
-  search: LiveSearch, programs: Programs, devices: Devices
-) -> Shapes:
-  """Those of a search, for its programs or others, on devices or others."""
-  key = arguments_on(devices, search.key)
-  state = jax.eval_shape(programs.init, key)
-  given = state, Metrics.zeros(), search.data, search.key, jnp.zeros(())
-  return Shapes(*(arguments_on(devices, tree) for tree in given))
 
 
 def programs_of(

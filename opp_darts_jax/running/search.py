@@ -21,10 +21,8 @@ from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.recorded import GENOTYPE, SPACE
 from opp_darts_jax.running import (
-  absent,
   callbacks,
   cost,
-  forecast,
   inputs,
   monitor,
   plans,
@@ -35,10 +33,10 @@ from opp_darts_jax.running import (
   workdirs,
 )
 from opp_darts_jax.running.callbacks import OnEpoch
-from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.devices import Devices, devices_for
 from opp_darts_jax.running.live_search import LiveSearch, prepare
 from opp_darts_jax.running.profiler import Steps
-from opp_darts_jax.running.run_plan import contact_sheet, say_finished
+from opp_darts_jax.running.run_plan import say_finished
 from opp_darts_jax.running.runs import Options
 from opp_darts_jax.running.standing import View
 from opp_darts_jax.running.watchers import ends, watchers_of
@@ -150,33 +148,6 @@ def run_prepared(
     return _run_epochs(own, [*built_in, *watchers])
 
 
-def dry_run(
-  config: SearchConfig, folder: str | pathlib.Path, *, target: str = ''
-) -> str:
-  """What the config would search, without searching it.
-
-  Args:
-    config: of the search.
-    folder: gets a `contact_sheet.png`.
-    target: an accelerator of `accelerators.ACCELERATORS`, which need not be
-      here: what the search would take there, by what is compiled for it.
-
-  Raises:
-    UserError: if the config does not fit the images, the space or the method,
-      or if there is no such target or no compiler for it.
-  """
-  aimed = absent.find(target) if target else None
-  config.check_new()
-  config, space, method, devices = checked(config, None, None)
-  images = dataset.load(config.data)
-  method = cost.held(config, space, method, images)
-  search = prepare(config, space, method, images, devices)
-  lines = [plans.of_search(search), contact_sheet(config, images, folder)]
-  if aimed is not None:
-    lines.append(forecast.of_search(search, aimed).text)
-  return '\n'.join(lines)
-
-
 def checked(
   config: SearchConfig, space: Space | None, method: Method | None
 ) -> tuple[SearchConfig, Space, Method, Devices]:
@@ -205,8 +176,7 @@ def checked(
   check_hooks(method)
   method.check(config, space)
   rank_correlation.check(space, config.truth_cells)
-  devices = Devices()
-  devices.check(config.batch_size, config.accumulate, config.eval_batch_size)
+  devices = devices_for(config)
   return config, space, method, devices
 
 

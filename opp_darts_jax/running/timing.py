@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from opp_darts_jax.config import RunConfig
-from opp_darts_jax.running import absent, modelled, processor
+from opp_darts_jax.running import compilation, modelled, processor
 from opp_darts_jax.running.absent import Absent
 from opp_darts_jax.running.devices import Devices, arguments_on
 from opp_darts_jax.running.programs import compiled
@@ -61,7 +61,7 @@ def modelled_for(target: Absent) -> Timing:
   def seconds(function: Callable[..., Any], shapes: tuple[Any, ...]) -> float:
     program = compiled(function, RunConfig(), target.devices)
     given = arguments_on(target.devices, shapes)
-    return modelled.seconds(absent.build(program, given).counts, model)
+    return modelled.seconds(compilation.build(program, given).counts, model)
 
   return Timing(SOURCES[1], target.accelerator.kind, seconds)
 

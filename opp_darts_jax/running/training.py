@@ -18,9 +18,7 @@ from opp_darts_jax.methods.rates import training_rate
 from opp_darts_jax.networks import summary, trained
 from opp_darts_jax.recorded import GENOTYPE, NETWORK, RESULTS
 from opp_darts_jax.running import (
-  absent,
   evaluation,
-  forecast,
   inputs,
   results,
   runs,
@@ -30,10 +28,10 @@ from opp_darts_jax.running import (
   train_task,
   workdirs,
 )
-from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.devices import devices_for
 from opp_darts_jax.running.feeds import InMemory, Step, Streaming
 from opp_darts_jax.running.profiler import Steps
-from opp_darts_jax.running.run_plan import contact_sheet, say_finished
+from opp_darts_jax.running.run_plan import say_finished
 from opp_darts_jax.running.runs import Options, Run
 from opp_darts_jax.running.standing import View
 from opp_darts_jax.running.train_programs import TrainMetrics, TrainState
@@ -120,8 +118,7 @@ def _run_one(
   """Trains with one seed; see `run_training`."""
   space = space or get_space(config.space)
   genotype = train_task.named_genotype(config, space)
-  devices = Devices()
-  devices.check(config.batch_size, config.accumulate, config.eval_batch_size)
+  devices = devices_for(config)
   workdirs.check(workdir, config)
   images = train_task.load_images(config) if data is None else data
   made_of = inputs.of_training(images, genotype)
@@ -224,37 +221,3 @@ def _run_epochs(
       }
     run.end_epoch(state, epoch, {'results': found})
   return state, found
-
-
-def dry_run(
-  config: TrainConfig, folder: str | pathlib.Path, *, target: str = ''
-) -> str:
-  """What the config would train, part by part, without training it.
-
-  Args:
-    config: of the training.
-    folder: gets a `contact_sheet.png`.
-    target: an accelerator of `accelerators.ACCELERATORS`, which need not be
-      here: what the training would take there, by what is compiled for it.
-
-  Raises:
-    UserError: if the config does not fit the images or the genotype, or if
-      there is no such target or no compiler for it.
-  """
-  aimed = absent.find(target) if target else None
-  config.check_new()
-  devices = Devices()
-  devices.check(config.batch_size, config.accumulate, config.eval_batch_size)
-  space = get_space(config.space)
-  genotype = train_task.named_genotype(config, space)
-  images = train_task.load_images(config)
-  training = train_task.prepare(config, images, genotype, space, devices)
-  model = training.model
-  lines = [
-    train_plan.of_training(training),
-    contact_sheet(config, images, folder),
-    summary.table(summary.describe(model, images.image_shape)),
-  ]
-  if aimed is not None:
-    lines.append(forecast.of_training(config, images, model, aimed).text)
-  return '\n'.join(lines)

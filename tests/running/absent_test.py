@@ -16,7 +16,14 @@ from opp_darts_jax.errors import DeviceMemoryError, UserError
 from opp_darts_jax.launchers.launch import prepare_target
 from opp_darts_jax.methods.progressive import count_scored
 from opp_darts_jax.operations.target import Target, current, traced_for
-from opp_darts_jax.running import absent, forecast, modelled, search, training
+from opp_darts_jax.running import (
+  absent,
+  compilation,
+  forecast,
+  modelled,
+  search_dry_run,
+  train_dry_run,
+)
 from opp_darts_jax.running.accelerators import ACCELERATORS, get_accelerator
 from opp_darts_jax.running.counts import Counts
 from opp_darts_jax.running.forecast import Part
@@ -79,7 +86,10 @@ def test_without_its_compiler_a_sentence_says_what_to_install(
   message = (
     rf"compile for {name} .* pip install 'opp_darts_jax\[accelerator-aot"
   )
-  for run, config in ((search, SEARCH), (training, TRAIN)):
+  for run, config in (
+    (search_dry_run, SEARCH),
+    (train_dry_run, TRAIN),
+  ):
     with pytest.raises(UserError, match=message):
       run.dry_run(config, tmp_path, target=name)
   assert not list(tmp_path.iterdir())
@@ -171,7 +181,7 @@ def test_a_topology_has_two_sizes(sizes):
 def test_an_unknown_target_lists_the_valid_ones(tmp_path, capfd):
   sentence = "target 'h200'; valid are: h100, a100, v"
   with pytest.raises(UserError, match=sentence):
-    search.dry_run(SEARCH, tmp_path, target='h200')
+    search_dry_run.dry_run(SEARCH, tmp_path, target='h200')
   # Before it is said that something is compiled for it.
   with pytest.raises(UserError, match=sentence):
     prepare_target('h200')
@@ -195,7 +205,7 @@ def test_lowering_needs_no_compiler(name):
     return jax.lax.cond(x.sum() > 0, jnp.sin, lambda x: x.at[0].set(1.0), x)
 
   with traced_for(Target(accelerator.platform)):
-    lowered, seconds = absent.lower(program, (SHAPE,), accelerator)
+    lowered, seconds = compilation.lower(program, (SHAPE,), accelerator)
   assert lowered.conditions == lowered.scatters == 1
   assert lowered.lines > 5
   assert seconds > 0
@@ -242,8 +252,8 @@ def test_what_is_said_of_a_run():
 )
 def test_what_does_not_fit(memory, says):
   small = get_accelerator('h100')._replace(memory=memory)
-  built = absent.build(*parts(1)[0][1:3])
-  built = built._replace(memory=absent.Memory(256, 260, 484))
+  built = compilation.build(*parts(1)[0][1:3])
+  built = built._replace(memory=compilation.Memory(256, 260, 484))
   assert says in forecast.about_memory(built, small)
 
 
@@ -251,7 +261,7 @@ def test_a_compiler_that_finds_no_room(monkeypatch):
   def no_room(*args):
     raise DeviceMemoryError('Used 40G of 16G.')
 
-  monkeypatch.setattr(absent, 'build', no_room)
+  monkeypatch.setattr(compilation, 'build', no_room)
   found = forecast.of_parts(parts(1), get_accelerator('v5e'), 'highest')
   assert found.text.splitlines()[1] == (
     '  memory    does not fit, steps: Used 40G of 16G.'

@@ -17,7 +17,7 @@ from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.state import Metrics
 from opp_darts_jax.operations.target import Target
-from opp_darts_jax.running import absent, joint_programs
+from opp_darts_jax.running import compilation, joint_programs
 from opp_darts_jax.running.accelerators import ACCELERATORS
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.search_programs import SearchData, make_programs
@@ -126,7 +126,7 @@ def lowered(joint, name, task, count, platform='cuda'):
     'evaluate': (states, images, None),
   }[name]
   gpu = platform == 'cuda'
-  mesh = use_abstract_mesh(absent.mesh_of(ACCELERATORS['h100']))
+  mesh = use_abstract_mesh(compilation.mesh_of(ACCELERATORS['h100']))
   with mesh if gpu else contextlib.nullcontext():
     traced = getattr(joint, name).trace(*args)
     return traced.lower(lowering_platforms=(platform,)).as_text()

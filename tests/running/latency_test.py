@@ -12,7 +12,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.networks import costs as costs_lib
 from opp_darts_jax.networks.costs import Site
 from opp_darts_jax.networks.network import Network
-from opp_darts_jax.running import absent, latency, latency_table
+from opp_darts_jax.running import absent, compilation, latency, latency_table
 from opp_darts_jax.running.accelerators import get_accelerator
 from opp_darts_jax.running.counts import Counts
 from opp_darts_jax.running.timing import Timing, measured, modelled_for
@@ -160,9 +160,11 @@ def test_modelled_seconds_are_those_of_the_counts(monkeypatch):
 
   def build(program, arguments):
     built.append(arguments)
-    return absent.Built(None, Counts(fusions=4), None, None, None, 0.0, 0.0)
+    return compilation.Built(
+      None, Counts(fusions=4), None, None, None, 0.0, 0.0
+    )
 
-  monkeypatch.setattr(absent, 'build', build)
+  monkeypatch.setattr(compilation, 'build', build)
   timing = modelled_for(absent.Absent(accelerator, devices))
   conv = SPACE.operation('sep_conv_3x3').in_network
   found = timing.seconds(*latency._program(conv, Site(4, 2, (8, 8)), 3))

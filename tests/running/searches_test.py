@@ -16,7 +16,8 @@ import tiny_runs
 from opp_darts_jax.errors import NotFinished, UserError, WriteError
 from opp_darts_jax.files import read_lines
 from opp_darts_jax.running import searches
-from opp_darts_jax.running.search import dry_run, run_search
+from opp_darts_jax.running.search import run_search
+from opp_darts_jax.running.search_dry_run import dry_run
 from opp_darts_jax.running.searches import SearchesError, run_searches
 
 pytestmark = pytest.mark.usefixtures('toys')

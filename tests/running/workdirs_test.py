@@ -23,7 +23,8 @@ from opp_darts_jax.errors import (
   WorkdirInUseError,
 )
 from opp_darts_jax.files import write_json
-from opp_darts_jax.running import search, workdirs
+from opp_darts_jax.running import workdirs
+from opp_darts_jax.running.search_dry_run import dry_run
 
 
 def open_workdir(path, config):
@@ -93,7 +94,7 @@ def test_what_earlier_releases_ran_is_read_but_not_begun(
 ):
   for begins in (
     lambda: workdirs.check(tmp_path / 'new', config),
-    lambda: search.dry_run(config, tmp_path),
+    lambda: dry_run(config, tmp_path),
   ):
     with pytest.raises(UserError, match=sentence):
       begins()
