@@ -22,7 +22,8 @@ from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.errors import UserError, described
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import Method
-from opp_darts_jax.running import callbacks, training
+from opp_darts_jax.running.searches import records as callbacks
+from opp_darts_jax.running.trainings import training
 from opp_darts_jax.runs import SearchRun, TrainRun, load_run
 from opp_darts_jax.spaces.space import Space
 

@@ -27,7 +27,7 @@ from opp_darts_jax.recorded import (
 from opp_darts_jax.reporting import derived, figures
 from opp_darts_jax.reporting.figures import Figure
 from opp_darts_jax.reporting.judgement import Judgement, judge
-from opp_darts_jax.running import results
+from opp_darts_jax.running.workdirs import results
 from opp_darts_jax.spaces.space import Space
 
 

@@ -14,14 +14,12 @@ import jax
 from opp_darts_jax.config import SearchConfig, TrainConfig
 from opp_darts_jax.errors import NotFinished
 from opp_darts_jax.reporting import live, live_view
-from opp_darts_jax.running import (
-  search,
-  search_results,
-  searches,
-  training,
-)
-from opp_darts_jax.running.callbacks import OnEpoch
-from opp_darts_jax.running.watchers import watchers_of
+from opp_darts_jax.running.runs.watchers import watchers_of
+from opp_darts_jax.running.searches import results as search_results
+from opp_darts_jax.running.searches import search
+from opp_darts_jax.running.searches import seeds as searches
+from opp_darts_jax.running.searches.records import OnEpoch
+from opp_darts_jax.running.trainings import training
 from opp_darts_jax.spaces.space import Space
 
 Path = str | pathlib.Path
@@ -43,7 +41,7 @@ def run_search(
     space: None takes the one that the config names.
     on_epoch: called with an `EpochRecord` after each epoch, before the page is
       written.
-    **options: further ones of `running.search.run_search`.
+    **options: further ones of `running.searches.search.run_search`.
   """
   folder = pathlib.Path(workdir)
   with _watchers(folder, on_epoch) as watchers:
@@ -73,7 +71,7 @@ def run_searches(
     workdir: a folder; made if it is missing.
     space: None takes the one that the config names.
     on_epoch: as for `run_search`.
-    **options: further ones of `running.searches.run_searches`.
+    **options: further ones of `running.searches.seeds.run_searches`.
   """
   folder, seeds = pathlib.Path(workdir), config.search_seeds
   folders = [folder / f'seed{seed}' for seed in seeds]
@@ -108,7 +106,7 @@ def run_training(
     workdir: a folder; made if it is missing.
     on_epoch: called with a `TrainRecord` after each epoch, before the page is
       written.
-    **options: further ones of `running.training.run_training`.
+    **options: further ones of `running.trainings.training.run_training`.
   """
   with _watchers(workdir, on_epoch) as watchers:
     training.run_training(

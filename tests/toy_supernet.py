@@ -14,7 +14,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 
-from opp_darts_jax.running import live_search
+from opp_darts_jax.running.searches import live as live_search
 
 
 class Network(NamedTuple):

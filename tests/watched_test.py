@@ -10,7 +10,8 @@ from opp_darts_jax import watched
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import OtherRunError
 from opp_darts_jax.files import write_json
-from opp_darts_jax.running import searches, workdirs
+from opp_darts_jax.running.searches import seeds as searches
+from opp_darts_jax.running.workdirs import workdir as workdirs
 from opp_darts_jax.spaces.catalogue import get_space
 
 

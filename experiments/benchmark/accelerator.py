@@ -7,9 +7,10 @@ Compiles one program, of all 8 operations or of the first `--operations` that
 might enter, all of them active, and prints a line of JSON:
 seconds to lower and compile, kernels of a step by kind, bytes that they read
 and write, memory, and a modelled time with its constants
-(`opp_darts_jax/running/modelled.py`). Three numbers are of the StableHLO's
-text: its lines, conditions, for which the host of a GPU waits, and scatters.
-`--lower_only` gives these alone, and needs no compiler of the accelerator.
+(`opp_darts_jax/running/accelerators/time_model.py`). Three numbers are of the
+StableHLO's text: its lines, conditions, for which the host of a GPU waits, and
+scatters. `--lower_only` gives these alone, and needs no compiler of the
+accelerator.
 
 `--topology=2x2` is for as many devices, which divide the batch; counts, bytes
 and memory are those of each, and collectives are told apart: all-reduces,
@@ -39,15 +40,16 @@ from opp_darts_jax.methods.catalogue import get_method
 from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task, make_task
 from opp_darts_jax.methods.state import Batch
-from opp_darts_jax.running import absent, compilation, modelled
-from opp_darts_jax.running.accelerators import (
+from opp_darts_jax.running.accelerators import absent, compilation
+from opp_darts_jax.running.accelerators import time_model as modelled
+from opp_darts_jax.running.accelerators.catalogue import (
   ACCELERATORS,
   Accelerator,
   get_accelerator,
 )
 from opp_darts_jax.running.devices import Devices, arguments_on
 from opp_darts_jax.running.programs import compiled
-from opp_darts_jax.running.search_programs import SearchData, make_programs
+from opp_darts_jax.running.searches.programs import SearchData, make_programs
 from opp_darts_jax.supernet.cell import LAYOUTS
 
 _PASSES = ('score', 'evaluate')

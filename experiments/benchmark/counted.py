@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from opp_darts_jax.running import modelled
-from opp_darts_jax.running.compilation import Built
-from opp_darts_jax.running.counts import Counts, Lowered
+from opp_darts_jax.running.accelerators import time_model as modelled
+from opp_darts_jax.running.accelerators.compilation import Built
+from opp_darts_jax.running.accelerators.counts import Counts, Lowered
 
 # Of counts that are no numbers of kernels.
 _OTHERS = ('read', 'written', 'operations', 'operations_16', 'exchanged')

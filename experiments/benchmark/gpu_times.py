@@ -20,8 +20,9 @@ from steps import ENTRY, SIZES, lower_steps, masked, start
 
 from opp_darts_jax import api
 from opp_darts_jax.data.dataset import of_arrays
-from opp_darts_jax.running import compilation, modelled
-from opp_darts_jax.running.accelerators import ACCELERATORS
+from opp_darts_jax.running.accelerators import compilation
+from opp_darts_jax.running.accelerators import time_model as modelled
+from opp_darts_jax.running.accelerators.catalogue import ACCELERATORS
 from opp_darts_jax.running.devices import Devices
 
 _OPERATIONS = (8, 1, 4, 2)  # The most telling first, should time run out.

@@ -20,9 +20,9 @@ from steps import environment, set_up, temp_mb
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.genotypes.published import load_genotype
-from opp_darts_jax.running import train_task
 from opp_darts_jax.running.devices import Devices
-from opp_darts_jax.running.train_programs import (
+from opp_darts_jax.running.trainings import task as train_task
+from opp_darts_jax.running.trainings.programs import (
   TrainMetrics,
   make_train_programs,
 )

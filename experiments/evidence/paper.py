@@ -29,7 +29,8 @@ from endings import in_a_sentence
 from opp_darts_jax import errors
 from opp_darts_jax.files import read_json, write_json
 from opp_darts_jax.recorded import GENOTYPE, RESULTS
-from opp_darts_jax.running import part_queue, sweep
+from opp_darts_jax.running.sweeps import parts as part_queue
+from opp_darts_jax.running.sweeps import sweep
 
 _CHOICE_EPOCHS = 100  # Of the short trainings that choose.
 _CHOICE = ('--config.data.held_out=0.1', f'--config.epochs={_CHOICE_EPOCHS}')

@@ -14,10 +14,12 @@ from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import config_files
 from opp_darts_jax.launchers.launch import prepare_target
-from opp_darts_jax.running import absent, search, train_task
-from opp_darts_jax.running.forecast import Forecast
-from opp_darts_jax.running.search_dry_run import forecast_of_search
-from opp_darts_jax.running.train_dry_run import forecast_of_training
+from opp_darts_jax.running.accelerators import absent
+from opp_darts_jax.running.accelerators.forecast import Forecast
+from opp_darts_jax.running.searches import search
+from opp_darts_jax.running.searches.dry_run import forecast_of_search
+from opp_darts_jax.running.trainings import task as train_task
+from opp_darts_jax.running.trainings.dry_run import forecast_of_training
 from opp_darts_jax.spaces.catalogue import get_space
 
 # Images to train on, to test on, and their classes.

@@ -12,9 +12,9 @@ from opp_darts_jax.config import SearchConfig, TrainConfig, first_house
 from opp_darts_jax.config.run import check_seeds
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import config_files, launch
-from opp_darts_jax.running import submitted
-from opp_darts_jax.running.part_queue import Launch
-from opp_darts_jax.running.sweep import config_name, training_config
+from opp_darts_jax.running.sweeps import cluster as submitted
+from opp_darts_jax.running.sweeps.parts import Launch
+from opp_darts_jax.running.sweeps.sweep import config_name, training_config
 
 # They are listed as those of the launcher that defines them.
 flags.disclaim_key_flags()

@@ -16,7 +16,7 @@ from opp_darts_jax.data import dataset
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.networks import trained
 from opp_darts_jax.reporting.report import write_report
-from opp_darts_jax.running import sweep_table
+from opp_darts_jax.running.sweeps import table as sweep_table
 
 BENCH = (
   *DATA,

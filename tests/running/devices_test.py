@@ -10,7 +10,7 @@ from launched import with_devices
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.running.devices import Devices, distribute
-from opp_darts_jax.running.train_dry_run import dry_run
+from opp_darts_jax.running.trainings.dry_run import dry_run
 
 # Both on the eight devices and, by other kernels, on the first of them.
 _SEARCH = """
@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from opp_darts_jax.data import dataset
-from opp_darts_jax.running import search
+from opp_darts_jax.running.searches import search
 from opp_darts_jax.config import AlphaOptimizerConfig, DataConfig, SearchConfig
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.loss import make_gradient, make_loss, make_task

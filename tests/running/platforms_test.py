@@ -18,11 +18,12 @@ from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.methods.state import Metrics
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.operations.target import Target, traced_for
-from opp_darts_jax.running import compilation, programs
-from opp_darts_jax.running.accelerators import ACCELERATORS
+from opp_darts_jax.running import programs
+from opp_darts_jax.running.accelerators import compilation
+from opp_darts_jax.running.accelerators.catalogue import ACCELERATORS
 from opp_darts_jax.running.devices import Devices
-from opp_darts_jax.running.search_programs import SearchData, make_programs
-from opp_darts_jax.running.train_programs import (
+from opp_darts_jax.running.searches.programs import SearchData, make_programs
+from opp_darts_jax.running.trainings.programs import (
   TrainMetrics,
   make_train_programs,
 )

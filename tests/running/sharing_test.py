@@ -12,9 +12,10 @@ from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.catalogue import configured_method
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.pc_darts import pc_darts
-from opp_darts_jax.running import live_search, train_programs
 from opp_darts_jax.running.devices import Devices
-from opp_darts_jax.running.train_task import make_network
+from opp_darts_jax.running.searches import live as live_search
+from opp_darts_jax.running.trainings import programs as train_programs
+from opp_darts_jax.running.trainings.task import make_network
 from opp_darts_jax.spaces.catalogue import get_space
 
 IMAGES = types.SimpleNamespace(
