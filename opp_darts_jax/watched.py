@@ -15,9 +15,7 @@ from opp_darts_jax.config import SearchConfig, TrainConfig
 from opp_darts_jax.errors import NotFinished
 from opp_darts_jax.reporting import live, live_view
 from opp_darts_jax.running.runs.watchers import watchers_of
-from opp_darts_jax.running.searches import results as search_results
-from opp_darts_jax.running.searches import search
-from opp_darts_jax.running.searches import seeds as searches
+from opp_darts_jax.running.searches import results, search, seeds
 from opp_darts_jax.running.searches.records import OnEpoch
 from opp_darts_jax.running.trainings import training
 from opp_darts_jax.spaces.space import Space
@@ -73,19 +71,19 @@ def run_searches(
     on_epoch: as for `run_search`.
     **options: further ones of `running.searches.seeds.run_searches`.
   """
-  folder, seeds = pathlib.Path(workdir), config.search_seeds
-  folders = [folder / f'seed{seed}' for seed in seeds]
+  folder = pathlib.Path(workdir)
+  folders = [folder / f'seed{seed}' for seed in config.search_seeds]
   with _watchers(folder, on_epoch) as watchers:
     try:
-      searches.run_searches(
+      seeds.run_searches(
         config,
         folder,
         space=space,
         on_epoch=watchers,
-        view=live_view.of_searches(folder, seeds),
+        view=live_view.of_searches(folder, config.search_seeds),
         **options,
       )
-    except (NotFinished, searches.SearchesError):
+    except (NotFinished, seeds.SearchesError):
       # Those that have finished, whatever became of the others.
       _count(folders, config, space)
       raise
@@ -132,7 +130,7 @@ def _count(
 ) -> None:
   """Adds to the results of searches what a network of their cells takes."""
   for folder in folders if _writes() else ():
-    search_results.count_network(folder, config, space)
+    results.count_network(folder, config, space)
 
 
 def _writes() -> bool:

@@ -40,8 +40,7 @@ from opp_darts_jax.methods.catalogue import get_method
 from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task, make_task
 from opp_darts_jax.methods.state import Batch
-from opp_darts_jax.running.accelerators import absent, compilation
-from opp_darts_jax.running.accelerators import time_model as modelled
+from opp_darts_jax.running.accelerators import absent, compilation, time_model
 from opp_darts_jax.running.accelerators.catalogue import (
   ACCELERATORS,
   Accelerator,
@@ -201,7 +200,7 @@ def measured(accelerator: Accelerator) -> dict[str, Any]:
   devices = absent.find(accelerator.name, _TOPOLOGY.value).devices
   program, arguments = make_program(devices)
   built = compilation.build(program, arguments_on(devices, arguments))
-  constants = modelled.model_of(accelerator, _PRECISION.value)
+  constants = time_model.model_of(accelerator, _PRECISION.value)
   return text_row(built.lowered, built.lower_s) | row_of(built, constants)
 
 

@@ -18,8 +18,8 @@ from opp_darts_jax.running.accelerators import absent
 from opp_darts_jax.running.accelerators.forecast import Forecast
 from opp_darts_jax.running.searches import search
 from opp_darts_jax.running.searches.dry_run import forecast_of_search
-from opp_darts_jax.running.trainings import task as train_task
 from opp_darts_jax.running.trainings.dry_run import forecast_of_training
+from opp_darts_jax.running.trainings.task import make_network, named_genotype
 from opp_darts_jax.spaces.catalogue import get_space
 
 # Images to train on, to test on, and their classes.
@@ -54,8 +54,8 @@ def hours_of_training(config: str, target: str, **changes: Any) -> float:
   made = dataclasses.replace(TrainConfig.from_dict(fields), **changes)
   images = _images(made.data)
   space = get_space('darts')
-  genotype = train_task.named_genotype(made, space)
-  model = train_task.make_network(made, genotype, space, images.num_classes)
+  genotype = named_genotype(made, space)
+  model = make_network(made, genotype, space, images.num_classes)
   aimed = absent.find(target)
   return _hours(forecast_of_training(made, images, model, aimed), config)
 

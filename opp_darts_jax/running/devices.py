@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from opp_darts_jax.config import RunConfig
@@ -149,3 +150,13 @@ def distribute() -> None:
       'JAX_NUM_PROCESSES and JAX_PROCESS_ID in the environment; got: '
       f'{first_line(error)}.'
     ) from error
+
+
+def any_process(asked: bool) -> bool:
+  """Whether any of several processes asks for something.
+
+  They agree on it here: all of them come here after the same steps.
+  """
+  if jax.process_count() == 1:
+    return asked
+  return bool(multihost_utils.process_allgather(np.array(asked)).any())

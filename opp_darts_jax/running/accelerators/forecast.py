@@ -6,8 +6,7 @@ The run's own programs are compiled for it and counted; seconds are modelled.
 from typing import Any, NamedTuple
 
 from opp_darts_jax.errors import DeviceMemoryError
-from opp_darts_jax.running.accelerators import compilation
-from opp_darts_jax.running.accelerators import time_model as modelled
+from opp_darts_jax.running.accelerators import compilation, time_model
 from opp_darts_jax.running.accelerators.catalogue import Accelerator
 from opp_darts_jax.running.accelerators.compilation import Built
 
@@ -64,8 +63,8 @@ def of_parts(
     except DeviceMemoryError as error:
       says = f'{title}\n  memory    does not fit, {part.what}: {error}'
       return Forecast(says, None)
-  model = modelled.model_of(accelerator, precision)
-  each = [modelled.seconds(one.counts, model) for one in built]
+  model = time_model.model_of(accelerator, precision)
+  each = [time_model.seconds(one.counts, model) for one in built]
   spent = [part.runs * seconds for part, seconds in zip(parts, each)]
   compiling = sum(one.lower_s + one.compile_s for one in built)
   each_part = ', '.join(

@@ -13,8 +13,7 @@ import numpy as np
 
 from opp_darts_jax.config import RunConfig
 from opp_darts_jax.running import processor
-from opp_darts_jax.running.accelerators import compilation
-from opp_darts_jax.running.accelerators import time_model as modelled
+from opp_darts_jax.running.accelerators import compilation, time_model
 from opp_darts_jax.running.accelerators.absent import Absent
 from opp_darts_jax.running.devices import Devices, arguments_on
 from opp_darts_jax.running.programs import compiled
@@ -58,12 +57,12 @@ def measured() -> Timing:
 
 def modelled_for(target: Absent) -> Timing:
   """On a device that is not here, by what is compiled for it."""
-  model = modelled.model_of(target.accelerator)
+  model = time_model.model_of(target.accelerator)
 
   def seconds(function: Callable[..., Any], shapes: tuple[Any, ...]) -> float:
     program = compiled(function, RunConfig(), target.devices)
     given = arguments_on(target.devices, shapes)
-    return modelled.seconds(compilation.build(program, given).counts, model)
+    return time_model.seconds(compilation.build(program, given).counts, model)
 
   return Timing(SOURCES[1], target.accelerator.kind, seconds)
 

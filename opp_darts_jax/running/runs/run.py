@@ -6,13 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import jax
-import numpy as np
-from jax.experimental import multihost_utils
-
 from opp_darts_jax.errors import NotFinished
 from opp_darts_jax.recorded import METRICS, TIMES
 from opp_darts_jax.running import processor
+from opp_darts_jax.running.devices import any_process
 from opp_darts_jax.running.runs import loop, profiler
 from opp_darts_jax.running.runs.console import Console
 from opp_darts_jax.running.runs.interruption import Interruption
@@ -289,13 +286,3 @@ def open_run(
       zeros,
       options,
     )
-
-
-def any_process(asked: bool) -> bool:
-  """Whether any of several processes asks for something.
-
-  They agree on it here: all of them come here after the same steps.
-  """
-  if jax.process_count() == 1:
-    return asked
-  return bool(multihost_utils.process_allgather(np.array(asked)).any())

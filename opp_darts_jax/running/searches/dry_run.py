@@ -16,8 +16,7 @@ from opp_darts_jax.running.accelerators.absent import Absent
 from opp_darts_jax.running.accelerators.forecast import Forecast, Part, of_parts
 from opp_darts_jax.running.devices import Devices, arguments_on
 from opp_darts_jax.running.runs.plan import contact_sheet
-from opp_darts_jax.running.searches import cost
-from opp_darts_jax.running.searches import plan as plans
+from opp_darts_jax.running.searches import cost, plan
 from opp_darts_jax.running.searches.joint_programs import (
   JointPrograms,
   make_joint_programs,
@@ -35,8 +34,9 @@ def dry_run(
   Args:
     config: of the search.
     folder: gets a `contact_sheet.png`.
-    target: an accelerator of `accelerators.ACCELERATORS`, which need not be
-      here: what the search would take there, by what is compiled for it.
+    target: an accelerator of `ACCELERATORS` (accelerators/catalogue.py), which
+      need not be here: what the search would take there, by what is compiled
+      for it.
 
   Raises:
     UserError: if the config does not fit the images, the space or the method,
@@ -48,7 +48,7 @@ def dry_run(
   images = dataset.load(config.data)
   method = cost.held(config, space, method, images)
   search = prepare(config, space, method, images, devices)
-  lines = [plans.of_search(search), contact_sheet(config, images, folder)]
+  lines = [plan.of_search(search), contact_sheet(config, images, folder)]
   if aimed is not None:
     lines.append(forecast_of_search(search, aimed).text)
   return '\n'.join(lines)

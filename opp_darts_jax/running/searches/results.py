@@ -19,7 +19,7 @@ from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
 
-def write(
+def write_results(
   search: LiveSearch,
   state: SearchState,
   ended: str,

@@ -20,21 +20,24 @@ from opp_darts_jax.methods.method import Method, scores_of
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.recorded import GENOTYPE, SPACE
-from opp_darts_jax.running.devices import Devices, devices_for
-from opp_darts_jax.running.runs import run as runs
+from opp_darts_jax.running.devices import Devices, any_process, devices_for
 from opp_darts_jax.running.runs.plan import say_finished
 from opp_darts_jax.running.runs.profiler import Steps
-from opp_darts_jax.running.runs.run import Options
+from opp_darts_jax.running.runs.run import Options, open_run
 from opp_darts_jax.running.runs.standing import View
 from opp_darts_jax.running.runs.watchers import ends, watchers_of
-from opp_darts_jax.running.searches import cost, monitor, rank_correlation
-from opp_darts_jax.running.searches import plan as plans
-from opp_darts_jax.running.searches import records as callbacks
-from opp_darts_jax.running.searches import results as search_results
+from opp_darts_jax.running.searches import (
+  cost,
+  monitor,
+  plan,
+  rank_correlation,
+  records,
+)
 from opp_darts_jax.running.searches.live import LiveSearch, prepare
 from opp_darts_jax.running.searches.records import OnEpoch
+from opp_darts_jax.running.searches.results import write_results
 from opp_darts_jax.running.workdirs import inputs, results
-from opp_darts_jax.running.workdirs import workdir as workdirs
+from opp_darts_jax.running.workdirs.workdir import check_workdir
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
@@ -71,7 +74,7 @@ def run_search(
     quiet: whether nothing is printed.
     profile_steps: the first and the last step, counted from 1, of which a trace
       is made, in `profile/`; None makes none.
-    view: what a terminal shows of it, beside a bar; see console.py.
+    view: what a terminal shows of it, beside a bar; see runs/console.py.
 
   Returns:
     The genotype that was found.
@@ -88,11 +91,11 @@ def run_search(
     )
   watchers = watchers_of(on_epoch)
   config, space, method, devices = checked(config, space, method)
-  workdirs.check(workdir, config)
+  check_workdir(workdir, config)
   images = dataset.load(config.data) if data is None else data
   method = cost.held(config, space, method, images)
   made_of = inputs.of_search(images, space, method)
-  workdirs.check(workdir, config, made_of)
+  check_workdir(workdir, config, made_of)
   found = results.finished(workdir, GENOTYPE)
   if found:
     say_finished(workdir, found, quiet)
@@ -125,7 +128,7 @@ def run_prepared(
   def of_size(known: Mapping[str, Any]) -> LiveSearch:
     return search.resized(**known.get('size', {}))
 
-  with runs.open_run(
+  with open_run(
     workdir,
     search.config,
     search.per_epoch,
@@ -138,8 +141,8 @@ def run_prepared(
     own.run = run
     files.write_json(run.folder / SPACE, own.space.describe())
     if options.shared is None:
-      run.screen.say(plans.of_search(own, workdir))
-    built_in = callbacks.built_in(run, own.space)
+      run.screen.say(plan.of_search(own, workdir))
+    built_in = records.built_in(run, own.space)
     return _run_epochs(own, [*built_in, *watchers])
 
 
@@ -193,10 +196,10 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
         search = change.search
       if change.stop:
         run.writer.write('stop', epoch * search.per_epoch, epoch)
-        return search_results.write(search, state, 'the method', trained)
+        return write_results(search, state, 'the method', trained)
       if change.stage is not None:
         stages.append(change.stage)
-        callbacks.record_stage(stages, epoch * search.per_epoch, run)
+        records.record_stage(stages, epoch * search.per_epoch, run)
     known = {
       'stages': [stage._asdict() for stage in stages],
       'size': search.size,
@@ -207,18 +210,18 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
     with run.timed(epoch, 'monitor'):
       scores = scores_of(method, search.space, state)
       means |= monitor.measure(search, state, epoch, genotype, scores)
-    weights = callbacks.own_weights(search.space, state, scores)
-    record = callbacks.record_of(
+    weights = records.own_weights(search.space, state, scores)
+    record = records.record_of(
       config.epochs, epoch, state, means, genotype, stages, run.folder, weights
     )
     # All are called, whichever asks for the end.
     asked = [watcher(record) for watcher in watchers]
-    if runs.any_process(any(map(ends, asked))):
+    if any_process(any(map(ends, asked))):
       known['stopped'] = epoch
       run.writer.write('stop', record.step, epoch)
     run.end_epoch(state, epoch, known)
   ended = 'a watcher' if 'stopped' in known else 'all epochs'
-  return search_results.write(search, state, ended, state, genotype)
+  return write_results(search, state, ended, state, genotype)
 
 
 def _run_epoch(

@@ -26,16 +26,15 @@ from opp_darts_jax.running.runs.rounds import Rounds, Shared
 from opp_darts_jax.running.runs.run import Options
 from opp_darts_jax.running.runs.standing import View
 from opp_darts_jax.running.runs.watchers import watchers_of
-from opp_darts_jax.running.searches import cost, turns
-from opp_darts_jax.running.searches import plan as plans
+from opp_darts_jax.running.searches import cost, plan, turns
 from opp_darts_jax.running.searches.live import LiveSearch, prepare
 from opp_darts_jax.running.searches.meeting import Meeting
 from opp_darts_jax.running.searches.records import EpochRecord, OnEpoch
 from opp_darts_jax.running.searches.search import checked, run_prepared
 from opp_darts_jax.running.searches.turns import Ask, Ended
 from opp_darts_jax.running.workdirs import inputs, results
-from opp_darts_jax.running.workdirs import workdir as workdirs
 from opp_darts_jax.running.workdirs.metrics import read_epochs
+from opp_darts_jax.running.workdirs.workdir import check_workdir
 from opp_darts_jax.spaces import truth
 from opp_darts_jax.spaces.space import Space
 
@@ -100,12 +99,12 @@ def run_searches(
   folders = {seed: pathlib.Path(workdir) / f'seed{seed}' for seed in seeds}
   configs = {seed: config_of(config, seed) for seed in seeds}
   for seed, folder in folders.items():
-    workdirs.check(folder, configs[seed])
+    check_workdir(folder, configs[seed])
   images = dataset.load(config.data) if data is None else data
   method = cost.held(config, space, method, images)
   made_of = inputs.of_search(images, space, method)
   for seed, folder in folders.items():
-    workdirs.check(folder, configs[seed], made_of)
+    check_workdir(folder, configs[seed], made_of)
   left = {seed: at for seed, at in folders.items() if not _finished(at)}
   if not left:
     return _summed_up(folders, {}, lambda line: quiet or print(line))
@@ -114,7 +113,7 @@ def run_searches(
   done = sum(len(read_epochs(folder)) for folder in left.values())
   steps = done * search.per_epoch
   with Console(total, steps, quiet, view, len(left)) as screen:
-    screen.say(plans.of_search(search, workdir))
+    screen.say(plan.of_search(search, workdir))
     ended = _take_turns(
       search, left, made_of, watchers, screen, signals, mapped
     )

@@ -6,7 +6,8 @@ from typing import Any
 
 from opp_darts_jax.errors import UserError, WorkdirError
 from opp_darts_jax.files import read_json, write_json
-from opp_darts_jax.running.workdirs import workdir as workdirs
+from opp_darts_jax.recorded import CONFIG
+from opp_darts_jax.running.workdirs.workdir import changed_fields, make_workdir
 
 
 def open_sweep(
@@ -26,9 +27,9 @@ def open_sweep(
     WorkdirError: if it is no folder, or cannot be made.
   """
   path = workdir / 'sweep.json'
-  workdirs.make(workdir)
+  make_workdir(workdir)
   known: dict[str, Any] = dict(flags)
-  if path.exists() and any(workdir.rglob(workdirs.CONFIG)):
+  if path.exists() and any(workdir.rglob(CONFIG)):
     known = _read(path)
   before, fields_before = known.get('variants', {}), known.get('fields', {})
   named = {
@@ -45,7 +46,7 @@ def open_sweep(
         f'expected {given}: give the same, or choose another --workdir.'
       )
   for name, own in fields.items():
-    differing = workdirs.changed(fields_before.get(name, {}), own)
+    differing = changed_fields(fields_before.get(name, {}), own)
     if differing:
       raise UserError(
         f'The workdir {workdir} holds a sweep with another config {name}, '

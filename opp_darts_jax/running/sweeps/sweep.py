@@ -14,10 +14,8 @@ from typing import Any, NamedTuple
 from opp_darts_jax.errors import NotFinished, UserError
 from opp_darts_jax.files import write_json
 from opp_darts_jax.recorded import RESULTS
-from opp_darts_jax.running.sweeps import file as sweep_file
-from opp_darts_jax.running.sweeps import parts as part_queue
-from opp_darts_jax.running.sweeps import table as sweep_table
-from opp_darts_jax.running.sweeps.parts import Launch, Part
+from opp_darts_jax.running.sweeps import file, table
+from opp_darts_jax.running.sweeps.parts import Launch, Part, run_all
 
 
 class SweepError(UserError):
@@ -158,9 +156,9 @@ SumUp = Callable[[Sequence[Run]], tuple[dict[str, Any], str]]
 
 def by_config(runs: Sequence[Run]) -> tuple[dict[str, Any], str]:
   """Each run, and statistics by config and variant."""
-  done = [sweep_table.result(run.label, run.seed, *run.folders) for run in runs]
-  configs = sweep_table.by_config(done)
-  return {'runs': done, 'configs': configs}, sweep_table.table(configs)
+  done = [table.result(run.label, run.seed, *run.folders) for run in runs]
+  configs = table.by_config(done)
+  return {'runs': done, 'configs': configs}, table.table(configs)
 
 
 def run_sweep(
@@ -196,16 +194,14 @@ def run_sweep(
   }
   variants = {v.name: list(v.search_flags) for v in sweep.variants}
   fields = dict(sweep.fields)
-  path = sweep_file.open_sweep(sweep.workdir, flags, variants, fields)
+  path = file.open_sweep(sweep.workdir, flags, variants, fields)
   print(f'Sweep in {sweep.workdir}: {len(runs)} runs, {jobs} at a time')
-  stopped, failed = part_queue.run_all(
-    [run.parts for run in runs], jobs, launch
-  )
+  stopped, failed = run_all([run.parts for run in runs], jobs, launch)
   done = [run for run in runs if all(part.finished for part in run.parts)]
-  found, table = sum_up(done)
-  flags |= sweep_file.written(variants, fields)
+  found, text = sum_up(done)
+  flags |= file.written(variants, fields)
   write_json(path, {**flags, **found})
-  print(table, flush=True)
+  print(text, flush=True)
   if stopped:
     raise NotFinished(
       f'{len(done)} of {len(runs)} runs are finished; the same command goes on '

@@ -19,8 +19,7 @@ from opp_darts_jax.running.accelerators.absent import Absent
 from opp_darts_jax.running.accelerators.forecast import Forecast, Part, of_parts
 from opp_darts_jax.running.devices import arguments_on, devices_for
 from opp_darts_jax.running.runs.plan import contact_sheet
-from opp_darts_jax.running.trainings import plan as train_plan
-from opp_darts_jax.running.trainings import task as train_task
+from opp_darts_jax.running.trainings import plan, task
 from opp_darts_jax.running.trainings.programs import (
   TrainMetrics,
   make_train_programs,
@@ -36,8 +35,9 @@ def dry_run(
   Args:
     config: of the training.
     folder: gets a `contact_sheet.png`.
-    target: an accelerator of `accelerators.ACCELERATORS`, which need not be
-      here: what the training would take there, by what is compiled for it.
+    target: an accelerator of `ACCELERATORS` (accelerators/catalogue.py), which
+      need not be here: what the training would take there, by what is compiled
+      for it.
 
   Raises:
     UserError: if the config does not fit the images or the genotype, or if
@@ -47,12 +47,12 @@ def dry_run(
   config.check_new()
   devices = devices_for(config)
   space = get_space(config.space)
-  genotype = train_task.named_genotype(config, space)
-  images = train_task.load_images(config)
-  training = train_task.prepare(config, images, genotype, space, devices)
+  genotype = task.named_genotype(config, space)
+  images = task.load_images(config)
+  training = task.prepare(config, images, genotype, space, devices)
   model = training.model
   lines = [
-    train_plan.of_training(training),
+    plan.of_training(training),
     contact_sheet(config, images, folder),
     summary.table(summary.describe(model, images.image_shape)),
   ]

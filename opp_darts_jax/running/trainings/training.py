@@ -19,22 +19,18 @@ from opp_darts_jax.networks import summary, trained
 from opp_darts_jax.recorded import GENOTYPE, NETWORK, RESULTS
 from opp_darts_jax.running import evaluation
 from opp_darts_jax.running.devices import devices_for
-from opp_darts_jax.running.runs import run as runs
 from opp_darts_jax.running.runs.plan import say_finished
 from opp_darts_jax.running.runs.profiler import Steps
-from opp_darts_jax.running.runs.run import Options, Run
+from opp_darts_jax.running.runs.run import Options, Run, open_run
 from opp_darts_jax.running.runs.standing import View
 from opp_darts_jax.running.runs.watchers import watchers_of
-from opp_darts_jax.running.trainings import plan as train_plan
-from opp_darts_jax.running.trainings import records as train_records
-from opp_darts_jax.running.trainings import seeds
-from opp_darts_jax.running.trainings import task as train_task
+from opp_darts_jax.running.trainings import plan, records, seeds, task
 from opp_darts_jax.running.trainings.feeds import InMemory, Step, Streaming
 from opp_darts_jax.running.trainings.programs import TrainMetrics, TrainState
 from opp_darts_jax.running.trainings.records import OnEpoch, TrainRecord
 from opp_darts_jax.running.trainings.task import TrainTask
 from opp_darts_jax.running.workdirs import inputs, results
-from opp_darts_jax.running.workdirs import workdir as workdirs
+from opp_darts_jax.running.workdirs.workdir import check_workdir
 from opp_darts_jax.spaces.catalogue import get_space
 from opp_darts_jax.spaces.space import Space
 
@@ -114,21 +110,21 @@ def _run_one(
 ) -> dict[str, Any]:
   """Trains with one seed; see `run_training`."""
   space = space or get_space(config.space)
-  genotype = train_task.named_genotype(config, space)
+  genotype = task.named_genotype(config, space)
   devices = devices_for(config)
-  workdirs.check(workdir, config)
-  images = train_task.load_images(config) if data is None else data
+  check_workdir(workdir, config)
+  images = task.load_images(config) if data is None else data
   made_of = inputs.of_training(images, genotype)
-  workdirs.check(workdir, config, made_of)
+  check_workdir(workdir, config, made_of)
   found = results.finished(workdir, NETWORK)
   if found:
     say_finished(workdir, found, options.quiet)
     return found
-  training = train_task.prepare(config, images, genotype, space, devices)
+  training = task.prepare(config, images, genotype, space, devices)
   first = training.begin()
   if view_of:
     options = options._replace(view=view_of(pathlib.Path(workdir)))
-  with runs.open_run(
+  with open_run(
     workdir,
     config,
     training.per_epoch,
@@ -138,7 +134,7 @@ def _run_one(
     made_of,
   ) as run:
     files.write_json(run.folder / GENOTYPE, genotype.to_dict())
-    run.screen.say(train_plan.of_training(training, workdir, run.step))
+    run.screen.say(plan.of_training(training, workdir, run.step))
     with contextlib.closing(_feed_of(training, run.step)) as feed:
       state, found = _run_epochs(training, run, feed, watchers)
     return _finish(training, run, state, found)
@@ -157,7 +153,7 @@ def _finish(
     training.config.space,
   )
   if isinstance(images, ImageData):
-    train_records.save_mistakes(
+    records.save_mistakes(
       run.folder / 'mistakes.npz', found, images.test.images
     )
   counted = summary.of_network(model, images.image_shape)
@@ -200,8 +196,8 @@ def _run_epochs(
     state, means = run.steps(dispatch, state, epoch, rate, known)
     tested = {}
     if config.evaluates(epoch):
-      tested = train_records.describe(feed.test(state), images.class_names)
-    train_records.record_epoch(epoch, int(state.step), means, tested, run)
+      tested = records.describe(feed.test(state), images.class_names)
+    records.record_epoch(epoch, int(state.step), means, tested, run)
     record = TrainRecord(epoch, config.epochs, means | tested, run.folder)
     for watcher in watchers:
       watcher(record)

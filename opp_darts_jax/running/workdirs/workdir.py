@@ -64,7 +64,7 @@ def open_workdir(
     return
   workdir = pathlib.Path(workdir)
   lock = filelock.FileLock(workdir / '.lock')
-  make(workdir)
+  make_workdir(workdir)
   try:
     lock.acquire(timeout=0)
   except filelock.Timeout as error:
@@ -75,7 +75,7 @@ def open_workdir(
   except OSError as error:
     raise _unusable(workdir, error) from error
   try:
-    check(workdir, config, inputs)
+    check_workdir(workdir, config, inputs)
     try:
       for path, fields in (
         (workdir / CONFIG, as_json(config)),
@@ -92,7 +92,7 @@ def open_workdir(
     lock.release()
 
 
-def make(workdir: pathlib.Path) -> None:
+def make_workdir(workdir: pathlib.Path) -> None:
   """Makes a folder, and its parents; `WorkdirError` if that cannot be."""
   try:
     workdir.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def make(workdir: pathlib.Path) -> None:
     raise _unusable(workdir, error) from error
 
 
-def check(
+def check_workdir(
   workdir: str | pathlib.Path,
   config: Any,
   inputs: Mapping[str, Any] | None = None,
@@ -175,7 +175,9 @@ def _compare_configs(
     )
 
 
-def changed(found: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+def changed_fields(
+  found: Mapping[str, Any], given: Mapping[str, Any]
+) -> list[str]:
   """The names of fields that both have, with other values."""
   before, now = leaves(found), leaves(given)
   both = [name for name in before if name in now]
@@ -187,7 +189,7 @@ def _compare_inputs(
 ) -> None:
   """Of what both releases, that which wrote and this one, write down."""
   before, now = leaves(found), leaves(given)
-  differing = changed(found, given)
+  differing = changed_fields(found, given)
   if differing:
     first, *more = differing
     also = f' (also {", ".join(more)})' if more else ''

@@ -16,16 +16,20 @@ from opp_darts_jax.errors import DeviceMemoryError, UserError
 from opp_darts_jax.launchers.launch import prepare_target
 from opp_darts_jax.methods.progressive import count_scored
 from opp_darts_jax.operations.target import Target, current, traced_for
-from opp_darts_jax.running.accelerators import absent, compilation, forecast
-from opp_darts_jax.running.accelerators import time_model as modelled
+from opp_darts_jax.running.accelerators import (
+  absent,
+  compilation,
+  forecast,
+  time_model,
+)
 from opp_darts_jax.running.accelerators.catalogue import (
   ACCELERATORS,
   get_accelerator,
 )
 from opp_darts_jax.running.accelerators.counts import Counts
 from opp_darts_jax.running.accelerators.forecast import Part
-from opp_darts_jax.running.searches import dry_run as search_dry_run
-from opp_darts_jax.running.trainings import dry_run as train_dry_run
+from opp_darts_jax.running.searches.dry_run import dry_run as dry_run_search
+from opp_darts_jax.running.trainings.dry_run import dry_run as dry_run_training
 from opp_darts_jax.spaces.catalogue import get_space
 
 SHAPE = jax.ShapeDtypeStruct((8, 8), jnp.float32)
@@ -44,7 +48,7 @@ def test_figures_fit_each_other(accelerator):
 
 
 def test_the_model_adds_launches_waits_meetings_bytes_and_products():
-  model = modelled.model_of(get_accelerator('h100'), 'high')
+  model = time_model.model_of(get_accelerator('h100'), 'high')
   assert model._asdict() == pytest.approx(
     {
       'launch_us': 2.5,
@@ -66,7 +70,7 @@ def test_the_model_adds_launches_waits_meetings_bytes_and_products():
     operations=495e9,
     operations_16=989e9,
   )
-  assert modelled.seconds(counts, model) == pytest.approx(
+  assert time_model.seconds(counts, model) == pytest.approx(
     405 * 2.5e-6 + 10 * 30e-6 + 5 * 20e-6 + 1e-3 + 1e-3 + 1e-3
   )
 
@@ -85,12 +89,12 @@ def test_without_its_compiler_a_sentence_says_what_to_install(
   message = (
     rf"compile for {name} .* pip install 'opp_darts_jax\[accelerator-aot"
   )
-  for run, config in (
-    (search_dry_run, SEARCH),
-    (train_dry_run, TRAIN),
+  for dry_run, config in (
+    (dry_run_search, SEARCH),
+    (dry_run_training, TRAIN),
   ):
     with pytest.raises(UserError, match=message):
-      run.dry_run(config, tmp_path, target=name)
+      dry_run(config, tmp_path, target=name)
   assert not list(tmp_path.iterdir())
 
 
@@ -180,7 +184,7 @@ def test_a_topology_has_two_sizes(sizes):
 def test_an_unknown_target_lists_the_valid_ones(tmp_path, capfd):
   sentence = "target 'h200'; valid are: h100, a100, v"
   with pytest.raises(UserError, match=sentence):
-    search_dry_run.dry_run(SEARCH, tmp_path, target='h200')
+    dry_run_search(SEARCH, tmp_path, target='h200')
   # Before it is said that something is compiled for it.
   with pytest.raises(UserError, match=sentence):
     prepare_target('h200')

@@ -16,7 +16,7 @@ import pytest
 from opp_darts_jax import files
 from opp_darts_jax.config import RunConfig
 from opp_darts_jax.errors import CheckpointError, NotFinished, WriteError
-from opp_darts_jax.running.runs import run as runs
+from opp_darts_jax.running.runs.run import Options, open_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +42,8 @@ class KillError(Exception):
 def go(workdir, config=Config(), leaves=2, at=None, do=None):
   """A run to the end; before the dispatch of step `at` something is done."""
   first = {'w': jnp.zeros(leaves), 'step': jnp.int32(0)}
-  with runs.open_run(
-    workdir, config, PER_EPOCH, lambda known: first, ZEROS, runs.Options()
+  with open_run(
+    workdir, config, PER_EPOCH, lambda known: first, ZEROS, Options()
   ) as run:
     notes = run.lines('notes.jsonl')
 

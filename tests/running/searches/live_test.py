@@ -14,8 +14,8 @@ from opp_darts_jax.methods import growth
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.stages import Change, Stage
 from opp_darts_jax.running.devices import Devices
-from opp_darts_jax.running.searches import results as search_results
 from opp_darts_jax.running.searches.live import LiveSearch
+from opp_darts_jax.running.searches.results import count_network
 from opp_darts_jax.running.searches.search import run_search
 
 SEARCH = dataclasses.replace(
@@ -71,7 +71,7 @@ def test_a_supernet_that_deepens_and_goes_on(tmp_path):
   assert np.isfinite(losses).all()
   assert seen == [(0, 1), (1, 1), (2, 2)]
   # The network that is counted has the size of the last supernet.
-  search_results.count_network(tmp_path / 'whole', SEARCH)
+  count_network(tmp_path / 'whole', SEARCH)
   results = json.loads((tmp_path / 'whole' / 'results.json').read_text())
   assert (SEARCH.layers, results['supernet']['layers']) == (1, 2)
   assert results['network']['layers'] == 2

@@ -20,8 +20,7 @@ from opp_darts_jax.methods.loss import make_loss
 from opp_darts_jax.methods.method import no_term
 from opp_darts_jax.methods.state import Batch, Metrics
 from opp_darts_jax.running.devices import Devices
-from opp_darts_jax.running.searches import programs as search_programs
-from opp_darts_jax.running.searches.programs import SearchData
+from opp_darts_jax.running.searches.programs import SearchData, make_programs
 
 KEY = tiny_search.KEY
 DEVICES = Devices()
@@ -46,7 +45,7 @@ def data():
 
 
 def programs_of(task):
-  return search_programs.make_programs(task, AUGMENTATION, (8, 8, 1), DEVICES)
+  return make_programs(task, AUGMENTATION, (8, 8, 1), DEVICES)
 
 
 @pytest.fixture(scope='module')
@@ -208,7 +207,7 @@ def test_eigenvalue_is_that_of_the_exact_hessian(search, active):
   task = dataclasses.replace(
     task, config=dataclasses.replace(task.config, batch_size=12)
   )
-  made = search_programs.make_programs(
+  made = make_programs(
     task, Augmentation((0.5,), (0.3,), 0, False), (8, 8, 1), DEVICES
   )
   flat, unravel = ravel_pytree(state.alphas)

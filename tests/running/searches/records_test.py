@@ -27,10 +27,10 @@ from opp_darts_jax.methods.stages import Change, Stage
 from opp_darts_jax.methods.state import Metrics, SearchState
 from opp_darts_jax.methods.tables import init_alphas
 from opp_darts_jax.recorded import METRICS
-from opp_darts_jax.running.runs import run as runs
+from opp_darts_jax.running.runs.run import Options, open_run
 from opp_darts_jax.running.runs.watchers import ends, watchers_of
-from opp_darts_jax.running.searches import live as live_search
-from opp_darts_jax.running.searches import records as callbacks
+from opp_darts_jax.running.searches import live
+from opp_darts_jax.running.searches import records as records_lib
 from opp_darts_jax.running.searches.records import EpochRecord
 from opp_darts_jax.running.searches.search import run_search
 from opp_darts_jax.running.workdirs import checkpoint
@@ -72,7 +72,7 @@ def small_state(step):
 
 def record_of(epoch, workdir):
   state = small_state(PER_EPOCH * (epoch + 1))
-  return callbacks.record_of(3, epoch, state, MEANS, TINY, STAGES, workdir)
+  return records_lib.record_of(3, epoch, state, MEANS, TINY, STAGES, workdir)
 
 
 def test_a_record_says_where_the_search_is(tmp_path):
@@ -101,9 +101,11 @@ def test_weights_are_told_where_no_softmax_tells_them(method, apart, tmp_path):
   params = method.init(jax.random.key(0), SPACE)
   params = jax.tree.map(lambda x: x + jnp.arange(x.shape[-1]) / 2, params)
   state = state.replace(alphas=params)
-  weights = callbacks.own_weights(SPACE, state, scores_of(method, SPACE, state))
+  weights = records_lib.own_weights(
+    SPACE, state, scores_of(method, SPACE, state)
+  )
   assert bool(weights) == apart
-  record = callbacks.record_of(
+  record = records_lib.record_of(
     3, 0, state, MEANS, TINY, STAGES, tmp_path, weights
   )
   assert set(record.weights) == (set(SPACE.kinds) if apart else set())
@@ -111,7 +113,7 @@ def test_weights_are_told_where_no_softmax_tells_them(method, apart, tmp_path):
     assert record.weights['normal'][0][1] is None
     assert record.weights['normal'][0][2] == pytest.approx(1 / (1 + np.exp(-1)))
     with opened(tmp_path) as run:
-      for watcher in callbacks.built_in(run, SPACE)[:2]:
+      for watcher in records_lib.built_in(run, SPACE)[:2]:
         watcher(record)
     (line,) = files.read_lines(tmp_path / 'alphas.jsonl')
     assert line['weights'] == record.weights
@@ -120,13 +122,13 @@ def test_weights_are_told_where_no_softmax_tells_them(method, apart, tmp_path):
 @contextlib.contextmanager
 def opened(workdir):
   state, zeros = {'w': jnp.zeros(2)}, Metrics.zeros()
-  with runs.open_run(
+  with open_run(
     workdir,
     SEARCH,
     PER_EPOCH,
     lambda known: state,
     zeros,
-    runs.Options(signals=False),
+    Options(signals=False),
   ) as run:
     yield run
 
@@ -152,7 +154,7 @@ def collecting(run):
 )
 def test_a_watcher_keeps_to_its_own(tmp_path, capsys, which, name):
   with opened(tmp_path) as run:
-    watchers = [*callbacks.built_in(run, SPACE), collecting(run)]
+    watchers = [*records_lib.built_in(run, SPACE), collecting(run)]
     assert len(watchers) == 5
 
     def written():
@@ -181,9 +183,9 @@ def test_a_watcher_keeps_to_its_own(tmp_path, capsys, which, name):
 def test_lines_of_metrics_and_alphas(tmp_path):
   with opened(tmp_path) as run:
     record = record_of(1, tmp_path)
-    for watcher in callbacks.built_in(run, SPACE):
+    for watcher in records_lib.built_in(run, SPACE):
       watcher(record)
-    callbacks.record_stage(STAGES, 3, run)
+    records_lib.record_stage(STAGES, 3, run)
   epoch, stage = files.read_lines(tmp_path / 'metrics.jsonl')
   assert epoch == {
     'kind': 'epoch',
@@ -434,7 +436,7 @@ def test_a_method_ends_the_search(tmp_path):
 
 
 def test_a_loss_on_d_val_that_is_not_finite_ends_it(tmp_path, monkeypatch):
-  make = live_search.programs_of
+  make = live.programs_of
 
   def programs(*given, **named):
     made = make(*given, **named)
@@ -444,7 +446,7 @@ def test_a_loss_on_d_val_that_is_not_finite_ends_it(tmp_path, monkeypatch):
 
     return made._replace(evaluate=evaluate)
 
-  monkeypatch.setattr(live_search, 'programs_of', programs)
+  monkeypatch.setattr(live, 'programs_of', programs)
   with pytest.raises(
     DivergedError, match='loss on D_val must be finite, but is nan'
   ) as error:

@@ -15,10 +15,14 @@ import tiny_runs
 
 from opp_darts_jax.errors import NotFinished, UserError, WriteError
 from opp_darts_jax.files import read_lines
-from opp_darts_jax.running.searches import seeds as searches
+from opp_darts_jax.running.searches import seeds as seeds_lib
 from opp_darts_jax.running.searches.dry_run import dry_run
 from opp_darts_jax.running.searches.search import run_search
-from opp_darts_jax.running.searches.seeds import SearchesError, run_searches
+from opp_darts_jax.running.searches.seeds import (
+  SearchesError,
+  config_of,
+  run_searches,
+)
 
 pytestmark = pytest.mark.usefixtures('toys')
 SEEDS = (4, 0, 2)
@@ -66,7 +70,7 @@ def test_each_seed_ends_as_it_would_alone(alone, tmp_path, capsys):
   before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob('*')}
   # Once all have finished, nothing is written, by either way.
   assert run_searches(CONFIG, tmp_path, quiet=True) == found
-  config = searches.config_of(CONFIG, 2)
+  config = config_of(CONFIG, 2)
   assert run_search(config, tmp_path / 'seed2', quiet=True) == found[2]
   assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob('*')}
 
@@ -77,7 +81,7 @@ def test_a_signal_stops_all_and_each_goes_on(alone, tmp_path, monkeypatch):
   class Noticed(contextlib.nullcontext):
     requested = property(lambda self: asked.requested)
 
-  monkeypatch.setattr(searches, 'Interruption', Noticed)
+  monkeypatch.setattr(seeds_lib, 'Interruption', Noticed)
 
   def interrupt(record):
     asked.requested |= (record.epoch, record.workdir.name) == (1, 'seed0')
@@ -97,7 +101,7 @@ def test_a_signal_stops_all_and_each_goes_on(alone, tmp_path, monkeypatch):
   assert steps[0] > 2 * tiny_runs.PER_EPOCH
   asked.requested = False
   # One goes on alone, and with the others: they are where they stopped.
-  config = searches.config_of(CONFIG, 0)
+  config = config_of(CONFIG, 0)
   run_search(config, tmp_path / 'seed0', quiet=True)
   run_searches(CONFIG, tmp_path, quiet=True)
   check_same(tmp_path, alone)
@@ -111,7 +115,7 @@ def test_seeds_that_are_behind_catch_up(alone, tmp_path):
   for seed in SEEDS[:2]:
     with pytest.raises(KillError):
       run_search(
-        searches.config_of(CONFIG, seed),
+        config_of(CONFIG, seed),
         tmp_path / f'seed{seed}',
         on_epoch=kill,
         quiet=True,
@@ -143,7 +147,7 @@ def test_one_that_fails_or_ends_early_leaves_the_others(alone, tmp_path):
   assert [epoch for name, epoch in ended if name == 'seed0'] == [0]
   check_same(tmp_path, alone, (2,))
   # It goes on where it failed.
-  config = searches.config_of(CONFIG, 4)
+  config = config_of(CONFIG, 4)
   run_search(config, tmp_path / 'seed4', quiet=True)
   check_same(tmp_path, alone, (4, 2))
 

@@ -11,7 +11,11 @@ import pytest
 from stand_ins import stand_in
 
 from opp_darts_jax.errors import NotFinished, UserError
-from opp_darts_jax.running.sweeps import cluster as submitted
+from opp_darts_jax.running.sweeps.cluster import (
+  CLUSTERS,
+  launcher,
+  read_options,
+)
 from opp_darts_jax.running.sweeps.cluster_job import PartJob
 from opp_darts_jax.running.sweeps.sweep import Sweep, SweepError, run_sweep
 
@@ -65,11 +69,11 @@ def make(tmp_path, monkeypatch):
 
 
 def go(sweep, cluster, **options):
-  launch = submitted.launcher(cluster, sweep.workdir, options)
+  launch = launcher(cluster, sweep.workdir, options)
   return run_sweep(sweep, 2, launch=launch)
 
 
-@pytest.mark.parametrize('cluster', submitted.CLUSTERS)
+@pytest.mark.parametrize('cluster', CLUSTERS)
 def test_parts_are_jobs(make, cluster, tmp_path, capfd):
   options = {'timeout_min': 90}
   if cluster == 'slurm':
@@ -91,7 +95,7 @@ def test_parts_are_jobs(make, cluster, tmp_path, capfd):
     assert '#SBATCH --job-name=opp_darts\n' in script
 
 
-@pytest.mark.parametrize('cluster', submitted.CLUSTERS)
+@pytest.mark.parametrize('cluster', CLUSTERS)
 def test_a_signal_makes_jobs_save_and_the_same_goes_on(make, cluster):
   sweep = make(search_flags=('--wait=yes',), train=False, seeds=(1,))
   started = sweep.workdir / 'a/seed1/search/started'
@@ -133,25 +137,24 @@ def test_a_job_that_is_queued_again_has_saved(tmp_path):
 
 
 def test_options():
-  read = submitted.read_options
   text = "timeout_min=600 slurm_partition=gpu slurm_mem='4G' gpus_per_node=1"
-  assert read(text) == {
+  assert read_options(text) == {
     'timeout_min': 600,
     'slurm_partition': 'gpu',
     'slurm_mem': '4G',
     'gpus_per_node': 1,
   }
-  assert read('') == {}
+  assert read_options('') == {}
   with pytest.raises(UserError, match=r"as 'NAME=VALUE \.\.\.'.* got 'gpu'"):
-    read('gpu')
+    read_options('gpu')
 
 
 def test_what_is_not_there_is_a_sentence(tmp_path, monkeypatch):
   with pytest.raises(UserError, match='takes speed=9, got: .*speed'):
-    submitted.launcher('local', tmp_path, {'speed': 9})
+    launcher('local', tmp_path, {'speed': 9})
   monkeypatch.setenv('PATH', str(tmp_path))
   with pytest.raises(UserError, match="cluster 'slurm'.*srun"):
-    submitted.launcher('slurm', tmp_path, {})
+    launcher('slurm', tmp_path, {})
   monkeypatch.setitem(sys.modules, 'submitit', None)
   with pytest.raises(UserError, match=r"pip install 'opp_darts_jax\[slurm\]'"):
-    submitted.launcher('local', tmp_path, {})
+    launcher('local', tmp_path, {})

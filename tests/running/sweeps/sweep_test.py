@@ -13,7 +13,7 @@ from stand_ins import stand_in
 
 from opp_darts_jax.errors import NotFinished, UserError, WorkdirError
 from opp_darts_jax.running.sweeps import sweep as sweep_lib
-from opp_darts_jax.running.sweeps import table as sweep_table
+from opp_darts_jax.running.sweeps import table
 from opp_darts_jax.running.sweeps.sweep import Sweep, SweepError
 
 
@@ -110,7 +110,7 @@ def test_table_of_spaces_with_other_kinds_of_cells():
       **skips,
     }
 
-  found = sweep_table.by_config(
+  found = table.by_config(
     [
       run('bench', skip_cell=2),
       run('bench', skip_cell=3),
@@ -119,7 +119,7 @@ def test_table_of_spaces_with_other_kinds_of_cells():
   )
   assert found['bench']['skip_cell'] == 2.5
   assert 'skip_normal' not in found['bench']
-  head, bench, darts = map(str.split, sweep_table.table(found).splitlines())
+  head, bench, darts = map(str.split, table.table(found).splitlines())
   assert head[-6:] == ['skips:', 'cell', 'normal', 'reduce', 'best', 'run']
   assert bench[-5:] == ['0.2500', '2.5', '-', '-', 'bench']
   assert darts[-4:] == ['-', '1.0', '0.0', 'darts']
@@ -136,7 +136,7 @@ def test_statistics_and_table():
       'skip_reduce': 8,
     }
 
-  found = sweep_table.by_config(
+  found = table.by_config(
     [
       run('x', 'x/0', 0.5, 0.25, 1),
       run('y', 'y/0', None, 0.125, 0),
@@ -154,7 +154,7 @@ def test_statistics_and_table():
     'skip_reduce': 8,
     'best_run': 'x/1',
   }
-  head, x, y, z = map(str.split, sweep_table.table(found).splitlines())
+  head, x, y, z = map(str.split, table.table(found).splitlines())
   assert head[:5] == ['config', 'runs', 'test', 'mean', 'std']
   numbers = ['0.6250', '0.1768', '0.7500', '0.5000', '1.5', '8.0']
   assert x == ['x', '2', *numbers, 'x/1']

@@ -27,7 +27,7 @@ from opp_darts_jax.networks.costs import Costs
 from opp_darts_jax.running.searches.search import checked, run_search
 from opp_darts_jax.running.trainings.training import run_training
 from opp_darts_jax.running.workdirs import inputs
-from opp_darts_jax.running.workdirs import workdir as workdirs
+from opp_darts_jax.running.workdirs.workdir import check_workdir, open_workdir
 from opp_darts_jax.spaces.robust import S2, S3
 
 
@@ -238,25 +238,25 @@ def test_another_table_of_latency_is_another_input(tmp_path):
   before = made_of(0.25)
   assert before == made_of(0.25)
   files.write_json(tmp_path / 'inputs.json', before)
-  workdirs.check(tmp_path, SEARCH, before)
+  check_workdir(tmp_path, SEARCH, before)
   with pytest.raises(OtherRunError, match=r'its cost\.latency was .* now'):
-    workdirs.check(tmp_path, SEARCH, made_of(0.5))
+    check_workdir(tmp_path, SEARCH, made_of(0.5))
   # Earlier releases did not write it down.
   older = {name: own for name, own in before.items() if name != 'cost'}
   files.write_json(tmp_path / 'inputs.json', older)
-  workdirs.check(tmp_path, SEARCH, made_of(0.5))
+  check_workdir(tmp_path, SEARCH, made_of(0.5))
 
 
 def test_what_a_release_did_not_write_down_is_not_compared(tmp_path):
   given = {'data': {'num_train': 3, 'new': 1}, 'method': {'partial': 2}}
   config = dataclasses.replace(SEARCH, seed=4)
   (tmp_path / 'inputs.json').write_text('{"data": {"num_train": 3, "old": 1}}')
-  with workdirs.open_workdir(tmp_path, config, given):
+  with open_workdir(tmp_path, config, given):
     pass
   with pytest.raises(
     OtherRunError, match=r'its data\.num_train was 3 and is 4'
   ):
-    workdirs.check(tmp_path, config, {'data': {'num_train': 4}})
+    check_workdir(tmp_path, config, {'data': {'num_train': 4}})
 
 
 @pytest.mark.parametrize('content', [b'{"data"', b'', b'\xff\xfe', b'[]'])
@@ -265,7 +265,7 @@ def test_damaged_inputs(tmp_path, content):
   with pytest.raises(
     WorkdirError, match='must be a folder that can be written'
   ):
-    workdirs.check(tmp_path, SEARCH, {'data': {}})
+    check_workdir(tmp_path, SEARCH, {'data': {}})
 
 
 def test_a_method_that_is_given_brings_its_schedule_into_the_config():

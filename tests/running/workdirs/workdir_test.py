@@ -24,11 +24,11 @@ from opp_darts_jax.errors import (
 )
 from opp_darts_jax.files import write_json
 from opp_darts_jax.running.searches.dry_run import dry_run
-from opp_darts_jax.running.workdirs import workdir as workdirs
+from opp_darts_jax.running.workdirs import workdir
 
 
 def open_workdir(path, config):
-  with workdirs.open_workdir(path, config) as folder:
+  with workdir.open_workdir(path, config) as folder:
     return folder
 
 
@@ -93,7 +93,7 @@ def test_what_earlier_releases_ran_is_read_but_not_begun(
   tmp_path, config, sentence
 ):
   for begins in (
-    lambda: workdirs.check(tmp_path / 'new', config),
+    lambda: workdir.check_workdir(tmp_path / 'new', config),
     lambda: dry_run(config, tmp_path),
   ):
     with pytest.raises(UserError, match=sentence):
