@@ -35,7 +35,7 @@ def main() -> None:
   """Searches, and tells MLflow of it."""
   import mlflow
 
-  from opp_darts_jax.running.search import run_search
+  from opp_darts_jax.running.searches.search import run_search
 
   config = SearchConfig.from_dict(flags.FLAGS.config.to_dict())
   with mlflow.start_run(run_name=flags.FLAGS.workdir):

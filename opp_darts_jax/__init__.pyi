@@ -45,8 +45,8 @@ from .networks.trained_network import TrainedNetwork as TrainedNetwork
 from .operations.catalogue import OPERATIONS as OPERATIONS
 from .operations.catalogue import named as named
 from .operations.operation import Operation as Operation
-from .running.callbacks import EpochRecord as EpochRecord
-from .running.train_records import TrainRecord as TrainRecord
+from .running.searches.records import EpochRecord as EpochRecord
+from .running.trainings.records import TrainRecord as TrainRecord
 from .runs import SearchRun as SearchRun
 from .runs import TrainRun as TrainRun
 from .runs import load_run as load_run

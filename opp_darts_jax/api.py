@@ -22,7 +22,8 @@ from opp_darts_jax.data.dataset import ImageData
 from opp_darts_jax.errors import UserError, described
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import Method
-from opp_darts_jax.running import callbacks, training
+from opp_darts_jax.running.searches import records
+from opp_darts_jax.running.trainings import training
 from opp_darts_jax.runs import SearchRun, TrainRun, load_run
 from opp_darts_jax.spaces.space import Space
 
@@ -41,7 +42,7 @@ def search(
   data: Data | None = None,
   space: Space | str | None = None,
   method: Method | str | None = None,
-  on_epoch: callbacks.OnEpoch | Iterable[callbacks.OnEpoch] = (),
+  on_epoch: records.OnEpoch | Iterable[records.OnEpoch] = (),
   signals: bool = False,
   quiet: bool = False,
   **fields: Any,

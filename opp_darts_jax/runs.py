@@ -16,11 +16,18 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.networks.trained import load_network
 from opp_darts_jax.networks.trained_network import TrainedNetwork
-from opp_darts_jax.recorded import ALPHAS, CONFIG, GENOTYPE, METRICS, SPACE
+from opp_darts_jax.recorded import (
+  ALPHAS,
+  CONFIG,
+  GENOTYPE,
+  METRICS,
+  RESULTS,
+  SPACE,
+)
 from opp_darts_jax.reporting import derived, figures
 from opp_darts_jax.reporting.figures import Figure
 from opp_darts_jax.reporting.judgement import Judgement, judge
-from opp_darts_jax.running import results
+from opp_darts_jax.running.workdirs import results
 from opp_darts_jax.spaces.space import Space
 
 
@@ -174,8 +181,8 @@ def load_run(
   lines = files.read_lines(workdir / METRICS)
   epochs = tuple(line for line in lines if line.get('kind') == 'epoch')
   ended: Mapping[str, Any] = {}
-  if (workdir / results.RESULTS).exists():
-    ended = results.read(workdir, results.RESULTS)
+  if (workdir / RESULTS).exists():
+    ended = results.read(workdir, RESULTS)
   if kind is TrainConfig:
     return TrainRun(workdir, config, genotype, epochs, ended, space)
   stages = tuple(

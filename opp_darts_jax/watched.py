@@ -14,14 +14,10 @@ import jax
 from opp_darts_jax.config import SearchConfig, TrainConfig
 from opp_darts_jax.errors import NotFinished
 from opp_darts_jax.reporting import live, live_view
-from opp_darts_jax.running import (
-  callbacks,
-  search,
-  search_results,
-  searches,
-  training,
-)
-from opp_darts_jax.running.callbacks import OnEpoch
+from opp_darts_jax.running.runs.watchers import watchers_of
+from opp_darts_jax.running.searches import results, search, seeds
+from opp_darts_jax.running.searches.records import OnEpoch
+from opp_darts_jax.running.trainings import training
 from opp_darts_jax.spaces.space import Space
 
 Path = str | pathlib.Path
@@ -43,7 +39,7 @@ def run_search(
     space: None takes the one that the config names.
     on_epoch: called with an `EpochRecord` after each epoch, before the page is
       written.
-    **options: further ones of `running.search.run_search`.
+    **options: further ones of `running.searches.search.run_search`.
   """
   folder = pathlib.Path(workdir)
   with _watchers(folder, on_epoch) as watchers:
@@ -73,21 +69,21 @@ def run_searches(
     workdir: a folder; made if it is missing.
     space: None takes the one that the config names.
     on_epoch: as for `run_search`.
-    **options: further ones of `running.searches.run_searches`.
+    **options: further ones of `running.searches.seeds.run_searches`.
   """
-  folder, seeds = pathlib.Path(workdir), config.search_seeds
-  folders = [folder / f'seed{seed}' for seed in seeds]
+  folder = pathlib.Path(workdir)
+  folders = [folder / f'seed{seed}' for seed in config.search_seeds]
   with _watchers(folder, on_epoch) as watchers:
     try:
-      searches.run_searches(
+      seeds.run_searches(
         config,
         folder,
         space=space,
         on_epoch=watchers,
-        view=live_view.of_searches(folder, seeds),
+        view=live_view.of_searches(folder, config.search_seeds),
         **options,
       )
-    except (NotFinished, searches.SearchesError):
+    except (NotFinished, seeds.SearchesError):
       # Those that have finished, whatever became of the others.
       _count(folders, config, space)
       raise
@@ -108,7 +104,7 @@ def run_training(
     workdir: a folder; made if it is missing.
     on_epoch: called with a `TrainRecord` after each epoch, before the page is
       written.
-    **options: further ones of `running.training.run_training`.
+    **options: further ones of `running.trainings.training.run_training`.
   """
   with _watchers(workdir, on_epoch) as watchers:
     training.run_training(
@@ -124,7 +120,7 @@ def run_training(
 def _watchers(workdir: Path, on_epoch: Any) -> Iterator[list[Any]]:
   """The caller's watchers, and after them the page."""
   with live.kept(workdir, _writes()) as pages:
-    yield [*callbacks.watchers_of(on_epoch), *pages]
+    yield [*watchers_of(on_epoch), *pages]
 
 
 def _count(
@@ -134,7 +130,7 @@ def _count(
 ) -> None:
   """Adds to the results of searches what a network of their cells takes."""
   for folder in folders if _writes() else ():
-    search_results.count_network(folder, config, space)
+    results.count_network(folder, config, space)
 
 
 def _writes() -> bool:

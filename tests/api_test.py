@@ -19,7 +19,7 @@ from tiny_runs import (
 
 import opp_darts_jax as odj
 from opp_darts_jax.errors import OtherRunError
-from opp_darts_jax.running.interruption import SIGNALS
+from opp_darts_jax.running.runs.interruption import SIGNALS
 
 
 @pytest.fixture(scope='module')

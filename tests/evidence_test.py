@@ -14,7 +14,7 @@ from opp_darts_jax.config import ScheduleConfig
 from opp_darts_jax.errors import NotFinished
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.method import Progress
-from opp_darts_jax.running import compare
+from opp_darts_jax.running.sweeps import compare
 from opp_darts_jax.spaces.catalogue import get_space
 
 _FOLDER = pathlib.Path(__file__).parents[1] / 'experiments/evidence'

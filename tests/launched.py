@@ -171,7 +171,7 @@ def _main(
   outputs: Sequence[connection.Connection],
 ) -> None:
   """What `python -m opp_darts_jax` or a file does, in a forked process."""
-  assert 'opp_darts_jax.running.search' in sys.modules, 'not prepared'
+  assert 'opp_darts_jax.running.searches.search' in sys.modules, 'not prepared'
   for descriptor, output in enumerate(outputs, 1):
     os.dup2(output.fileno(), descriptor)
     output.close()

@@ -14,7 +14,7 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 
-from opp_darts_jax.running import live_search
+from opp_darts_jax.running.searches import live
 
 
 class Network(NamedTuple):
@@ -81,8 +81,8 @@ def in_place_of_supernets(check: bool = False) -> Iterator[None]:
   Args:
     check: whether methods and operations are checked as they usually are.
   """
-  make = live_search.make_task
-  check_task = live_search.check_task if check else lambda task: None
+  make = live.make_task
+  check_task = live.check_task if check else lambda task: None
 
   @functools.cache
   def make_task(config, space, method, classes, per_epoch):
@@ -90,7 +90,5 @@ def in_place_of_supernets(check: bool = False) -> Iterator[None]:
     model = network(task.model.space, classes, config.layers)
     return dataclasses.replace(task, model=model)
 
-  with mock.patch.multiple(
-    live_search, make_task=make_task, check_task=check_task
-  ):
+  with mock.patch.multiple(live, make_task=make_task, check_task=check_task):
     yield

@@ -10,16 +10,17 @@ from opp_darts_jax import watched
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import OtherRunError
 from opp_darts_jax.files import write_json
-from opp_darts_jax.running import searches, workdirs
+from opp_darts_jax.running.searches import seeds
+from opp_darts_jax.running.workdirs.workdir import make_workdir
 from opp_darts_jax.spaces.catalogue import get_space
 
 
 def test_what_is_refused_is_left_alone(tmp_path, monkeypatch):
   folder = tmp_path / 'seed0'
-  workdirs.make(folder)
+  make_workdir(folder)
   write_search(folder)
   write_json(folder / 'results.json', {'epochs': 2})
-  monkeypatch.setattr(watched.search_results, 'count_network', pytest.fail)
+  monkeypatch.setattr(watched.results, 'count_network', pytest.fail)
   with pytest.raises(OtherRunError, match='holds a run of another config'):
     watched.run_searches(SearchConfig(search_seeds=(0, 4)), tmp_path)
 
@@ -33,7 +34,7 @@ def test_a_refused_search_writes_no_page(tmp_path):
 
 
 def test_several_searches_have_a_page_each(tmp_path, monkeypatch):
-  takes = inspect.signature(searches.run_searches)
+  takes = inspect.signature(seeds.run_searches)
   folders = [tmp_path / 'seed0', tmp_path / 'seed4']
   counted, seen = [], []
   space = get_space('s2')
@@ -45,15 +46,15 @@ def test_several_searches_have_a_page_each(tmp_path, monkeypatch):
       write_search(folder)
       for watcher in options['on_epoch']:
         watcher(types.SimpleNamespace(workdir=folder))
-    raise searches.SearchesError('1 of 3 searches failed.')
+    raise seeds.SearchesError('1 of 3 searches failed.')
 
   def count_network(folder, config, space):
     counted.append((folder, config.search_seeds, space))
 
-  monkeypatch.setattr(searches, 'run_searches', run_searches)
-  monkeypatch.setattr(watched.search_results, 'count_network', count_network)
+  monkeypatch.setattr(seeds, 'run_searches', run_searches)
+  monkeypatch.setattr(watched.results, 'count_network', count_network)
   config = SearchConfig(search_seeds=(0, 4))
-  with pytest.raises(searches.SearchesError):  # The others are counted.
+  with pytest.raises(seeds.SearchesError):  # The others are counted.
     watched.run_searches(
       config, tmp_path, space=space, on_epoch=seen.append, quiet=True
     )

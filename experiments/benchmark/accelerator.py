@@ -7,9 +7,10 @@ Compiles one program, of all 8 operations or of the first `--operations` that
 might enter, all of them active, and prints a line of JSON:
 seconds to lower and compile, kernels of a step by kind, bytes that they read
 and write, memory, and a modelled time with its constants
-(`opp_darts_jax/running/modelled.py`). Three numbers are of the StableHLO's
-text: its lines, conditions, for which the host of a GPU waits, and scatters.
-`--lower_only` gives these alone, and needs no compiler of the accelerator.
+(`opp_darts_jax/running/accelerators/time_model.py`). Three numbers are of the
+StableHLO's text: its lines, conditions, for which the host of a GPU waits, and
+scatters. `--lower_only` gives these alone, and needs no compiler of the
+accelerator.
 
 `--topology=2x2` is for as many devices, which divide the batch; counts, bytes
 and memory are those of each, and collectives are told apart: all-reduces,
@@ -39,15 +40,15 @@ from opp_darts_jax.methods.catalogue import get_method
 from opp_darts_jax.methods.halves import init_state
 from opp_darts_jax.methods.loss import Task, make_task
 from opp_darts_jax.methods.state import Batch
-from opp_darts_jax.running import absent, modelled
-from opp_darts_jax.running.accelerators import (
+from opp_darts_jax.running.accelerators import absent, compilation, time_model
+from opp_darts_jax.running.accelerators.catalogue import (
   ACCELERATORS,
   Accelerator,
   get_accelerator,
 )
-from opp_darts_jax.running.devices import Devices
+from opp_darts_jax.running.devices import Devices, arguments_on
 from opp_darts_jax.running.programs import compiled
-from opp_darts_jax.running.search_programs import SearchData, make_programs
+from opp_darts_jax.running.searches.programs import SearchData, make_programs
 from opp_darts_jax.supernet.cell import LAYOUTS
 
 _PASSES = ('score', 'evaluate')
@@ -194,12 +195,12 @@ def measured(accelerator: Accelerator) -> dict[str, Any]:
       raise UserError('lower_only is for one device, without a topology.')
     devices = absent.devices_like(accelerator)
     program, arguments = make_program(devices)
-    lowered, seconds = absent.lower(program, arguments, accelerator)
+    lowered, seconds = compilation.lower(program, arguments, accelerator)
     return text_row(lowered, seconds)
   devices = absent.find(accelerator.name, _TOPOLOGY.value).devices
   program, arguments = make_program(devices)
-  built = absent.build(program, absent.arguments_on(devices, arguments))
-  constants = modelled.model_of(accelerator, _PRECISION.value)
+  built = compilation.build(program, arguments_on(devices, arguments))
+  constants = time_model.model_of(accelerator, _PRECISION.value)
   return text_row(built.lowered, built.lower_s) | row_of(built, constants)
 
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from opp_darts_jax.running import modelled
-from opp_darts_jax.running.absent import Built
-from opp_darts_jax.running.counts import Counts, Lowered
+from opp_darts_jax.running.accelerators import time_model
+from opp_darts_jax.running.accelerators.compilation import Built
+from opp_darts_jax.running.accelerators.counts import Counts, Lowered
 
 # Of counts that are no numbers of kernels.
 _OTHERS = ('read', 'written', 'operations', 'operations_16', 'exchanged')
@@ -20,7 +20,7 @@ def text_row(lowered: Lowered, seconds: float) -> dict[str, Any]:
   }
 
 
-def row_of(built: Built, constants: modelled.Model | None) -> dict[str, Any]:
+def row_of(built: Built, constants: time_model.Model | None) -> dict[str, Any]:
   """What is known of a program that was compiled.
 
   Args:
@@ -52,11 +52,11 @@ def row_of(built: Built, constants: modelled.Model | None) -> dict[str, Any]:
 
 
 def _modelled(
-  counts: Counts, constants: modelled.Model | None
+  counts: Counts, constants: time_model.Model | None
 ) -> dict[str, Any]:
   if constants is None:
     return {'modelled_ms': None}
   return {
-    'modelled_ms': round(modelled.seconds(counts, constants) * 1e3, 3),
+    'modelled_ms': round(time_model.seconds(counts, constants) * 1e3, 3),
     'constants': constants._asdict(),
   }

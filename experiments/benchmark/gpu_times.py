@@ -20,8 +20,8 @@ from steps import ENTRY, SIZES, lower_steps, masked, start
 
 from opp_darts_jax import api
 from opp_darts_jax.data.dataset import of_arrays
-from opp_darts_jax.running import absent, modelled
-from opp_darts_jax.running.accelerators import ACCELERATORS
+from opp_darts_jax.running.accelerators import compilation, time_model
+from opp_darts_jax.running.accelerators.catalogue import ACCELERATORS
 from opp_darts_jax.running.devices import Devices
 
 _OPERATIONS = (8, 1, 4, 2)  # The most telling first, should time run out.
@@ -64,7 +64,9 @@ def time_steps(
   )
   row: dict[str, Any] = {}
   with report.guard(what='counts'):
-    built = absent.examine(lowering, program, lowered - begin, done - lowered)
+    built = compilation.examine(
+      lowering, program, lowered - begin, done - lowered
+    )
     row = text_row(built.lowered, built.lower_s) | row_of(
       built, _model(constants)
     )
@@ -97,13 +99,13 @@ def time_steps(
     report.add(what='memory', **_memory())
 
 
-def _model(constants: str) -> modelled.Model | None:
+def _model(constants: str) -> time_model.Model | None:
   """What the model knows of this device; None on a CPU."""
   device = jax.devices()[0]
   if device.platform == 'cpu':
     return None
   near = [a for a in ACCELERATORS.values() if a.kind == device.device_kind]
-  return modelled.model_of(near[0] if near else ACCELERATORS[constants])
+  return time_model.model_of(near[0] if near else ACCELERATORS[constants])
 
 
 def _time(make: Callable[[int], Any], rounds: int = 5) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from steps import environment, set_up, temp_mb
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.data.augment import Augmentation
 from opp_darts_jax.genotypes.published import load_genotype
-from opp_darts_jax.running import train_task
 from opp_darts_jax.running.devices import Devices
-from opp_darts_jax.running.train_programs import (
+from opp_darts_jax.running.trainings.programs import (
   TrainMetrics,
   make_train_programs,
 )
+from opp_darts_jax.running.trainings.task import make_network
 from opp_darts_jax.spaces.darts import DARTS
 
 _GENOTYPE = flags.DEFINE_string('genotype', 'OPP_DARTS', 'a published name')
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> None:
     remat=_REMAT.value,
   )
   genotype = load_genotype(_GENOTYPE.value)
-  model = train_task.make_network(config, genotype, DARTS, classes=10)
+  model = make_network(config, genotype, DARTS, classes=10)
   augmentation = Augmentation((0.5,) * 3, (0.25,) * 3, cutout=16)
   devices = Devices()
   programs = make_train_programs(

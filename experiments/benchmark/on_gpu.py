@@ -33,8 +33,8 @@ from gpu_times import time_epochs, time_peer, time_steps
 from steps import SIZES, environment, set_up
 
 from opp_darts_jax import files
-from opp_darts_jax.running import absent
-from opp_darts_jax.running.accelerators import ACCELERATORS
+from opp_darts_jax.running.accelerators import absent
+from opp_darts_jax.running.accelerators.catalogue import ACCELERATORS
 
 # Seconds that are kept for ending a process.
 _MARGIN = 5

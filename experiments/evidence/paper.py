@@ -29,7 +29,8 @@ from endings import in_a_sentence
 from opp_darts_jax import errors
 from opp_darts_jax.files import read_json, write_json
 from opp_darts_jax.recorded import GENOTYPE, RESULTS
-from opp_darts_jax.running import part_queue, sweep
+from opp_darts_jax.running.sweeps import sweep
+from opp_darts_jax.running.sweeps.parts import Part, run_all
 
 _CHOICE_EPOCHS = 100  # Of the short trainings that choose.
 _CHOICE = ('--config.data.held_out=0.1', f'--config.epochs={_CHOICE_EPOCHS}')
@@ -167,8 +168,8 @@ def trained(
       *(*flags, f'--config.genotype={cell}', f'--config.seed={seed}'),
       f'--workdir={folder}',
     )
-    parts.append(part_queue.Part(f'{name} training {seed}', folder, command))
-  stopped, failed = part_queue.run_all([[part] for part in parts], jobs)
+    parts.append(Part(f'{name} training {seed}', folder, command))
+  stopped, failed = run_all([[part] for part in parts], jobs)
   if stopped:
     raise errors.NotFinished('the same command goes on with what is left.')
   if failed:

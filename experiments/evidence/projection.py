@@ -14,8 +14,12 @@ from opp_darts_jax.data.stream import Streamed
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import config_files
 from opp_darts_jax.launchers.launch import prepare_target
-from opp_darts_jax.running import absent, forecast, search, train_task
-from opp_darts_jax.running.forecast import Forecast
+from opp_darts_jax.running.accelerators import absent
+from opp_darts_jax.running.accelerators.forecast import Forecast
+from opp_darts_jax.running.searches import search
+from opp_darts_jax.running.searches.dry_run import forecast_of_search
+from opp_darts_jax.running.trainings.dry_run import forecast_of_training
+from opp_darts_jax.running.trainings.task import make_network, named_genotype
 from opp_darts_jax.spaces.catalogue import get_space
 
 # Images to train on, to test on, and their classes.
@@ -32,7 +36,7 @@ def hours_of_search(config: str, target: str) -> float:
   images = _images(made.data)
   checked = search.checked(made, None, None)
   prepared = search.prepare(*checked[:3], images, checked[3])
-  return _hours(forecast.of_search(prepared, absent.find(target)), config)
+  return _hours(forecast_of_search(prepared, absent.find(target)), config)
 
 
 def hours_of_training(config: str, target: str, **changes: Any) -> float:
@@ -50,10 +54,10 @@ def hours_of_training(config: str, target: str, **changes: Any) -> float:
   made = dataclasses.replace(TrainConfig.from_dict(fields), **changes)
   images = _images(made.data)
   space = get_space('darts')
-  genotype = train_task.named_genotype(made, space)
-  model = train_task.make_network(made, genotype, space, images.num_classes)
+  genotype = named_genotype(made, space)
+  model = make_network(made, genotype, space, images.num_classes)
   aimed = absent.find(target)
-  return _hours(forecast.of_training(made, images, model, aimed), config)
+  return _hours(forecast_of_training(made, images, model, aimed), config)
 
 
 def _hours(found: Forecast, config: str) -> float:

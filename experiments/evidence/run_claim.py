@@ -26,9 +26,10 @@ from opp_darts_jax.files import read_lines
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.launchers import sweep_flags
 from opp_darts_jax.recorded import GENOTYPE, METRICS
-from opp_darts_jax.running import compare, sessions, sweep
-from opp_darts_jax.running.compare import write_csv
-from opp_darts_jax.running.metrics import read_epochs
+from opp_darts_jax.running.sweeps import compare, sweep
+from opp_darts_jax.running.sweeps.compare import write_csv
+from opp_darts_jax.running.workdirs import sessions
+from opp_darts_jax.running.workdirs.metrics import read_epochs
 from opp_darts_jax.spaces.catalogue import get_space
 
 _NOISE = 'noise'  # An operation of S4.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from claim import Claim, Correlation, Prediction, Row
 
-from opp_darts_jax.running.paired import SIGNIFICANT, holm, paired
+from opp_darts_jax.running.sweeps.significance import SIGNIFICANT, holm, paired
 
 
 class Verdict(NamedTuple):

@@ -14,8 +14,8 @@ from absl import flags
 from opp_darts_jax import naming
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import launch, sweep_flags
-from opp_darts_jax.running.compare import Compared, run_compare
-from opp_darts_jax.running.comparison import MEASURES
+from opp_darts_jax.running.sweeps.compare import Compared, run_compare
+from opp_darts_jax.running.sweeps.comparison import MEASURES
 
 _CONFIGS = sweep_flags.define_configs()
 _METHODS = flags.DEFINE_string(

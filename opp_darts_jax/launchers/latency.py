@@ -21,9 +21,9 @@ from absl import flags
 from opp_darts_jax import files
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import launch
-from opp_darts_jax.running import absent, latency
-from opp_darts_jax.running.accelerators import ACCELERATORS
-from opp_darts_jax.running.timing import measured, modelled_for
+from opp_darts_jax.running.accelerators import absent, latency
+from opp_darts_jax.running.accelerators.catalogue import ACCELERATORS
+from opp_darts_jax.running.accelerators.timing import measured, modelled_for
 from opp_darts_jax.spaces.catalogue import get_space
 
 _define_number = functools.partial(flags.DEFINE_integer, lower_bound=1)

@@ -23,8 +23,8 @@ from opp_darts_jax.errors import (
 from opp_darts_jax.launchers import config_files
 from opp_darts_jax.launchers.main import take_interruptions
 from opp_darts_jax.operations.cpu import native
-from opp_darts_jax.running import absent
-from opp_darts_jax.running.accelerators import get_accelerator
+from opp_darts_jax.running.accelerators import absent
+from opp_darts_jax.running.accelerators.catalogue import get_accelerator
 
 # A launcher lists the flags that it has defined here as its own.
 flags.disclaim_key_flags()

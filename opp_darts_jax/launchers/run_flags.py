@@ -9,9 +9,10 @@ from absl import flags
 from opp_darts_jax.config import SearchConfig, TrainConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import launch
-from opp_darts_jax.running import devices, profiler
-from opp_darts_jax.running.accelerators import ACCELERATORS
-from opp_darts_jax.running.profiler import Steps
+from opp_darts_jax.running import devices
+from opp_darts_jax.running.accelerators.catalogue import ACCELERATORS
+from opp_darts_jax.running.runs import profiler
+from opp_darts_jax.running.runs.profiler import Steps
 
 # They are listed as those of the launcher that defines them.
 flags.disclaim_key_flags()

@@ -12,8 +12,8 @@ from opp_darts_jax import watched
 from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import launch, run_flags
-from opp_darts_jax.running.profiler import Steps
-from opp_darts_jax.running.search import dry_run
+from opp_darts_jax.running.runs.profiler import Steps
+from opp_darts_jax.running.searches.dry_run import dry_run
 
 _DEFAULT = 'digits'
 

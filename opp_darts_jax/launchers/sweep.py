@@ -11,7 +11,7 @@ import pathlib
 from absl import flags
 
 from opp_darts_jax.launchers import launch, sweep_flags
-from opp_darts_jax.running.sweep import Sweep, run_sweep
+from opp_darts_jax.running.sweeps.sweep import Sweep, run_sweep
 
 _CONFIGS = sweep_flags.define_configs()
 _SEEDS = sweep_flags.define_seeds()

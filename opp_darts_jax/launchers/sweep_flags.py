@@ -12,9 +12,13 @@ from opp_darts_jax.config import SearchConfig, TrainConfig, first_house
 from opp_darts_jax.config.run import check_seeds
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.launchers import config_files, launch
-from opp_darts_jax.running import submitted
-from opp_darts_jax.running.part_queue import Launch
-from opp_darts_jax.running.sweep import config_name, training_config
+from opp_darts_jax.running.sweeps.cluster import (
+  CLUSTERS,
+  launcher,
+  read_options,
+)
+from opp_darts_jax.running.sweeps.parts import Launch
+from opp_darts_jax.running.sweeps.sweep import config_name, training_config
 
 # They are listed as those of the launcher that defines them.
 flags.disclaim_key_flags()
@@ -76,7 +80,7 @@ def define_cluster() -> tuple[flags.FlagHolder[str], flags.FlagHolder[str]]:
     flags.DEFINE_enum(
       'cluster',
       '',
-      ['', *submitted.CLUSTERS],
+      ['', *CLUSTERS],
       'Run the parts as jobs of a cluster, by submitit, not as processes here; '
       'local tries that out on this machine.',
     ),
@@ -96,9 +100,7 @@ def launch_on(cluster: str, options: str, workdir: str) -> Launch | None:
     UserError: if there is no such cluster, or it does not take the options.
   """
   if cluster:
-    return submitted.launcher(
-      cluster, pathlib.Path(workdir), submitted.read_options(options)
-    )
+    return launcher(cluster, pathlib.Path(workdir), read_options(options))
   if options:
     raise UserError(
       '--cluster_options are of the jobs of a --cluster, which is not given.'

@@ -10,8 +10,8 @@ device and about how long it takes there.
 from opp_darts_jax import watched
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.launchers import launch, run_flags
-from opp_darts_jax.running.profiler import Steps
-from opp_darts_jax.running.training import dry_run
+from opp_darts_jax.running.runs.profiler import Steps
+from opp_darts_jax.running.trainings.dry_run import dry_run
 
 _DEFAULT = 'digits:train'
 

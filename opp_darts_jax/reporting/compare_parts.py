@@ -16,8 +16,8 @@ from opp_darts_jax.reporting import (
 from opp_darts_jax.reporting.axes import Bounds
 from opp_darts_jax.reporting.charts import Chart
 from opp_darts_jax.reporting.compared import ComparedRun
-from opp_darts_jax.running import comparison, comparison_table
-from opp_darts_jax.running.paired import SIGNIFICANT
+from opp_darts_jax.running.sweeps import comparison, comparison_table
+from opp_darts_jax.running.sweeps.significance import SIGNIFICANT
 
 
 class Row(NamedTuple):

@@ -12,8 +12,8 @@ from absl import logging
 from opp_darts_jax import errors
 from opp_darts_jax.recorded import METRICS, RESULTS
 from opp_darts_jax.reporting import report
-from opp_darts_jax.running import sessions
-from opp_darts_jax.running.sessions import RUN
+from opp_darts_jax.running.workdirs import sessions
+from opp_darts_jax.running.workdirs.sessions import RUN
 
 # Of a run's time, what its page may take while it runs: with the last one, in
 # the end, that is less than a hundredth.

@@ -19,7 +19,7 @@ from opp_darts_jax.config import ScheduleConfig
 from opp_darts_jax.recorded import CONFIG, METRICS, SPACE
 from opp_darts_jax.reporting import judgement
 from opp_darts_jax.reporting.derived import genotype_of
-from opp_darts_jax.running.standing import Standing, View, bar
+from opp_darts_jax.running.runs.standing import Standing, View, bar
 
 Record = Mapping[str, Any]
 

@@ -12,7 +12,7 @@ import numpy as np
 from opp_darts_jax import errors, files, recorded
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.reporting import derived
-from opp_darts_jax.running import sessions
+from opp_darts_jax.running.workdirs import sessions
 
 Record = Mapping[str, Any]
 
@@ -39,7 +39,7 @@ class RunFiles(NamedTuple):
     inputs: what it is made of beside its config.
     results: that it ended with.
     space: its name, its graph, and how its operations are drawn.
-    sessions: the processes that it ran in, see `running.sessions`.
+    sessions: the processes that it ran in, see `running.workdirs.sessions`.
     mistakes: images of the worst mistakes of a test, uint8 (n, H, W, C).
   """
 

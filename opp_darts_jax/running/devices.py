@@ -10,8 +10,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from opp_darts_jax.config import RunConfig
 from opp_darts_jax.errors import UserError, first_line
 from opp_darts_jax.operations.target import Target
 
@@ -99,6 +101,33 @@ class Devices:
     return jax.lax.with_sharding_constraint(tree, self._divided)
 
 
+def devices_for(config: RunConfig) -> Devices:
+  """All devices, for the run of a config.
+
+  Raises:
+    UserError: if its batches cannot be divided among them.
+  """
+  devices = Devices()
+  devices.check(config.batch_size, config.accumulate, config.eval_batch_size)
+  return devices
+
+
+def arguments_on(devices: Devices, tree: Any) -> Any:
+  """The shapes of a pytree, every leaf whole on each of the devices."""
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(
+      leaf.shape, leaf.dtype, sharding=devices.copied
+    ),
+    jax.eval_shape(lambda: tree) if _has_values(tree) else tree,
+  )
+
+
+def _has_values(tree: Any) -> bool:
+  return not all(
+    isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(tree)
+  )
+
+
 def distribute() -> None:
   """Joins the processes of a job, one a machine.
 
@@ -121,3 +150,13 @@ def distribute() -> None:
       'JAX_NUM_PROCESSES and JAX_PROCESS_ID in the environment; got: '
       f'{first_line(error)}.'
     ) from error
+
+
+def any_process(asked: bool) -> bool:
+  """Whether any of several processes asks for something.
+
+  They agree on it here: all of them come here after the same steps.
+  """
+  if jax.process_count() == 1:
+    return asked
+  return bool(multihost_utils.process_allgather(np.array(asked)).any())

@@ -16,7 +16,7 @@ from opp_darts_jax.data import dataset
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.networks import trained
 from opp_darts_jax.reporting.report import write_report
-from opp_darts_jax.running import sweep_table
+from opp_darts_jax.running.sweeps import table
 
 BENCH = (
   *DATA,
@@ -217,7 +217,7 @@ def test_another_space_from_search_to_report(tmp_path):
   (alphas,) = lines(search / 'alphas.jsonl')
   assert np.shape(alphas['cell']) == (6, 5)
   # A sweep of such searches has their numbers.
-  found = sweep_table.result('bench', 0, search, None)
+  found = table.result('bench', 0, search, None)
   assert found['skip_cell'] == epoch['skip_cell']
   done = launch(
     'train',

@@ -11,7 +11,7 @@ from run_files import write_search
 
 from opp_darts_jax import errors
 from opp_darts_jax.reporting import live, report
-from opp_darts_jax.running import sessions
+from opp_darts_jax.running.workdirs import sessions
 
 
 class Clock:

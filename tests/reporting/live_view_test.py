@@ -8,7 +8,7 @@ from genotype_cells import TINY
 from rich.console import Console
 
 from opp_darts_jax.reporting import live_view
-from opp_darts_jax.running.standing import Standing
+from opp_darts_jax.running.runs.standing import Standing
 
 NAMES = ('none', 'skip_connect', 'sep_conv_3x3')
 

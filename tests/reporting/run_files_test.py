@@ -9,7 +9,7 @@ import pytest
 from run_files import write_search
 
 from opp_darts_jax.reporting import run_files
-from opp_darts_jax.running import sessions
+from opp_darts_jax.running.workdirs import sessions
 
 # All of them would be taken as alive, each alone; the steps took 90 seconds.
 KILLED = {

@@ -9,8 +9,8 @@ from launched import with_devices
 
 from opp_darts_jax.config import TrainConfig
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.running import training
 from opp_darts_jax.running.devices import Devices, distribute
+from opp_darts_jax.running.trainings.dry_run import dry_run
 
 # Both on the eight devices and, by other kernels, on the first of them.
 _SEARCH = """
@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from opp_darts_jax.data import dataset
-from opp_darts_jax.running import search
+from opp_darts_jax.running.searches import search
 from opp_darts_jax.config import AlphaOptimizerConfig, DataConfig, SearchConfig
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.loss import make_gradient, make_loss, make_task
@@ -216,7 +216,7 @@ def test_batches_that_cannot_be_divided_are_refused():
 def test_a_dry_run_of_a_training_refuses_them_too(tmp_path):
   config = TrainConfig(batch_size=9, accumulate=2)
   with pytest.raises(UserError, match='must be a multiple of 2, .*; got 9'):
-    training.dry_run(config, tmp_path)
+    dry_run(config, tmp_path)
 
 
 def test_without_a_cluster_a_sentence_says_what_is_missing(monkeypatch):

@@ -7,8 +7,8 @@ import pytest
 from tiny_runs import SEARCH, TRAIN, contents
 
 from opp_darts_jax import files
-from opp_darts_jax.running.search import run_search
-from opp_darts_jax.running.training import run_training
+from opp_darts_jax.running.searches.search import run_search
+from opp_darts_jax.running.trainings.training import run_training
 from opp_darts_jax.runs import load_run
 
 # No search here asks what a supernet is made of.

@@ -14,8 +14,8 @@ from opp_darts_jax.errors import CheckpointError, OtherRunError, UserError
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.launchers import config_files
 from opp_darts_jax.reporting import report
-from opp_darts_jax.running.search import run_search
-from opp_darts_jax.running.workdirs import open_workdir
+from opp_darts_jax.running.searches.search import run_search
+from opp_darts_jax.running.workdirs.workdir import open_workdir
 from opp_darts_jax.runs import load_run
 
 RUNS = pathlib.Path(__file__).parents[1] / 'golden' / 'first_house'

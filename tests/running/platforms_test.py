@@ -18,11 +18,12 @@ from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.methods.state import Metrics
 from opp_darts_jax.networks.network import Network
 from opp_darts_jax.operations.target import Target, traced_for
-from opp_darts_jax.running import absent, programs
-from opp_darts_jax.running.accelerators import ACCELERATORS
+from opp_darts_jax.running import programs
+from opp_darts_jax.running.accelerators import compilation
+from opp_darts_jax.running.accelerators.catalogue import ACCELERATORS
 from opp_darts_jax.running.devices import Devices
-from opp_darts_jax.running.search_programs import SearchData, make_programs
-from opp_darts_jax.running.train_programs import (
+from opp_darts_jax.running.searches.programs import SearchData, make_programs
+from opp_darts_jax.running.trainings.programs import (
   TrainMetrics,
   make_train_programs,
 )
@@ -91,7 +92,7 @@ PROGRAMS = [
 def text(make, name, platform, **fields):
   program, args = make(PLATFORMS[platform], **fields)[name]
   # Kernels for GPU ask whose they are.
-  mesh = absent.mesh_of(ACCELERATORS['h100']) if make is search else None
+  mesh = compilation.mesh_of(ACCELERATORS['h100']) if make is search else None
   with contextlib.nullcontext() if mesh is None else use_abstract_mesh(mesh):
     traced = program.trace(*args)
     return traced.lower(lowering_platforms=(platform,)).as_text()
@@ -136,7 +137,7 @@ def test_a_sum_by_atomic_additions_would_be_seen():
     out_shape=jax.ShapeDtypeStruct((8,), jnp.float32),
     compiler_params=triton.CompilerParams(),
   )
-  with use_abstract_mesh(absent.mesh_of(ACCELERATORS['h100'])):
+  with use_abstract_mesh(compilation.mesh_of(ACCELERATORS['h100'])):
     lowered = (
       jax.jit(add).trace(jnp.zeros(8)).lower(lowering_platforms=('cuda',))
     )

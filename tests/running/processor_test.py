@@ -1,7 +1,8 @@
-"""Tests of what a CPU is called."""
+"""Tests of what a CPU is called, and all that is in use."""
 
 import platform
 
+import jax
 import pytest
 
 from opp_darts_jax.running import processor
@@ -29,3 +30,17 @@ def test_a_name_and_vectors(info, name, tmp_path, monkeypatch):
   assert processor.processor() == name
   monkeypatch.setattr(platform, 'processor', lambda: '')
   assert processor.processor() == (name if name != 'aarch64' else 'cpu')
+
+
+@pytest.mark.parametrize(
+  ('available', 'words'),
+  [(True, 'C++ kernels'), (False, "XLA's kernels: no C++ compiler")],
+)
+def test_the_device_says_whose_kernels_it_calls(monkeypatch, available, words):
+  monkeypatch.setattr(processor.native, 'available', lambda *_: available)
+  device = jax.devices()[0]
+  line = processor.device()
+  named = device.platform == 'cpu'
+  name = processor.processor() if named else device.device_kind
+  assert line.startswith(f'{name} ({device.platform})')
+  assert (words in line) == (device.platform == 'cpu')

@@ -13,7 +13,7 @@ from tiny_runs import KillError, contents
 from opp_darts_jax.config import CostConfig
 from opp_darts_jax.data import dataset
 from opp_darts_jax.methods.catalogue import METHODS
-from opp_darts_jax.running.search import run_search
+from opp_darts_jax.running.searches.search import run_search
 
 # What so short a search has to be told.
 ARGUMENTS = {

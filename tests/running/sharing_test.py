@@ -12,9 +12,10 @@ from opp_darts_jax.memoized import memoized
 from opp_darts_jax.methods.catalogue import configured_method
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.pc_darts import pc_darts
-from opp_darts_jax.running import live_search, train_programs
 from opp_darts_jax.running.devices import Devices
-from opp_darts_jax.running.train_task import make_network
+from opp_darts_jax.running.searches import live
+from opp_darts_jax.running.trainings.programs import make_train_programs
+from opp_darts_jax.running.trainings.task import make_network
 from opp_darts_jax.spaces.catalogue import get_space
 
 IMAGES = types.SimpleNamespace(
@@ -24,7 +25,7 @@ IMAGES = types.SimpleNamespace(
 
 def of_search(method=None, images=IMAGES, **fields):
   config = dataclasses.replace(SEARCH, **fields)
-  return live_search.programs_of(
+  return live.programs_of(
     config,
     get_space(config.space, config.nodes),
     method or configured_method(config),
@@ -40,7 +41,7 @@ def of_training(**fields):
     config, GENOTYPES['DARTS_V2'], get_space('darts'), IMAGES.num_classes
   )
   augmentation = Augmentation.of(IMAGES, config.data)
-  return train_programs.make_train_programs(
+  return make_train_programs(
     config.of_programs(), model, IMAGES.image_shape, augmentation, Devices()
   )
 

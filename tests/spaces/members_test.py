@@ -10,7 +10,7 @@ from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.genotypes.genotype import Cell, Genotype
 from opp_darts_jax.genotypes.published import GENOTYPES
-from opp_darts_jax.running.train_task import make_network
+from opp_darts_jax.running.trainings.task import make_network
 from opp_darts_jax.spaces.catalogue import SPACES
 from opp_darts_jax.spaces.members import check_genotype
 

@@ -1,0 +1,1 @@
+"""What programs take on accelerators, there or not."""

@@ -1,0 +1,1 @@
+"""Searches, alone or several seeds together."""

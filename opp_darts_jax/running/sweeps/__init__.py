@@ -1,0 +1,1 @@
+"""Sweeps of runs, and comparisons of methods by them."""
