@@ -59,8 +59,10 @@ take four times its model (docs/speed.md). CIFAR-10 on an H100, modelled: five
 searches of 0.33 hours, five short trainings of 1.1 to choose by, tested on
 training images held out, and ten trainings of 6.0: 67 hours. S2 likewise: four
 searches of 0.41, four short trainings of 1.08, three trainings of 5.9: 24
-hours, and S3, of 0.32, 1.26 and 6.0: 24 hours. ImageNet, the one training of
-CIFAR-10's cell: 35 hours. S4 has not been counted, and none has been run.
+hours, S3, of 0.32, 1.26 and 6.0: 24 hours, and S4, of 0.36, 1.19 and 6.35: 25
+hours. ImageNet, the one training of CIFAR-10's cell: 35 hours. Compiling is
+among them, as long as it took one or two busy cores here: more than half of a
+search, little of a training. None of these has been run.
 """
 
 
