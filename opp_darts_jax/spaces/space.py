@@ -14,7 +14,7 @@ import numpy as np
 
 from opp_darts_jax import errors
 from opp_darts_jax.genotypes import darts_form
-from opp_darts_jax.genotypes.derive import strongest_edges
+from opp_darts_jax.genotypes.derive import every_edge, strongest_edges
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.operations.catalogue import OPERATIONS
@@ -39,6 +39,19 @@ def derive_two_edges(
   )
 
 
+def derive_every_edge(
+  space: 'Space', weights: Mapping[str, np.ndarray]
+) -> Genotype:
+  """On every edge the strongest operation, `none` included."""
+  names = space.names
+  return Genotype(
+    tuple(
+      every_edge(kind, weights[kind], names, space.graph)
+      for kind in space.kinds
+    )
+  )
+
+
 @dataclasses.dataclass(frozen=True)
 class Space:
   """What a search chooses from, and how what it finds is put together.
@@ -52,7 +65,8 @@ class Space:
       the order of the edges}; a kind that is left out has all on every edge.
     skeleton: what puts the cells together.
     derive: (space, {kind: operation weights (E, K)}) -> the genotype that they
-      stand for.
+      stand for; by `derive_two_edges`, `derive_every_edge` or another rule, of
+      which no more is known than that an edge has one operation at most.
     to_text: the text of a genotype in the form that the field has for it.
     from_text: the inverse; None for a text of another form.
     further: operations that a network of the space may have though no search of
