@@ -143,6 +143,14 @@ class Space:
       )
     return self.skeleton.export
 
+  def check_inputs(self, given: int, skeleton: str = 'skeleton') -> None:
+    """Raises `UserError` unless a cell is given as many inputs as it has."""
+    if given != self.graph.inputs:
+      raise errors.UserError(
+        f'Expected a {skeleton} of space {self.name!r} that gives its cells '
+        f'{self.graph.inputs} inputs, got {given}.'
+      )
+
   def check(self, genotype: Genotype) -> None:
     """Raises `UserError` unless networks can be made of a genotype's cells.
 
