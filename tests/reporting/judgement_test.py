@@ -38,6 +38,19 @@ def test_skip_connections(skips, level, rule):
   assert found.sentence.lower().startswith(level)
 
 
+@pytest.mark.parametrize(
+  ('skips', 'trend'),
+  [
+    ([0], ' are skip connections. No rule'),
+    ([0, 1], ' are skip connections. No rule'),
+    ([0, 1, 0, 1], ' and their share has not grown steadily over 3 epochs.'),
+    ([1, 1, 1, 1], ' and their share has not grown over 3 epochs.'),
+  ],
+)
+def test_of_a_trend_only_what_is_seen_is_said(skips, trend):
+  assert trend in judge(epochs_of(skips), S3).sentence
+
+
 def test_every_epoch_is_judged_by_what_was_known_then():
   lines = epochs_of([0, 1, 2, 2, 1, 1])
   spans = [(0, 1, 'healthy'), (2, 3, 'collapsed'), (4, 5, 'healthy')]
