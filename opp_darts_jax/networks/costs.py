@@ -172,7 +172,9 @@ def counted(space: Space, sites: Sites, quantity: str) -> Costs:
     return table_of(space, sites, quantity, weights, sites.fixed.weights)
   for operation in space.operations:
     own = operation.in_network
-    if not own.says_multiply_adds and weights(own, sites.distinct()[0]):
+    if not own.says_multiply_adds and any(
+      weights(own, site) for site in sites.distinct()
+    ):
       raise UserError(
         f'The operation {own.name!r} has weights and does not say how many '
         "multiply-adds it takes, which cost.quantity='multiply_adds' counts: "
