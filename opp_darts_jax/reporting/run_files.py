@@ -170,9 +170,9 @@ def fitting(*workdirs: pathlib.Path) -> Iterator[None]:
     # Files that others have written, or parts of two runs in one folder.
     each = 'each of ' if len(workdirs) > 1 else ''
     raise errors.UserError(
-      f'Expected the files of one run in {each}{", ".join(map(str, workdirs))}, '
-      f'but they do not fit together: {type(error).__name__}: '
-      f'{errors.first_line(error)}.'
+      f'Expected the files of one run in {each}'
+      f'{", ".join(map(str, workdirs))}, but they do not fit together: '
+      f'{type(error).__name__}: {errors.first_line(error)}.'
     ) from error
 
 

@@ -193,6 +193,16 @@ def test_sentences():
       held.check(config, SPACE)
 
 
+def test_numbers_of_the_same_names_are_refused():
+  method = darts()._replace(numbers=lambda *given: {'cost': -1.0, 'own': 2.0})
+  held = with_cost(method, COSTS, MOST)
+  state = state_of(held, random_scores())
+  search = tiny_search.search_of(SPACE)
+  found = darts().derive(darts(), search, state)
+  with pytest.raises(UserError, match=r"'darts' gives than .* tells: cost\."):
+    held.numbers(search, state, found)
+
+
 def test_early_stopping_judges_what_meets_the_target():
   stopping = early_stopping(
     darts(), ScheduleConfig(), rule='skips', first_epoch=0

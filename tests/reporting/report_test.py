@@ -210,6 +210,25 @@ def test_a_search_without_epochs(tmp_path):
   assert (row.level, row.skips) == ('unknown', pytest.approx(1 / 3))
 
 
+def test_numbers_of_a_method_without_alphas(search_dir):
+  """As one that draws its cells has; it may have taken no times, either."""
+  lines = [
+    {**line, 'radius': 0.5} if line['kind'] == 'epoch' else line
+    for line in search_records()
+  ]
+  write_lines(search_dir / 'metrics.jsonl', lines)
+  (search_dir / 'alphas.jsonl').unlink()
+  (search_dir / 'times.jsonl').unlink()
+  network = {'layers': 3, 'channels': 4, 'weights': 5, 'multiply_adds': 6}
+  results = {'network': network}
+  (search_dir / 'results.json').write_text(json.dumps(results))
+  page = page_of(search_dir)
+  assert 'What the method has' in page.text
+  assert 'Radius' in page.text
+  assert {'alphas', 'cost'} < {*page.sections}
+  assert {*page.attributes('a', 'href')} == {f'#{s}' for s in page.sections}
+
+
 def test_page_of_one_kind_of_cell(search_dir):
   (search_dir / 'genotype.json').write_text(BENCH.to_json())
   records = [{**r, 'genotype': BENCH.to_dict()} for r in search_records()]
