@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from opp_darts_jax.methods.signs import APART, WINDOW, growth_of, skip_share
-from opp_darts_jax.reporting.derived import FOUND, genotype_of
+from opp_darts_jax.reporting.derived import FOUND, genotype_of, with_cells
 from opp_darts_jax.reporting.styles import Styles
 
 Level = Literal['unknown', 'healthy', 'at risk', 'collapsed']
@@ -65,7 +65,7 @@ def _epochs(records: Sequence[Record]) -> list[Record]:
 
 
 def _judge(epochs: Sequence[Record], space: Mapping[str, Any]) -> Judgement:
-  kind = _judged_kind(epochs)
+  kind = _judged_kind(epochs, space)
   if kind is None:
     said = 'Unknown: no cell has been derived yet.'
     return Judgement('unknown', said, 'none')
@@ -122,12 +122,18 @@ def _with_shares(record: Record) -> Record:
   return told
 
 
-def _judged_kind(epochs: Sequence[Record]) -> str | None:
-  """The normal cell, or the only kind there is, if its share is known."""
+def _judged_kind(
+  epochs: Sequence[Record], space: Mapping[str, Any]
+) -> str | None:
+  """The normal cell, or the only kind there is, if its share is known.
+
+  Of a kind that the supernet has none of, nothing was learnt.
+  """
   if not epochs:
     return None
   prefix = 'skip_share_'
   kinds = [n.removeprefix(prefix) for n in epochs[-1] if n.startswith(prefix)]
+  kinds = with_cells(kinds, space)
   return 'normal' if 'normal' in kinds else next(iter(kinds), None)
 
 

@@ -43,6 +43,10 @@ def of_search(
     f'  supernet  {config.layers} cells, {space.graph.nodes} nodes, '
     f'{config.channels} channels: {count_weights({"params": weights}):,} '
     'weights when complete',
+    *_lacking(
+      space.lacking(config.layers, config.channels),
+      'what is reported of it is its start',
+    ),
     f'  method    {search.method.name}',
     f'  stages    {search.method.summary}',
     f'  steps     {config.epochs} epochs of {search.per_epoch} steps, batch '
@@ -65,7 +69,7 @@ def of_training(
     workdir: of its run; None if there is none.
     step: to begin with.
   """
-  config, images = training.config, training.images
+  config, images, model = training.config, training.images, training.model
   heads = 'with' if config.auxiliary else 'no'
   lines = [
     _title('Training', workdir, step),
@@ -73,9 +77,13 @@ def of_training(
       images, f'{images.num_train} images to train, {images.num_test} to test'
     ),
     '  genotype',
-    console.genotype_lines(training.model.genotype),
+    console.genotype_lines(model.genotype),
     f'  network   {config.layers} cells, {config.channels} channels, {heads} '
     f'auxiliary head: {training.num_weights:,} weights',
+    *_lacking(
+      model.space.lacking(model.layers, model.channels, model.imagenet),
+      'the network has nothing of what was found for it',
+    ),
     f'  steps     {config.epochs} epochs of {training.per_epoch} steps, batch '
     f'{config.batch_size}',
   ]
@@ -109,6 +117,11 @@ def say_finished(
   )
   if known := truth.sentence(results):
     print(known)
+
+
+def _lacking(which: str, so: str) -> list[str]:
+  """The line of kinds that have no cell, and what follows; none if all have."""
+  return [f'            {which}: {so}'] if which else []
 
 
 def _title(what: str, workdir: str | pathlib.Path | None, step: int) -> str:

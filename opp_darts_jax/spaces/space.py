@@ -6,8 +6,9 @@ column an operation, in the order of the space.
 Axes: E edges of a cell, K operations of the space.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ from opp_darts_jax.spaces.skeleton import Skeleton, SkeletonExport
 
 Rows = tuple[tuple[str, ...], ...]
 Candidates = Mapping[str, Rows] | tuple[tuple[str, Rows], ...]
+_LARGER = (
+  20  # Numbers of layers that are looked through for all kinds of cells.
+)
 
 
 def derive_two_edges(
@@ -181,6 +185,48 @@ class Space:
         )
     for name in genotype.operations:
       self.operation(name)
+
+  def cells(
+    self, layers: int, channels: int, imagenet: bool = False
+  ) -> dict[str, int]:
+    """How many cells of each kind there are in a network of this size."""
+    parts = self.skeleton.plan(layers, channels, imagenet)
+    return {kind: sum(p.kind == kind for p in parts) for kind in self.kinds}
+
+  def lacking(
+    self,
+    layers: int,
+    channels: int,
+    imagenet: bool = False,
+    kinds: Sequence[str] | None = None,
+  ) -> str:
+    """Says which kinds a network has no cell of, and which size has them all.
+
+    Args:
+      layers: of the network.
+      channels: of its first cell.
+      imagenet: whether it is the one for large images.
+      kinds: that count; None means all.
+
+    Returns:
+      'layers=2 holds no normal cell, layers=3 does'; '' if none is lacking.
+    """
+    asked = self.kinds if kinds is None else kinds
+
+    def lacks(layers: int) -> list[str]:
+      cells = self.cells(layers, channels, imagenet)
+      return [kind for kind in asked if not cells[kind]]
+
+    if not (lacked := lacks(layers)):
+      return ''
+    said = ' and '.join(f'no {kind} cell' for kind in lacked)
+    said = f'layers={layers} holds {said}'
+    # A plan of one's own may refuse other sizes.
+    with contextlib.suppress(Exception):
+      larger = range(layers + 1, layers + _LARGER)
+      enough = next(n for n in larger if not lacks(n))
+      said += f', layers={enough} does'
+    return said
 
   def with_nodes(self, nodes: int) -> 'Space':
     """The space with cells of as many intermediate nodes; 0 keeps its own.

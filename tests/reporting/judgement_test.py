@@ -120,6 +120,20 @@ def test_too_few_eigenvalues_or_none_say_nothing():
   assert judge(epochs_of([0] * 9, eigenvalues=values), S3).level == 'healthy'
 
 
+def test_a_kind_that_the_supernet_has_no_cell_of_is_left_out():
+  """As the normal cell in two layers: it is what noise made of it at first."""
+  lines = epochs_of([4, 4, 4, 4])
+  for line in lines[1:]:
+    line['skip_reduce'] = line['skip_share_reduce'] = 0
+  lacking = {**S3, 'cells': {'normal': 0, 'reduce': 2}}
+  found = judge(lines, lacking)
+  assert found.level == 'healthy'
+  assert '0% of the edges of the reduce cell' in found.sentence
+  assert levels(lines, lacking) == [(0, 3, 'healthy')]
+  for known in (S3, {**S3, 'cells': {'normal': 1, 'reduce': 2}}):
+    assert '4 of 8 edges of the normal cell' in judge(lines, known).sentence
+
+
 def test_lines_of_earlier_releases_are_judged_by_their_genotype():
   line = {'kind': 'epoch', 'epoch': 3, 'genotype': TINY.to_dict()}
   assert '1 of 2 edges of the normal cell' in judge([line], S3).sentence
