@@ -1,6 +1,7 @@
 """Searching and training from Python, as in a notebook."""
 
 import dataclasses
+import json
 import signal
 
 import jax
@@ -55,7 +56,8 @@ def test_a_search_of_arrays(found):
   assert found.genotype.kinds == ('normal', 'reduce')
   assert set(found.genotype.operations) <= set(odj.SPACES['s3'].names)
   assert odj.load_run(found.workdir) == found
-  assert (found.workdir / 'space.json').is_file()
+  space = json.loads((found.workdir / 'space.json').read_text())
+  assert space['cells'] == {'normal': 0, 'reduce': SEARCH.layers}
 
 
 def test_the_same_call_in_the_same_folder_does_nothing_more(

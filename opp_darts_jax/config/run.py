@@ -25,7 +25,7 @@ class RunConfig:
     seed: decides all that is random: weights, alphas, order of the images,
       augmentation and drop-path; below 2**32.
     layers: cells in the network; those at layers // 3 and 2 * layers // 3 are
-      reduction cells.
+      reduction cells, so that fewer than 3 have no normal cell.
     channels: channels of the first cell.
     epochs: passes over the training images; for a search, over D_train.
     batch_size: images in a step; for a search, of each of D_train and D_val.

@@ -64,7 +64,10 @@ class Genotype:
     return names.count(operation)
 
   def num_skips(self, kind: str = '') -> int:
-    """How many edges are skip connections: the usual sign of collapse."""
+    """How many edges are skip connections: the usual sign of collapse.
+
+    By the name, `skip_connect`, whatever other operations do.
+    """
     return self.count(SKIP, kind)
 
   def to_dict(self) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def early_stopping(
   def check(config: SearchConfig, space: Space) -> None:
     method.check(config, space)
     check_trained(method, space, 'early_stopping')
-    check_rule(rule, method, space)
+    check_rule(rule, method, config, space)
 
   inner = nested(method, lambda space, weights: init_kept(own, method, space))
   own = rule_of(settings, inner)
@@ -171,8 +171,10 @@ def check_settings(settings: Settings) -> None:
     )
 
 
-def check_rule(rule: str, method: Method, space: Space) -> None:
-  """Raises `UserError` unless a rule goes with a method and a space."""
+def check_rule(
+  rule: str, method: Method, config: SearchConfig, space: Space
+) -> None:
+  """Raises `UserError` unless a rule goes with a method, a size and a space."""
   if rule == 'eigenvalue' and method.sparse:
     raise UserError(
       'early_stopping by eigenvalue takes a loss that is smooth in the '
@@ -183,6 +185,14 @@ def check_rule(rule: str, method: Method, space: Space) -> None:
     raise UserError(
       'early_stopping by order takes a space with edges that choose between '
       f'operations with weights; space {space.name!r} has none.'
+    )
+  size = config.layers, config.channels
+  if rule == 'skips' and (
+    lacking := space.lacking(*size, kinds=_judged_by_skips(space))
+  ):
+    raise UserError(
+      'early_stopping by skips takes a supernet with the cells that it judges; '
+      f'{lacking}.'
     )
 
 
@@ -245,10 +255,13 @@ def by_skips(method: Method, max_skips: int) -> Rule:
 
   def measure(search: Search, state: SearchState) -> float:
     found = answers.derived(method, search, state)
-    kinds = [kind for kind in search.space.kinds if kind != REDUCE]
-    return max(found.num_skips(kind) for kind in kinds)
+    return max(map(found.num_skips, _judged_by_skips(search.space)))
 
   return Rule(2, 2, 1, measure, lambda measures: measures[-1] > max_skips)
+
+
+def _judged_by_skips(space: Space) -> list[str]:
+  return [kind for kind in space.kinds if kind != REDUCE]
 
 
 def by_order(stable_epochs: int) -> Rule:

@@ -4,7 +4,8 @@ On each edge there is an operation with the chance of its share of the edge's
 score, and for each node two edges are drawn, one after the other, by their
 strongest operation; or all of them, where a space or a method keeps them all,
 with what is left out for `none`. Methods with another rule (GDAS, FairDARTS,
-P-DARTS) are taken to keep two edges, too: of these it is an approximation.
+P-DARTS) are taken to keep two edges, too, and spaces with another to keep all:
+of these it is an approximation.
 
 Axes: E edges of a cell, K operations of the space.
 """
@@ -19,7 +20,7 @@ import numpy as np
 from opp_darts_jax.genotypes.cell import NONE
 from opp_darts_jax.methods.method import Method, derive_by_scores
 from opp_darts_jax.methods.tables import Tables
-from opp_darts_jax.networks.costs import Costs, bounds
+from opp_darts_jax.networks.costs import Costs, bounds, loose_bounds
 from opp_darts_jax.spaces.space import Space, derive_two_edges
 
 _TINY = 1e-12
@@ -68,19 +69,12 @@ def reach(
   """The least and the most that cells of a method cost, as far as is known.
 
   Args:
-    method: whose rule derives: by scores it is that of the space, by another
-      any edges may be kept, each with an operation at most.
+    method: whose rule derives: by scores it is that of the space; by another of
+      either any edges may be kept, each with an operation at most.
     space: of the cells.
     costs: of it.
     mask: {kind: bool (E, K)}, the operations that there are.
   """
-  if method.derive is derive_by_scores:
-    return bounds(costs, space, mask)
-  least = most = costs.fixed
-  for kind in space.kinds:
-    table, allowed = costs.table(kind), np.asarray(mask[kind])
-    used = allowed.any(1)
-    most += np.where(allowed, table, -np.inf).max(1)[used].sum()
-    if method.every_edge:
-      least += np.where(allowed, table, np.inf).min(1)[used].sum()
-  return float(least), float(most)
+  if method.derive is derive_by_scores or method.every_edge:
+    return bounds(costs, space, mask, method.every_edge)
+  return loose_bounds(costs, mask)

@@ -1,6 +1,5 @@
 """The losses of a search, and their gradients."""
 
-import collections
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -98,8 +97,7 @@ def make_task(
     config.remat,
     method.partial,
   )
-  plan = model.space.skeleton.plan(config.layers, config.channels, False)
-  cells = collections.Counter(part.kind for part in plan if part.kind)
+  cells = model.space.cells(config.layers, config.channels)
   return Task(config, space, method, model, per_epoch, cells)
 
 

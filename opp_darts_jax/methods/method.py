@@ -150,8 +150,8 @@ class Method(NamedTuple):
       freezing, selection, stopping.
     learning_rate: (config, epoch, epochs at which stages began) -> of weights.
     derive: (method, search, state) -> what has been found; it may evaluate.
-    every_edge: whether what derives has every edge of a cell, in any space, but
-      those on which `none` is the strongest.
+    every_edge: whether what derives has every edge of a cell, but those on
+      which `none` is the strongest, also where the rule of the space keeps two.
     evaluates: whether `begin_epoch` selects one operation an edge by what the
       supernet is without others, so that scores have no say in what derives.
     numbers: (search, state, what it derives) -> what is told of an epoch beside

@@ -130,13 +130,20 @@ def with_cost(
   def numbers(
     search: Search, state: SearchState, found: Genotype
   ) -> dict[str, float]:
-    return {
-      **inner.numbers(search, state, found),
+    before = inner.numbers(search, state, found)
+    added = {
       'cost': costs.of(found),
       'cost_target': target,
       'cost_of_alphas': costs.of(inner.derive(inner, search, state)),
       'cost_price': float(kept(state.own)['price']),
     }
+    taken = [name for name in added if name in before]
+    if taken:
+      raise UserError(
+        f'Expected other names in what numbers of the method {method.name!r} '
+        f'gives than what cost.target tells: {", ".join(taken)}.'
+      )
+    return {**before, **added}
 
   held = inner._replace(
     name=f'{method.name}, held to {target:g} {UNITS[costs.quantity]}',

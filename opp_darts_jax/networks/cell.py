@@ -98,6 +98,7 @@ class NetworkCell(nn.Module):
     """The outputs of the parts before -> (B, H, W, output nodes * C)."""
     cell, part = self.cell, self.part
     states = list(self.space.skeleton.inputs(outputs, part, True, train))
+    self.space.check_inputs(len(states))
     count, height, width, _ = states[0].shape
     size = halved((height, width), 1 + part.reduction)
 

@@ -26,7 +26,11 @@ from opp_darts_jax.networks import summary
 from opp_darts_jax.networks.cell import Draws, EdgeOperation
 from opp_darts_jax.networks.network import Network, count_weights
 from opp_darts_jax.operations.operation import Operation, Size
-from opp_darts_jax.spaces.space import Space, derive_two_edges
+from opp_darts_jax.spaces.space import (
+  Space,
+  derive_every_edge,
+  derive_two_edges,
+)
 
 
 class Site(NamedTuple):
@@ -90,16 +94,22 @@ class Costs(NamedTuple):
 
 
 def bounds(
-  costs: Costs, space: Space, mask: Mapping[str, np.ndarray]
+  costs: Costs,
+  space: Space,
+  mask: Mapping[str, np.ndarray],
+  every_edge: bool = False,
 ) -> tuple[float, float]:
   """What the cheapest and the dearest cells that a space derives take.
 
   Args:
     costs: of it.
-    space: whose rule derives.
+    space: whose rule derives; by one of its own these are `loose_bounds`.
     mask: {kind: bool (E, K)}, the operations that there are.
+    every_edge: whether all edges are kept where the rule is to keep two.
   """
-  two_edges = space.derive is derive_two_edges
+  if space.derive not in (derive_two_edges, derive_every_edge):
+    return loose_bounds(costs, mask)
+  two_edges = space.derive is derive_two_edges and not every_edge
   least = most = costs.fixed
   for kind in space.kinds:
     table, allowed = costs.table(kind), np.array(mask[kind])
@@ -114,6 +124,17 @@ def bounds(
         low, high = (low * PLACES)[:places], (high * PLACES)[:places]
       least, most = least + sum(low), most - sum(high)
   return float(least), float(most)
+
+
+def loose_bounds(
+  costs: Costs, mask: Mapping[str, np.ndarray]
+) -> tuple[float, float]:
+  """What cells without edges take, and those of all edges with the dearest."""
+  most = costs.fixed
+  for kind, allowed_EK in mask.items():
+    dearest_E = np.where(allowed_EK, costs.table(kind), -np.inf).max(1)
+    most += dearest_E[np.isfinite(dearest_E)].sum()
+  return float(costs.fixed), float(most)
 
 
 def table_of(
@@ -151,7 +172,9 @@ def counted(space: Space, sites: Sites, quantity: str) -> Costs:
     return table_of(space, sites, quantity, weights, sites.fixed.weights)
   for operation in space.operations:
     own = operation.in_network
-    if not own.says_multiply_adds and weights(own, sites.distinct()[0]):
+    if not own.says_multiply_adds and any(
+      weights(own, site) for site in sites.distinct()
+    ):
       raise UserError(
         f'The operation {own.name!r} has weights and does not say how many '
         "multiply-adds it takes, which cost.quantity='multiply_adds' counts: "

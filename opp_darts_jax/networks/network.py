@@ -113,7 +113,7 @@ class Network(nn.Module):
       layers = range(layer, layer + len(parts))
       layer = layers.stop
       outputs = self._cells(parts, layers, outputs, train, draws)
-      head_here = self.auxiliary and reduction_layers(self.layers)[1] in layers
+      head_here = parts[-1] == self._head_after
       if head_here and (train or self.is_initializing()):
         # The published head rectifies its input in place, which matters where
         # no other cell follows to do it: up to 3 layers, in training alone.
@@ -127,6 +127,13 @@ class Network(nn.Module):
   def plan(self) -> tuple[Part, ...]:
     """The cells, and the blocks between them."""
     return self.space.skeleton.plan(self.layers, self.channels, self.imagenet)
+
+  @property
+  def _head_after(self) -> Part | None:
+    """The cell that the auxiliary head looks at; None if there is no head."""
+    cells = [part for part in self.plan if part.kind]
+    number = reduction_layers(self.layers)[1]
+    return cells[number] if self.auxiliary and number < len(cells) else None
 
   def _draws(
     self, batch: int, train: bool, drop_path: float | jax.Array
@@ -149,7 +156,7 @@ class Network(nn.Module):
       return ((part,) for part in self.plan)
     shapes = tuple(x.shape[1:] for x in inputs)
     outputs = {cell.kind: len(cell.output) for cell in self.genotype.cells}
-    return equal_parts(self.plan, shapes, outputs)
+    return equal_parts(self.plan, shapes, outputs, self._head_after)
 
   def _cells(
     self,

@@ -23,6 +23,7 @@ def equal_parts(
   plan: Sequence[Part],
   inputs: tuple[Shape, ...],
   outputs: Mapping[str, int],
+  last: Part | None = None,
 ) -> Iterator[tuple[Part, ...]]:
   """Groups successive cells that take and give arrays of the same shapes.
 
@@ -30,15 +31,18 @@ def equal_parts(
     plan: the cells, and the blocks between them, which stay alone.
     inputs: (H, W, C) of what the first one takes.
     outputs: {kind of cell: how many nodes it concatenates}.
+    last: a part after which a group ends, if any.
 
   Yields:
     The parts of each group; all of them in order.
   """
   keys: list[Any] = []
+  after_last = False
   for number, part in enumerate(plan):
     alone = '' if part.kind else number
     same = (part.kind, part.channels, part.reduction, part.after_reduction)
-    keys.append((alone, same, inputs))
+    keys.append((alone, same, inputs, after_last))
+    after_last = after_last or part == last
     *_, (height, width, _) = inputs
     size = halved((height, width), 1 + part.reduction)
     channels = part.channels * outputs.get(part.kind, 1)

@@ -20,7 +20,8 @@ class LayerRow(NamedTuple):
   Attributes:
     name: as among the weights.
     kind: of a cell, as in the genotype; else ''.
-    shape: of what it gives for one image.
+    shape: of what it gives for one image, of several arrays the last; () if it
+      is not told, as of a module that is called by another method than its own.
     weights: how many there are.
     multiply_adds: of its convolutions and linear layers, for one image.
     uncounted: the operations in it that have weights and do not say how many
@@ -71,7 +72,7 @@ def describe(network: Network, image_shape: Sequence[int]) -> list[LayerRow]:
         uncounted[path[0]].append(context.module.operation.name)
       multiply_adds[path[0]] = multiply_adds.get(path[0], 0) + number
       if len(path) == 1:
-        shapes[path[0]] = tuple(output.shape[1:])
+        shapes[path[0]] = _shape(output)[1:]
     return output
 
   images = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
@@ -84,12 +85,12 @@ def describe(network: Network, image_shape: Sequence[int]) -> list[LayerRow]:
     LayerRow(
       name,
       kinds.get(name, ''),
-      shape,
+      shapes.get(name, ()),
       count_weights({'params': params.get(name, {})}),
-      multiply_adds[name] if name != AUXILIARY else 0,
+      multiply_adds.get(name, 0) if name != AUXILIARY else 0,
       tuple(dict.fromkeys(uncounted[name])),
     )
-    for name, shape in shapes.items()
+    for name in dict.fromkeys([*shapes, *params])
   ]
   return sorted(parts, key=lambda part: part.name == AUXILIARY)
 
@@ -159,4 +160,10 @@ def _multiply_adds(module: nn.Module, args: Any, output: Any) -> int:
   own = module.variables.get('params', {}).values()
   kernels = [leaf for leaf in own if getattr(leaf, 'ndim', 0) > 1]
   # Of (B, H, W, C) it is H x W pixels, of (B, C) one.
-  return sum(kernel.size * math.prod(output.shape[1:-1]) for kernel in kernels)
+  pixels = math.prod(_shape(output)[1:-1])
+  return sum(kernel.size * pixels for kernel in kernels)
+
+
+def _shape(output: Any) -> tuple[int, ...]:
+  """Of the last array that a module gives."""
+  return next((tuple(x.shape) for x in jax.tree.leaves(output)[::-1]), ())

@@ -165,10 +165,9 @@ def _find_space(name: str, path: pathlib.Path) -> Space:
   A FILE.py:SPACE is looked for from the current folder, as when it was trained,
   then from the folders above the network, nearest first.
   """
-  place, _, _ = name.partition('.py:')
-  folders = [pathlib.Path(), *path.resolve().parents]
-  if not pathlib.Path(place).expanduser().is_absolute():
-    for folder in folders:
+  place, of_file, _ = name.partition('.py:')
+  if of_file and not pathlib.Path(place).expanduser().is_absolute():
+    for folder in (pathlib.Path(), *path.resolve().parents):
       if (folder / f'{place}.py').is_file():
         name = str(folder / name)
         break

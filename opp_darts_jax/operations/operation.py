@@ -52,7 +52,9 @@ class Operation(NamedTuple):
   """An operation as pure functions; all but the first three have defaults.
 
   Attributes:
-    name: what genotypes and files call it.
+    name: what genotypes and files call it. By `skip_connect` a skip connection
+      is known, and by `none` an edge that is not there, to all that counts them
+      or asks for them: metrics, judgements, schedules and methods.
     init: (key, copies, channels, stride) -> weights of that many copies,
       stacked on leading axes; those of its norms are not among them.
     apply: (weights, x (B, H, W, C), norm, stride, key) -> (B, H/s, W/s, C), by

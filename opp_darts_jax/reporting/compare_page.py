@@ -42,8 +42,14 @@ def write(
       f'Expected a page, .html, to write to; {path} is a file of another kind, '
       'and would be lost.'
     )
-  with run_files.fitting(runs[0].workdir):
-    text = _page(runs)
+  with run_files.fitting(*(run.workdir for run in runs)):
+    try:
+      text = _page(runs)
+    except run_files.MISFIT:
+      for run in runs:  # Whose files do not fit shows on a page of their own.
+        with run_files.fitting(run.workdir):
+          _page([run])
+      raise
   path.parent.mkdir(parents=True, exist_ok=True)
   files.write_text(path, text)
   return path

@@ -181,7 +181,7 @@ def charts_of(
 ) -> list[Chart]:
   """Curves, one a group: the mean over its runs, and what they span."""
   axis = curves.axis_of([line for one in found for line in one.lines])
-  kinds = {c.run.genotype.cells[0].kind for c in found if c.run.genotype}
+  kinds = {c.kind for c in found if c.kind}
   cell = (
     titles.kind_name(min(kinds)).lower() if len(kinds) == 1 else 'first cell'
   )

@@ -14,7 +14,7 @@ from opp_darts_jax.reporting import (
   run_files,
   styles,
 )
-from opp_darts_jax.reporting.derived import FOUND
+from opp_darts_jax.reporting.derived import FOUND, with_cells
 from opp_darts_jax.reporting.run_files import RunFiles
 
 # Folders and what follows from other fields tell no two runs apart.
@@ -47,6 +47,13 @@ class ComparedRun(NamedTuple):
   lines: Sequence[Mapping[str, Any]]
 
   @property
+  def kind(self) -> str:
+    """The first kind of cell that its network has; '' if none is known."""
+    genotype = self.run.genotype
+    kinds = with_cells(genotype.kinds, self.run.space) if genotype else ()
+    return next(iter(kinds), '')
+
+  @property
   def epochs(self) -> list[Mapping[str, Any]]:
     """The lines of the epochs that have ended.
 
@@ -64,8 +71,7 @@ class ComparedRun(NamedTuple):
     return self._of_first(ends[-1]) if ends else {}
 
   def _of_first(self, line: Mapping[str, Any]) -> Mapping[str, Any]:
-    genotype = self.run.genotype
-    kind = genotype.cells[0].kind if genotype else ''
+    kind = self.kind
     return {**line, **{key: line.get(f'{key}_{kind}') for key in _OF_FIRST}}
 
 

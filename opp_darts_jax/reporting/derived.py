@@ -1,7 +1,7 @@
 """The genotypes in the lines of a search's metrics, and the one it gave."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from opp_darts_jax.genotypes.genotype import Genotype
@@ -22,6 +22,15 @@ def genotype_of(record: Mapping[str, Any]) -> Genotype:
     UserError: if the line has something else there.
   """
   return _read(json.dumps(record['genotype']))
+
+
+def with_cells(kinds: Iterable[str], space: Mapping[str, Any]) -> list[str]:
+  """The kinds that the supernet has cells of, by what `space.json` holds.
+
+  All of them, where it is one of an earlier release, which does not say it.
+  """
+  cells = space.get('cells') or {}
+  return [kind for kind in kinds if cells.get(kind) != 0]
 
 
 def found(

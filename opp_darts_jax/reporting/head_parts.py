@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from opp_darts_jax.config import fields
 from opp_darts_jax.recorded import TRUTH_TEST
-from opp_darts_jax.reporting import amounts, titles
+from opp_darts_jax.reporting import amounts, derived, titles
 from opp_darts_jax.reporting.run_files import RunFiles
 from opp_darts_jax.reporting.styles import shown
 
@@ -175,7 +175,7 @@ def _of_search(run: RunFiles, level: str) -> str:
   if epochs and run.seconds:
     said += f' ({amounts.duration(run.seconds)})'
   if run.genotype is not None:
-    cell = run.genotype.cells[0]
+    cell = run.genotype[derived.with_cells(run.genotype.kinds, run.space)[0]]
     skips = amounts.counted(
       run.genotype.num_skips(cell.kind), 'skip connection'
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from opp_darts_jax.methods.signs import APART, WINDOW, growth_of, skip_share
-from opp_darts_jax.reporting.derived import FOUND, genotype_of
+from opp_darts_jax.reporting.derived import FOUND, genotype_of, with_cells
 from opp_darts_jax.reporting.styles import Styles
 
 Level = Literal['unknown', 'healthy', 'at risk', 'collapsed']
@@ -65,7 +65,7 @@ def _epochs(records: Sequence[Record]) -> list[Record]:
 
 
 def _judge(epochs: Sequence[Record], space: Mapping[str, Any]) -> Judgement:
-  kind = _judged_kind(epochs)
+  kind = _judged_kind(epochs, space)
   if kind is None:
     said = 'Unknown: no cell has been derived yet.'
     return Judgement('unknown', said, 'none')
@@ -81,7 +81,7 @@ def _judge(epochs: Sequence[Record], space: Mapping[str, Any]) -> Judgement:
   share = epochs[-1][f'skip_share_{kind}']
   said = (
     f'Healthy: {share:.0%} of the edges of {_cell(kind)} are skip '
-    f'connections and their share has not grown over {_TREND} epochs'
+    f'connections{_trend(epochs, kind)}'
   )
   grown = growth_of_eigenvalue(epochs)
   if grown is not None:
@@ -122,12 +122,18 @@ def _with_shares(record: Record) -> Record:
   return told
 
 
-def _judged_kind(epochs: Sequence[Record]) -> str | None:
-  """The normal cell, or the only kind there is, if its share is known."""
+def _judged_kind(
+  epochs: Sequence[Record], space: Mapping[str, Any]
+) -> str | None:
+  """The normal cell, or the only kind there is, if its share is known.
+
+  Of a kind that the supernet has none of, nothing was learnt.
+  """
   if not epochs:
     return None
   prefix = 'skip_share_'
   kinds = [n.removeprefix(prefix) for n in epochs[-1] if n.startswith(prefix)]
+  kinds = with_cells(kinds, space)
   return 'normal' if 'normal' in kinds else next(iter(kinds), None)
 
 
@@ -218,8 +224,7 @@ def _growing_skips(
   epochs: Sequence[Record], kind: str, space: Mapping[str, Any]
 ) -> Judgement | None:
   del space
-  shares = [r.get(f'skip_share_{kind}') for r in epochs[-_TREND - 1 :]]
-  known = [share for share in shares if share is not None]
+  known = _last_shares(epochs, kind)
   if len(known) <= _TREND or known[-1] <= known[0] or known != sorted(known):
     return None
   said = (
@@ -227,6 +232,21 @@ def _growing_skips(
     f'{known[0]:.0%} to {known[-1]:.0%} over {_TREND} epochs.'
   )
   return Judgement('at risk', said, 'growing skip connections')
+
+
+def _trend(epochs: Sequence[Record], kind: str) -> str:
+  """What is to be said of shares that have not only grown."""
+  known = _last_shares(epochs, kind)
+  if len(known) <= _TREND:
+    return ''
+  steadily = ' steadily' if known[-1] > known[0] else ''
+  return f' and their share has not grown{steadily} over {_TREND} epochs'
+
+
+def _last_shares(epochs: Sequence[Record], kind: str) -> list[float]:
+  """Those by which a trend is told, as far as they are known."""
+  shares = [r.get(f'skip_share_{kind}') for r in epochs[-_TREND - 1 :]]
+  return [share for share in shares if share is not None]
 
 
 def growth_of_eigenvalue(epochs: Sequence[Record]) -> float | None:

@@ -17,7 +17,7 @@ from opp_darts_jax.running.workdirs import sessions
 Record = Mapping[str, Any]
 
 # What others' files raise where they do not fit together.
-_MISFIT = (
+MISFIT = (
   ArithmeticError,
   AttributeError,
   LookupError,
@@ -160,17 +160,19 @@ def read_run(workdir: str | pathlib.Path) -> RunFiles:
 
 
 @contextlib.contextmanager
-def fitting(workdir: pathlib.Path) -> Iterator[None]:
-  """Within it a run is drawn: `UserError` if its files do not fit together."""
+def fitting(*workdirs: pathlib.Path) -> Iterator[None]:
+  """Within it runs are drawn: `UserError` if their files do not fit."""
   try:
     yield
   except errors.UserError:
     raise
-  except _MISFIT as error:
+  except MISFIT as error:
     # Files that others have written, or parts of two runs in one folder.
+    each = 'each of ' if len(workdirs) > 1 else ''
     raise errors.UserError(
-      f'Expected the files of one run in {workdir}, but they do not fit '
-      f'together: {type(error).__name__}: {errors.first_line(error)}.'
+      f'Expected the files of one run in {each}'
+      f'{", ".join(map(str, workdirs))}, but they do not fit together: '
+      f'{type(error).__name__}: {errors.first_line(error)}.'
     ) from error
 
 

@@ -9,17 +9,14 @@ In the published search norms use the statistics of the batch whenever they are
 evaluated; here they keep running averages for that, as in the other spaces.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from opp_darts_jax.benchmarks import nasbench201 as benchmark
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.genotypes.derive import every_edge
-from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.genotypes.nasbench201_form import (
   GRAPH,
   KIND,
@@ -48,7 +45,7 @@ from opp_darts_jax.spaces.skeleton import (
   no_names,
   reduction_layers,
 )
-from opp_darts_jax.spaces.space import Space
+from opp_darts_jax.spaces.space import Space, derive_every_edge
 
 
 def relu_conv_norm(name: str, size: int) -> Operation:
@@ -210,11 +207,6 @@ def _block_node(graph: Graph, prefix: str, part: Part, x: str) -> str:
   return graph.add(prefix, 'Add', y, graph.conv(x, f'{shortcut}.1'))
 
 
-def _derive(space: Space, weights: Mapping[str, np.ndarray]) -> Genotype:
-  """The strongest operation of every edge, `none` included."""
-  return Genotype((every_edge(KIND, weights[KIND], space.names, space.graph),))
-
-
 NASBENCH201 = Space(
   'nasbench201',
   (
@@ -245,7 +237,7 @@ NASBENCH201 = Space(
       lambda graph, x: graph.relu(graph.norm(x, 'lastact.0')),
     ),
   ),
-  derive=_derive,
+  derive=derive_every_edge,
   to_text=to_text,
   from_text=from_text,
   truth=benchmark.truth,

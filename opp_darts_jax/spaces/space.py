@@ -6,15 +6,16 @@ column an operation, in the order of the space.
 Axes: E edges of a cell, K operations of the space.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from opp_darts_jax import errors
 from opp_darts_jax.genotypes import darts_form
-from opp_darts_jax.genotypes.derive import strongest_edges
+from opp_darts_jax.genotypes.derive import every_edge, strongest_edges
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.operations.catalogue import OPERATIONS
@@ -24,6 +25,9 @@ from opp_darts_jax.spaces.skeleton import Skeleton, SkeletonExport
 
 Rows = tuple[tuple[str, ...], ...]
 Candidates = Mapping[str, Rows] | tuple[tuple[str, Rows], ...]
+_LARGER = (
+  20  # Numbers of layers that are looked through for all kinds of cells.
+)
 
 
 def derive_two_edges(
@@ -34,6 +38,19 @@ def derive_two_edges(
   return Genotype(
     tuple(
       strongest_edges(kind, weights[kind], names, space.graph)
+      for kind in space.kinds
+    )
+  )
+
+
+def derive_every_edge(
+  space: 'Space', weights: Mapping[str, np.ndarray]
+) -> Genotype:
+  """On every edge the strongest operation, `none` included."""
+  names = space.names
+  return Genotype(
+    tuple(
+      every_edge(kind, weights[kind], names, space.graph)
       for kind in space.kinds
     )
   )
@@ -52,7 +69,8 @@ class Space:
       the order of the edges}; a kind that is left out has all on every edge.
     skeleton: what puts the cells together.
     derive: (space, {kind: operation weights (E, K)}) -> the genotype that they
-      stand for.
+      stand for; by `derive_two_edges`, `derive_every_edge` or another rule, of
+      which no more is known than that an edge has one operation at most.
     to_text: the text of a genotype in the form that the field has for it.
     from_text: the inverse; None for a text of another form.
     further: operations that a network of the space may have though no search of
@@ -129,6 +147,14 @@ class Space:
       )
     return self.skeleton.export
 
+  def check_inputs(self, given: int, skeleton: str = 'skeleton') -> None:
+    """Raises `UserError` unless a cell is given as many inputs as it has."""
+    if given != self.graph.inputs:
+      raise errors.UserError(
+        f'Expected a {skeleton} of space {self.name!r} that gives its cells '
+        f'{self.graph.inputs} inputs, got {given}.'
+      )
+
   def check(self, genotype: Genotype) -> None:
     """Raises `UserError` unless networks can be made of a genotype's cells.
 
@@ -159,6 +185,48 @@ class Space:
         )
     for name in genotype.operations:
       self.operation(name)
+
+  def cells(
+    self, layers: int, channels: int, imagenet: bool = False
+  ) -> dict[str, int]:
+    """How many cells of each kind there are in a network of this size."""
+    parts = self.skeleton.plan(layers, channels, imagenet)
+    return {kind: sum(p.kind == kind for p in parts) for kind in self.kinds}
+
+  def lacking(
+    self,
+    layers: int,
+    channels: int,
+    imagenet: bool = False,
+    kinds: Sequence[str] | None = None,
+  ) -> str:
+    """Says which kinds a network has no cell of, and which size has them all.
+
+    Args:
+      layers: of the network.
+      channels: of its first cell.
+      imagenet: whether it is the one for large images.
+      kinds: that count; None means all.
+
+    Returns:
+      'layers=2 holds no normal cell, layers=3 does'; '' if none is lacking.
+    """
+    asked = self.kinds if kinds is None else kinds
+
+    def lacks(layers: int) -> list[str]:
+      cells = self.cells(layers, channels, imagenet)
+      return [kind for kind in asked if not cells[kind]]
+
+    if not (lacked := lacks(layers)):
+      return ''
+    said = ' and '.join(f'no {kind} cell' for kind in lacked)
+    said = f'layers={layers} holds {said}'
+    # A plan of one's own may refuse other sizes.
+    with contextlib.suppress(Exception):
+      larger = range(layers + 1, layers + _LARGER)
+      enough = next(n for n in larger if not lacks(n))
+      said += f', layers={enough} does'
+    return said
 
   def with_nodes(self, nodes: int) -> 'Space':
     """The space with cells of as many intermediate nodes; 0 keeps its own.

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from opp_darts_jax.errors import UserError, check_choice
+from opp_darts_jax.errors import check_choice
 from opp_darts_jax.operations.norm import update_running
 from opp_darts_jax.operations.operation import halved
 from opp_darts_jax.operations.target import current
@@ -86,11 +86,7 @@ class SearchCell(nn.Module):
     """The outputs of the parts before -> (B, H, W, output nodes * channels)."""
     space, part = self.space, self.part
     inputs = space.skeleton.inputs(outputs, part, False, train)
-    if len(inputs) != space.graph.inputs:
-      raise UserError(
-        f'Expected a skeleton of space {space.name!r} that gives its cells '
-        f'{space.graph.inputs} inputs, got {len(inputs)}.'
-      )
+    space.check_inputs(len(inputs))
     dtype = inputs[0].dtype
     channels = part.channels
     if self.partial is not None:

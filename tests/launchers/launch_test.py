@@ -179,6 +179,7 @@ def test_seeds_average_and_smoothing(searched, tmp_path):
       (
         'mult-adds',
         '96 images to train, 40 to test',
+        'layers=1 holds no normal cell, layers=3 does: the network has nothing',
         '2 epochs of 6 steps',
         'seeds     3, 5: 2 trainings one after another',
       ),

@@ -290,6 +290,13 @@ def test_what_does_not_fit_is_a_sentence(schedule, method, sentence):
     named(schedule, method).check(SearchConfig(epochs=9), SPACE)
 
 
+def test_skips_of_a_cell_that_the_supernet_lacks_are_not_counted():
+  config = SearchConfig(epochs=9, layers=2)
+  with pytest.raises(UserError, match='judges; layers=2 holds no normal cell'):
+    named(SKIPS).check(config, SPACE)
+  named('early_stopping').check(config, SPACE)
+
+
 def test_every_method_that_trains_alphas_may_stop_early():
   for name, make in METHODS.items():
     if name not in ('random_cells', 'random_sharing', 'darts_pt', 'p_darts'):

@@ -1,5 +1,6 @@
 """Tests of the cost term: what it expects, what it pushes, what derives."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -23,6 +24,7 @@ from opp_darts_jax.methods.progressive import progressive
 from opp_darts_jax.methods.with_cost import with_cost
 from opp_darts_jax.networks import costs as costs_lib
 from opp_darts_jax.spaces.catalogue import SPACES
+from opp_darts_jax.spaces.space import derive_every_edge
 
 SPACE = tiny_search.space_of(
   'c', 'none', 'skip_connect', 'sep_conv_3x3', 'sep_conv_5x5'
@@ -191,6 +193,16 @@ def test_sentences():
       held.check(config, SPACE)
 
 
+def test_numbers_of_the_same_names_are_refused():
+  method = darts()._replace(numbers=lambda *given: {'cost': -1.0, 'own': 2.0})
+  held = with_cost(method, COSTS, MOST)
+  state = state_of(held, random_scores())
+  search = tiny_search.search_of(SPACE)
+  found = darts().derive(darts(), search, state)
+  with pytest.raises(UserError, match=r"'darts' gives than .* tells: cost\."):
+    held.numbers(search, state, found)
+
+
 def test_early_stopping_judges_what_meets_the_target():
   stopping = early_stopping(
     darts(), ScheduleConfig(), rule='skips', first_epoch=0
@@ -256,6 +268,22 @@ def test_in_a_schedule_the_same_cells_may_be_derived():
   inside = freezing(darts(), ScheduleConfig())
   found = expected_cost.reach(inside, SPACE, COSTS, SPACE.mask())
   assert found == (LEAST, MOST)
+
+
+def test_a_rule_of_one_s_own_may_keep_any_edges():
+  """As one that keeps one edge, for less than two edges a node may cost."""
+  space = dataclasses.replace(SPACE, derive=lambda space, weights: None)
+  loose = costs_lib.loose_bounds(COSTS, SPACE.mask())
+  assert loose[0] == COSTS.fixed <= LEAST < MOST < loose[1]
+  for method in (darts(), METHODS['snas']()):
+    found = expected_cost.reach(method, space, COSTS, space.mask())
+    assert found == loose
+  every = dataclasses.replace(SPACE, derive=derive_every_edge)
+  reached = expected_cost.reach(darts(), every, COSTS, SPACE.mask())
+  assert reached == (COSTS.fixed, loose[1])  # All edges may have none.
+  assert expected_cost.reach(
+    METHODS['snas'](), SPACE, COSTS, SPACE.mask(['sep_conv_3x3'])
+  ) == costs_lib.bounds(COSTS, every, SPACE.mask(['sep_conv_3x3']))
 
 
 def test_every_edge_may_be_kept():

@@ -1,6 +1,9 @@
 """Costs of networks as tables: exact for every cell of a space."""
 
+import dataclasses
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import toys
@@ -47,6 +50,15 @@ def test_an_operation_that_does_not_say_what_it_takes():
   sites = costs.sites_of(toys.TOY, 1, 2, (4, 4, 1), 2)
   with pytest.raises(UserError, match="'scale' has weights and does not say"):
     costs.counted(toys.TOY, sites, 'multiply_adds')
+  # Nor one that has weights at some sites alone.
+  halving = toys.HALF._replace(
+    init=lambda key, copies, channels, stride: (
+      {'factor': jnp.ones((*copies, channels))} if stride == 2 else {}
+    )
+  )
+  space = dataclasses.replace(S3, operations=(*S3.operations, halving))
+  with pytest.raises(UserError, match="'half' has weights and does not say"):
+    costs.counted(space, costs.sites_of(*CASES['s3'], 2), 'multiply_adds')
 
 
 def test_bounds_are_those_of_all_cells():

@@ -324,6 +324,20 @@ def test_stack_and_remat_change_no_number():
   assert_same(results(model.clone(remat=True)), want)
 
 
+def test_the_auxiliary_head_is_after_its_cell_among_equal_ones():
+  # The third of four: one after the other they look at another.
+  cells = genotype((AVG, 0), (SKIP, 1))
+  model = Network(cells, 4, 2, 3, auxiliary=True, space=of_cells(4))
+  variables, x = fixed(model, images())
+
+  def auxiliary(model):
+    (_, logits), _ = model.apply(variables, x, True, mutable=['batch_stats'])
+    return logits
+
+  want = auxiliary(model.clone(stack=False))
+  np.testing.assert_allclose(auxiliary(model), want, rtol=1e-3, atol=1e-4)
+
+
 def assert_same(got, want):
   assert jax.tree.structure(got) == jax.tree.structure(want)
   for (path, a), b in zip(

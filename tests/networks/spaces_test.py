@@ -81,7 +81,9 @@ def bare():
 
 
 def test_nodes_of_none_one_and_three_edges(bare):
-  space = dataclasses.replace(OWN, kinds=('only',), skeleton=bare)
+  space = dataclasses.replace(
+    OWN, graph=CellGraph(3, 4), kinds=('only',), skeleton=bare
+  )
   edges = (
     Edge('double', 0, 3),
     *(Edge('double', 3, 5), Edge('double', 3, 5), Edge(SKIP, 1, 5)),
@@ -95,7 +97,9 @@ def test_nodes_of_none_one_and_three_edges(bare):
 
 
 def test_one_output_is_the_node_itself(bare):
-  space = dataclasses.replace(OWN, kinds=('only',), skeleton=bare)
+  space = dataclasses.replace(
+    OWN, graph=CellGraph(1, 2), kinds=('only',), skeleton=bare
+  )
   part = Part('cell0', 'only', 3, reduction=True)
   edges = (Edge('double', 0, 1), Edge('double', 1, 2), Edge('double', 0, 2))
   y = cell_output(edges, (2,), part, space, inputs=1)

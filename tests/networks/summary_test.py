@@ -2,13 +2,18 @@
 
 import dataclasses
 
+import flax.linen as nn
 import jax.numpy as jnp
 import pytest
 
 from opp_darts_jax.genotypes.darts_form import darts_genotype
 from opp_darts_jax.genotypes.published import GENOTYPES
 from opp_darts_jax.networks import summary
-from opp_darts_jax.networks.network import Network
+from opp_darts_jax.networks.network import (
+  Network,
+  count_weights,
+  variable_shapes,
+)
 from opp_darts_jax.operations.operation import Operation
 from opp_darts_jax.spaces.darts import DARTS
 
@@ -107,3 +112,39 @@ def test_a_published_cell_is_counted_on_imagenet():
   found = counted('AmoebaNet', 4, imagenet=True)
   assert 2e6 < found.weights < 3e6
   assert 2e8 < found.multiply_adds < 3e8
+
+
+class TwoOutputs(nn.Module):
+  """A stem in one module, whose head is called by another method."""
+
+  def setup(self):
+    self.own = nn.Conv(12, (3, 3))
+    self.scale = self.param('scale', nn.initializers.ones, (5,))
+
+  def __call__(self, x):
+    y = self.own(x)
+    return y, y
+
+  def scaled(self, x):
+    return x * self.scale
+
+
+def test_modules_that_give_several_arrays_or_are_called_otherwise():
+  """Their weights are all there, and the shape is that of the last array."""
+  skeleton = DARTS.skeleton._replace(
+    stem=lambda images, channels, imagenet, train: TwoOutputs(name='two')(
+      images
+    ),
+    head=lambda x, classes, train: TwoOutputs(name='scaled').scaled(
+      x.mean((1, 2))[:, :classes]
+    ),
+  )
+  space = dataclasses.replace(DARTS, name='own', skeleton=skeleton)
+  network = Network(GENOTYPES['DARTS_V2'], 1, 2, 5, space=space)
+  parts = summary.describe(network, (9, 8, 3))
+  shapes = {part.name: (part.shape, part.weights) for part in parts}
+  assert shapes['two'] == ((9, 8, 12), 28 * 12 + 5)
+  assert shapes['scaled'] == ((), 5)
+  params = variable_shapes(network, (9, 8, 3))
+  assert summary.totals(parts).weights == count_weights(params)
+  assert 'scaled' in summary.table(parts)

@@ -267,6 +267,8 @@ def test_a_file_says_its_space(tmp_path):
   model = Network(BENCH, 3, 2, 3, space=NASBENCH201)
   variables = initial(model)
   path = tmp_path / 'network.npz'
+  # A file beside it that has its name, as that of a config may, is another.
+  (tmp_path / 'nasbench201.py').touch()
   trained.save_network(path, model, variables, IMAGES)
   network = trained.load_network(path)
   assert network.model == model

@@ -228,3 +228,12 @@ def test_what_cannot_be_compared(folders, tmp_path):
   with pytest.raises(errors.UserError, match='nowhere does not exist'):
     compare_page.write([*folders, tmp_path / 'nowhere'], out)
   assert not out.exists()
+  # The one whose files do not fit is named, not the first.
+  alphas = folders[2] / 'alphas.jsonl'
+  lines = alphas.read_text().splitlines()
+  line = json.loads(lines[-1]) | {'operations': None}
+  alphas.write_text('\n'.join([*lines[:-1], json.dumps(line)]))
+  sentence = rf'one run in {folders[2]}, but they do not fit together: TypeE'
+  with pytest.raises(errors.UserError, match=sentence):
+    compare_page.write(folders, out)
+  assert not out.exists()

@@ -38,6 +38,19 @@ def test_skip_connections(skips, level, rule):
   assert found.sentence.lower().startswith(level)
 
 
+@pytest.mark.parametrize(
+  ('skips', 'trend'),
+  [
+    ([0], ' are skip connections. No rule'),
+    ([0, 1], ' are skip connections. No rule'),
+    ([0, 1, 0, 1], ' and their share has not grown steadily over 3 epochs.'),
+    ([1, 1, 1, 1], ' and their share has not grown over 3 epochs.'),
+  ],
+)
+def test_of_a_trend_only_what_is_seen_is_said(skips, trend):
+  assert trend in judge(epochs_of(skips), S3).sentence
+
+
 def test_every_epoch_is_judged_by_what_was_known_then():
   lines = epochs_of([0, 1, 2, 2, 1, 1])
   spans = [(0, 1, 'healthy'), (2, 3, 'collapsed'), (4, 5, 'healthy')]
@@ -105,6 +118,20 @@ def test_too_few_eigenvalues_or_none_say_nothing():
   assert judge(epochs_of([0] * 9, eigenvalues=values), S3).level == 'healthy'
   values = [-1.0] * 5 + [9.0] * 4
   assert judge(epochs_of([0] * 9, eigenvalues=values), S3).level == 'healthy'
+
+
+def test_a_kind_that_the_supernet_has_no_cell_of_is_left_out():
+  """As the normal cell in two layers: it is what noise made of it at first."""
+  lines = epochs_of([4, 4, 4, 4])
+  for line in lines[1:]:
+    line['skip_reduce'] = line['skip_share_reduce'] = 0
+  lacking = {**S3, 'cells': {'normal': 0, 'reduce': 2}}
+  found = judge(lines, lacking)
+  assert found.level == 'healthy'
+  assert '0% of the edges of the reduce cell' in found.sentence
+  assert levels(lines, lacking) == [(0, 3, 'healthy')]
+  for known in (S3, {**S3, 'cells': {'normal': 1, 'reduce': 2}}):
+    assert '4 of 8 edges of the normal cell' in judge(lines, known).sentence
 
 
 def test_lines_of_earlier_releases_are_judged_by_their_genotype():

@@ -210,6 +210,36 @@ def test_a_search_without_epochs(tmp_path):
   assert (row.level, row.skips) == ('unknown', pytest.approx(1 / 3))
 
 
+def test_what_is_said_first_is_of_a_cell_that_the_supernet_has(search_dir):
+  space = {'name': 'darts', 'cells': {'normal': 0, 'reduce': 2}}
+  (search_dir / 'space.json').write_text(json.dumps(space))
+  page = page_of(search_dir)
+  assert 'found a reduction cell with no skip' in page.text
+  assert '0% of the edges of the reduce cell are skip' in page.text
+  read = run_files.read_run(search_dir)
+  (one, _), _ = compared.compared([read, read])
+  assert (one.kind, one.ended['skip_share']) == ('reduce', 0)
+
+
+def test_numbers_of_a_method_without_alphas(search_dir):
+  """As one that draws its cells has; it may have taken no times, either."""
+  lines = [
+    {**line, 'radius': 0.5} if line['kind'] == 'epoch' else line
+    for line in search_records()
+  ]
+  write_lines(search_dir / 'metrics.jsonl', lines)
+  (search_dir / 'alphas.jsonl').unlink()
+  (search_dir / 'times.jsonl').unlink()
+  network = {'layers': 3, 'channels': 4, 'weights': 5, 'multiply_adds': 6}
+  results = {'network': network}
+  (search_dir / 'results.json').write_text(json.dumps(results))
+  page = page_of(search_dir)
+  assert 'What the method has' in page.text
+  assert 'Radius' in page.text
+  assert {'alphas', 'cost'} < {*page.sections}
+  assert {*page.attributes('a', 'href')} == {f'#{s}' for s in page.sections}
+
+
 def test_page_of_one_kind_of_cell(search_dir):
   (search_dir / 'genotype.json').write_text(BENCH.to_json())
   records = [{**r, 'genotype': BENCH.to_dict()} for r in search_records()]

@@ -62,6 +62,7 @@ def test_a_search_that_is_killed_ends_the_same(
   config = dataclasses.replace(
     tiny_runs.SEARCH,
     method=method,
+    layers=3 if 'skips' in schedule else 1,  # With a normal cell to judge.
     schedule=dataclasses.replace(tiny_runs.SEARCH.schedule, name=schedule),
     cost=CostConfig(target=target, quantity='weights', layers=2, channels=16),
     eval_epochs=3,

@@ -10,9 +10,9 @@ import pytest
 import toys
 
 from opp_darts_jax.errors import UserError
-from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.genotypes.genotype import Cell, Edge, Genotype
 from opp_darts_jax.genotypes.graph import CellGraph
-from opp_darts_jax.networks.network import Network
+from opp_darts_jax.networks.network import Network, variable_shapes
 from opp_darts_jax.spaces.catalogue import SPACES
 from opp_darts_jax.spaces.members import check_genotype
 from opp_darts_jax.spaces.space import Space
@@ -176,3 +176,10 @@ def test_a_skeleton_of_other_inputs_is_refused():
     UserError, match="space 'unfit' that gives its cells 1 inputs, got 2"
   ):
     jax.eval_shape(lambda: logits_of(space, 8, 'loop'))
+  edges = (Edge('scale', 0, 1), Edge('scale', 1, 2))
+  kinds = ('normal', 'reduce')
+  cells = Genotype(tuple(Cell(kind, 1, edges, (1, 2)) for kind in kinds))
+  with pytest.raises(
+    UserError, match="space 'unfit' that gives its cells 1 inputs, got 2"
+  ):
+    variable_shapes(Network(cells, 1, 2, 7, space=space), (8, 8, 1))

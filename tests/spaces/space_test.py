@@ -1,5 +1,7 @@
 """Tests of the search spaces."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.genotypes.graph import CellGraph
 from opp_darts_jax.operations.catalogue import OPERATIONS, named
 from opp_darts_jax.spaces.catalogue import SPACES, get_space
+from opp_darts_jax.spaces.darts import DARTS
 from opp_darts_jax.spaces.space import Space
 
 SEP3 = 'sep_conv_3x3'
@@ -61,6 +64,33 @@ def test_nodes_change_unless_every_edge_is_listed():
       'nodes=2',
     ):
       get_space(name, 2)
+
+
+@pytest.mark.parametrize(
+  ('name', 'layers', 'cells', 'said'),
+  [
+    ('darts', 1, (0, 1), 'layers=1 holds no normal cell, layers=3 does'),
+    ('s2', 2, (0, 2), 'layers=2 holds no normal cell, layers=3 does'),
+    ('s2', 3, (1, 2), ''),
+    ('nasbench201', 1, (1,), ''),
+  ],
+)
+def test_small_networks_may_lack_a_kind_of_cells(name, layers, cells, said):
+  space = get_space(name)
+  assert space.cells(layers, 4) == dict(zip(space.kinds, cells))
+  assert space.lacking(layers, 4) == said
+
+
+def test_of_a_plan_that_has_one_size_no_other_is_told():
+  def plan(layers, channels, imagenet):
+    if layers != 6:
+      raise ValueError
+    return DARTS.skeleton.plan(2, channels, imagenet)
+
+  skeleton = DARTS.skeleton._replace(plan=plan)
+  space = dataclasses.replace(DARTS, skeleton=skeleton)
+  assert space.lacking(6, 4) == 'layers=6 holds no normal cell'
+  assert space.lacking(6, 4, kinds=['reduce']) == ''
 
 
 def test_s1_has_two_operations_an_edge():

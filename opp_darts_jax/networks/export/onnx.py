@@ -158,6 +158,7 @@ def _add_network(
     if part.kind:
       cell = model.genotype[part.kind]
       states = skeleton.input_nodes(graph, name, part, outputs)
+      model.space.check_inputs(len(states), 'skeleton (export.input_nodes)')
       edges = f'{name}.{skeleton.edge}'
       _add_nodes(graph, edges, states, cell, part, operations)
       graph.add(name, 'Concat', *(states[n] for n in cell.output), axis=1)

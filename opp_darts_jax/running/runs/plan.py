@@ -37,6 +37,11 @@ def data_lines(images: ImageData | Streamed, parts: str) -> list[str]:
   ]
 
 
+def lacking_lines(which: str, so: str) -> list[str]:
+  """The line of kinds that have no cell, and what follows; none if all have."""
+  return [f'            {which}: {so}'] if which else []
+
+
 def contact_sheet(
   config: Any, images: ImageData | Streamed, folder: str | pathlib.Path
 ) -> str:

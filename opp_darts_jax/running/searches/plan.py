@@ -8,7 +8,12 @@ import pathlib
 import jax
 
 from opp_darts_jax.networks.network import count_weights
-from opp_darts_jax.running.runs.plan import data_lines, seeds_line, title
+from opp_darts_jax.running.runs.plan import (
+  data_lines,
+  lacking_lines,
+  seeds_line,
+  title,
+)
 from opp_darts_jax.running.searches.live import LiveSearch
 
 
@@ -36,6 +41,10 @@ def of_search(
     f'  supernet  {config.layers} cells, {space.graph.nodes} nodes, '
     f'{config.channels} channels: {count_weights({"params": weights}):,} '
     'weights when complete',
+    *lacking_lines(
+      space.lacking(config.layers, config.channels),
+      'what is reported of it is its start',
+    ),
     f'  method    {search.method.name}',
     f'  stages    {search.method.summary}',
     f'  steps     {config.epochs} epochs of {search.per_epoch} steps, batch '

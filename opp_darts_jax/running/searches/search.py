@@ -139,7 +139,7 @@ def run_prepared(
   ) as run:
     own = of_size(run.known)
     own.run = run
-    files.write_json(run.folder / SPACE, own.space.describe())
+    _write_space(own)
     if options.shared is None:
       run.screen.say(plan.of_search(own, workdir))
     built_in = records.built_in(run, own.space)
@@ -178,6 +178,13 @@ def checked(
   return config, space, method, devices
 
 
+def _write_space(search: LiveSearch) -> None:
+  """What reports know of the space, and how many cells the supernet has."""
+  size = search.config.layers, search.config.channels
+  known = search.space.describe() | {'cells': search.space.cells(*size)}
+  files.write_json(search.run.folder / SPACE, known)
+
+
 def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
   """All epochs that are left, or up to where a method or watcher ends them."""
   config, method, run = search.config, search.method, search.run
@@ -194,6 +201,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
         state = search.devices.copy(change.state)
       if isinstance(change.search, LiveSearch):
         search = change.search
+        _write_space(search)
       if change.stop:
         run.writer.write('stop', epoch * search.per_epoch, epoch)
         return write_results(search, state, 'the method', trained)

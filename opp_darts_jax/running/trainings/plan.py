@@ -6,7 +6,12 @@ The same lines are what `--dry_run` prints.
 import pathlib
 
 from opp_darts_jax.running.runs import console
-from opp_darts_jax.running.runs.plan import data_lines, seeds_line, title
+from opp_darts_jax.running.runs.plan import (
+  data_lines,
+  lacking_lines,
+  seeds_line,
+  title,
+)
 from opp_darts_jax.running.trainings.task import TrainTask
 
 
@@ -22,7 +27,7 @@ def of_training(
     workdir: of its run; None if there is none.
     step: to begin with.
   """
-  config, images = training.config, training.images
+  config, images, model = training.config, training.images, training.model
   heads = 'with' if config.auxiliary else 'no'
   lines = [
     title('Training', workdir, step),
@@ -30,9 +35,13 @@ def of_training(
       images, f'{images.num_train} images to train, {images.num_test} to test'
     ),
     '  genotype',
-    console.genotype_lines(training.model.genotype),
+    console.genotype_lines(model.genotype),
     f'  network   {config.layers} cells, {config.channels} channels, {heads} '
     f'auxiliary head: {training.num_weights:,} weights',
+    *lacking_lines(
+      model.space.lacking(model.layers, model.channels, model.imagenet),
+      'the network has nothing of what was found for it',
+    ),
     f'  steps     {config.epochs} epochs of {training.per_epoch} steps, batch '
     f'{config.batch_size}',
   ]

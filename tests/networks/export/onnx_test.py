@@ -255,6 +255,16 @@ def test_what_is_unknown_to_onnx_is_refused(tmp_path):
     export_onnx(trained(SMALL, space=space), tmp_path / 'network.onnx')
 
 
+def test_other_inputs_there_than_cells_have_are_refused(tmp_path):
+  export = DARTS.skeleton.export._replace(
+    input_nodes=lambda graph, prefix, part, outputs: [*outputs, outputs[-1]]
+  )
+  skeleton = DARTS.skeleton._replace(export=export)
+  space = dataclasses.replace(DARTS, name='other', skeleton=skeleton)
+  with pytest.raises(UserError, match=r'nodes\) of .* 2 inputs, got 3'):
+    export_onnx(trained(SMALL, space=space), tmp_path / 'network.onnx')
+
+
 @pytest.mark.parametrize(
   ('reads', 'sentence'),
   [

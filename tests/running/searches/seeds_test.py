@@ -223,3 +223,5 @@ def test_one_and_several_are_not_mistaken(tmp_path):
 def test_the_dry_run_says_how_many(tmp_path):
   said = dry_run(CONFIG, tmp_path)
   assert '  seeds     4, 0, 2: 3 searches together' in said
+  lacking = 'layers=1 holds no normal cell, layers=3 does'
+  assert f'{lacking}: what is reported of it is its start\n' in said
