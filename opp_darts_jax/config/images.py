@@ -5,6 +5,7 @@ import dataclasses
 from PIL import ImageColor
 
 from opp_darts_jax.config.checks import at_least, require
+from opp_darts_jax.config.fields import settle
 from opp_darts_jax.errors import UserError, check_choice
 
 CROPS = ('pad', 'resized')
@@ -78,6 +79,7 @@ class DataConfig:
   cutout: int = 0
 
   def __post_init__(self) -> None:
+    settle(self, 'data.')
     require(self.source, 'data.source', bool, 'the name of a data set')
     sizes = 'image_size', 'max_train', 'max_test', 'crop_padding', 'cutout'
     for name in (*sizes, 'workers', 'split_seed'):

@@ -222,9 +222,15 @@ def _unusable(workdir: pathlib.Path, error: Exception) -> WorkdirError:
 def _differ(
   name: str, before: Mapping[str, Any], now: Mapping[str, Any]
 ) -> bool:
-  """Whether a leaf is another: 1 and True are, and what is not there."""
-  pair = [json.dumps(leaves.get(name, {})) for leaves in (before, now)]
-  return pair[0] != pair[1]
+  """Whether a leaf is another: 1 and True are, and what is not there.
+
+  1 and 1.0 are not: earlier releases kept what was given in Python.
+  """
+  before_text, now_text = (
+    str(json.loads(json.dumps(each.get(name, {})), parse_int=float))
+    for each in (before, now)
+  )
+  return before_text != now_text
 
 
 def _shown(value: Any) -> str:
