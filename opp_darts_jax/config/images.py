@@ -36,7 +36,8 @@ class DataConfig:
     held_out: share of the training images that is tested on in place of the
       test images, to choose by without a look at those; 0 is none.
     split_seed: decides every split of the images.
-    max_train: use at most this many training images; 0 uses all.
+    max_train: use at most this many training images; 0 uses all. Of a folder or
+      a tfds data set the others are not held in memory, nor decoded.
     max_test: use at most this many test images; 0 uses all.
     mean: per-channel mean, in units of pixel / 255; () measures it on the
       training images.
