@@ -22,6 +22,7 @@ from opp_darts_jax.errors import (
 from opp_darts_jax.recorded import CONFIG, GENOTYPE, INPUTS
 
 _KINDS = {SearchConfig: 'search', TrainConfig: 'training'}
+_LOCK = '.lock'
 _SHOWN = 60  # characters of a value in a message
 
 # Fields that say where an input lies -> the part of the inputs that says what
@@ -63,7 +64,7 @@ def open_workdir(
       yield pathlib.Path(folder)
     return
   workdir = pathlib.Path(workdir)
-  lock = filelock.FileLock(workdir / '.lock')
+  lock = filelock.FileLock(workdir / _LOCK)
   make(workdir)
   try:
     lock.acquire(timeout=0)
@@ -90,6 +91,15 @@ def open_workdir(
     yield workdir
   finally:
     lock.release()
+
+
+def held(workdir: pathlib.Path) -> bool:
+  """Whether a process holds a folder that there is."""
+  try:
+    with filelock.FileLock(workdir / _LOCK).acquire(timeout=0):
+      return False
+  except filelock.Timeout:
+    return True
 
 
 def make(workdir: pathlib.Path) -> None:
