@@ -14,7 +14,13 @@ import jax
 import numpy as np
 
 from opp_darts_jax import files
-from opp_darts_jax.errors import UserError, described, takes
+from opp_darts_jax.errors import (
+  UserError,
+  described,
+  is_users,
+  note_callback,
+  takes,
+)
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.stages import Stage
 from opp_darts_jax.methods.state import SearchState
@@ -83,6 +89,16 @@ def watchers_of(on_epoch: Any) -> list[Callable[[Any], Any]]:
         f'of {inspect.signature(watcher)}.'
       )
   return watchers
+
+
+def tell(watcher: Callable[[Any], Any], record: Any) -> Any:
+  """What a watcher returns; what a user's own raises notes that it was it."""
+  try:
+    return watcher(record)
+  except Exception as error:
+    if is_users(watcher):
+      note_callback(error, watcher)
+    raise
 
 
 def ends(answer: Any) -> bool:

@@ -245,7 +245,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
       config.epochs, epoch, state, means, genotype, stages, run.folder, weights
     )
     # All are called, whichever asks for the end.
-    asked = [watcher(record) for watcher in watchers]
+    asked = [callbacks.tell(watcher, record) for watcher in watchers]
     if runs.any_process(any(map(callbacks.ends, asked))):
       known['stopped'] = epoch
       run.writer.write('stop', record.step, epoch)

@@ -209,7 +209,7 @@ def _run_epochs(
     train_records.record_epoch(epoch, int(state.step), means, tested, run)
     record = TrainRecord(epoch, config.epochs, means | tested, run.folder)
     for watcher in watchers:
-      watcher(record)
+      callbacks.tell(watcher, record)
     if tested:
       check_finite('test loss', tested['test_loss'])
       found = {

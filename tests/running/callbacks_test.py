@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 
 import jax
@@ -17,8 +18,9 @@ from tiny_runs import (
   contents,
 )
 
-from opp_darts_jax import files
+from opp_darts_jax import errors, files
 from opp_darts_jax.errors import DivergedError, UserError
+from opp_darts_jax.launchers import launch
 from opp_darts_jax.methods.catalogue import configured_method, get_method
 from opp_darts_jax.methods.darts import darts
 from opp_darts_jax.methods.growth import all_enter
@@ -266,6 +268,28 @@ def test_a_watcher_takes_a_record(watcher, sentence):
   with pytest.raises(UserError, match=sentence):
     callbacks.watchers_of(watcher)
   assert callbacks.watchers_of(print) == [print]
+
+
+def test_what_a_watcher_raises_is_its_own():
+  error = ConnectionError('the server is away')
+
+  class Tells:
+    def __call__(self, record):
+      raise error
+
+  with pytest.raises(ConnectionError) as caught:
+    callbacks.tell(functools.partial(Tells()), None)
+  assert caught.value is error  # As its callers know it.
+  said = f'the callback partial of {__file__}'
+  assert errors.of_callback(error) == said
+  sentence, code = launch._about_system(error)
+  assert code == UserError.exit_code
+  assert f'{said} raised ConnectionError: the server is away; ' in sentence
+  # Files of the package are none of a user's.
+  own = OSError(28, 'No space left on device')
+  sentence, code = launch._about_system(own)
+  assert (errors.of_callback(own), code) == ('', errors.WriteError.exit_code)
+  assert not errors.is_users(callbacks.ends)
 
 
 def test_true_alone_ends_a_search():
