@@ -85,7 +85,8 @@ class MonitorConfig:
     derived: whether evaluations are also of the derived cells, as a part of the
       supernet.
     eigenvalue_epochs: epochs between two measures of the largest eigenvalue of
-      the validation loss's Hessian for the alphas, at most all; 0: never.
+      the validation loss's Hessian for the alphas, at most all; 0: never, as
+      for methods that sample one operation an edge.
   """
 
   derived: bool = False

@@ -202,6 +202,7 @@ def checked(
     method = configured_method(config)
   check_hooks(method)
   method.check(config, space)
+  monitor.check(config.monitor, method)
   rank_correlation.check(space, config.truth_cells)
   devices = Devices()
   devices.check(config.batch_size, config.accumulate, config.eval_batch_size)
