@@ -22,6 +22,7 @@ from opp_darts_jax.methods.method import Method
 from opp_darts_jax.recorded import GENOTYPE
 from opp_darts_jax.running import (
   callbacks,
+  checkpoint,
   cost,
   inputs,
   plans,
@@ -35,7 +36,6 @@ from opp_darts_jax.running.console import Console, epoch_line
 from opp_darts_jax.running.interruption import Interruption
 from opp_darts_jax.running.live_search import LiveSearch, prepare
 from opp_darts_jax.running.meeting import Meeting
-from opp_darts_jax.running.metrics import read_epochs
 from opp_darts_jax.running.rounds import Rounds, Shared
 from opp_darts_jax.running.runs import Options
 from opp_darts_jax.running.search import checked, run_prepared
@@ -115,8 +115,9 @@ def run_searches(
     return _summed_up(folders, {}, lambda line: quiet or print(line))
   search = prepare(config, space, method, images, devices)
   total = len(left) * config.epochs * search.per_epoch
-  done = sum(len(read_epochs(folder)) for folder in left.values())
-  steps = done * search.per_epoch
+  # What came after a checkpoint is done again.
+  saved = map(checkpoint.newest_step, left.values())
+  steps = sum(step - step % search.per_epoch for step in saved)
   with Console(total, steps, quiet, view, len(left)) as screen:
     screen.say(plans.of_search(search, workdir))
     ended = _take_turns(
@@ -135,7 +136,7 @@ def _take_turns(
   mapped: bool | None,
 ) -> dict[int, Ended]:
   """Searches with all seeds that have folders; see `run_searches`."""
-  interruption = Interruption()
+  interruption, running = Interruption(), set(folders)
   rounds = Rounds(lambda: interruption.requested)
   meeting = Meeting(
     search.make, search.data, search.devices, len(folders), rounds, mapped
@@ -145,16 +146,19 @@ def _take_turns(
     def say(text: str) -> None:
       screen.say(f'seed {seed}: {text}')
 
-    shared = Shared(rounds, lambda: rounds.stops, say)
+    shared = Shared(rounds, lambda: rounds.stops, say, lambda: len(running))
 
     def job(ask: Ask) -> Genotype:
-      return run_prepared(
-        _own(search, seed, meeting.programs_for(ask)),
-        folders[seed],
-        made_of,
-        [_shows(seed, search.per_epoch, screen), *watchers],
-        Options(signals=False, quiet=True, shared=shared),
-      )
+      try:
+        return run_prepared(
+          _own(search, seed, meeting.programs_for(ask)),
+          folders[seed],
+          made_of,
+          [_shows(seed, search.per_epoch, screen), *watchers],
+          Options(signals=False, quiet=True, shared=shared),
+        )
+      finally:
+        running.discard(seed)
 
     return job
 

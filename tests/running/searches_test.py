@@ -16,6 +16,7 @@ import tiny_runs
 from opp_darts_jax.errors import NotFinished, UserError, WriteError
 from opp_darts_jax.files import read_lines
 from opp_darts_jax.running import searches
+from opp_darts_jax.running.console import Console
 from opp_darts_jax.running.search import dry_run, run_search
 from opp_darts_jax.running.searches import SearchesError, run_searches
 
@@ -102,7 +103,15 @@ def test_a_signal_stops_all_and_each_goes_on(alone, tmp_path, monkeypatch):
   check_same(tmp_path, alone)
 
 
-def test_seeds_that_are_behind_catch_up(alone, tmp_path):
+def test_seeds_that_are_behind_catch_up(alone, tmp_path, monkeypatch):
+  shown = []
+
+  class Seen(Console):
+    def __exit__(self, *exc):
+      shown.append(self.standing)
+
+  monkeypatch.setattr(searches, 'Console', Seen)
+
   def kill(record):
     if record.epoch == 1:
       raise KillError
@@ -123,6 +132,8 @@ def test_seeds_that_are_behind_catch_up(alone, tmp_path):
     quiet=True,
   )
   check_same(tmp_path, alone)
+  # What is done again after the last checkpoints counts once.
+  assert [standing.done for standing in shown] == [3 * 3 * tiny_runs.PER_EPOCH]
   names = [f'seed{seed}' for seed in SEEDS]
   assert seen[0] == (0, 'seed2')
   assert seen[1:] == [(epoch, name) for epoch in (1, 2) for name in names]
