@@ -53,7 +53,8 @@ class DataConfig:
       resized to image_size. A stream takes that part from the image as stored,
       not squeezed into a square, and tests on the centre, 0.875 of the shorter
       side, as is usual on ImageNet.
-    crop_padding: zero pixels put around an image before a random crop 'pad'.
+    crop_padding: zero pixels put around an image before a random crop 'pad';
+      fewer than the image has on a side.
     flip: whether images are mirrored left to right at random.
     jitter: strength of colour jitter: brightness, contrast and saturation are
       scaled by factors in [1 - jitter, 1 + jitter]; 0 switches it off.
