@@ -6,11 +6,16 @@ waits for a person.
 """
 
 import contextlib
+import functools
 import inspect
 import math
+import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__))
+_CALLBACK = 'the callback '  # begins the note on what one raises
 
 
 class UserError(ValueError):
@@ -118,7 +123,10 @@ def described(value: Any) -> str:
 
 @contextlib.contextmanager
 def telling(
-  sentence: str, path: str, kind: type[UserError] = UserError
+  sentence: str,
+  path: str,
+  kind: type[UserError] = UserError,
+  but: tuple[type[Exception], ...] = (),
 ) -> Iterator[None]:
   """Whatever a user's file raises becomes a `UserError`.
 
@@ -126,10 +134,12 @@ def telling(
     sentence: of what could not be done; what was raised is put behind it.
     path: of the file, of which the line is told; '' if it has none.
     kind: of the error.
+    but: what stays as it is, beside sentences and the end of a run.
   """
+  stays: tuple[type[Exception], ...] = (UserError, NotFinished, *but)
   try:
     yield
-  except UserError:
+  except stays:
     raise
   except (Exception, SystemExit) as error:
     frames = traceback.extract_tb(error.__traceback__)
@@ -142,8 +152,32 @@ def telling(
 
 def file_of(function: Callable[..., Any]) -> str:
   """The path of the file that has a function; '' if it is no Python's."""
-  code = getattr(inspect.unwrap(function), '__code__', None)
+  while isinstance(function, functools.partial):
+    function = function.func
+  function = inspect.unwrap(function)
+  called: Any = function
+  if not hasattr(function, '__code__'):  # An object that can be called.
+    called = type(function).__call__
+  code = getattr(called, '__code__', None)
   return getattr(code, 'co_filename', '')
+
+
+def is_users(function: Callable[..., Any]) -> bool:
+  """Whether a function is a user's own, and not of this package."""
+  return not file_of(function).startswith(_PACKAGE + os.sep)
+
+
+def note_callback(error: Exception, callback: Callable[..., Any]) -> None:
+  """Notes on an error, which stays as it is, whose callback raised it."""
+  name = getattr(callback, '__name__', type(callback).__name__)
+  error.add_note(f'{_CALLBACK}{name} of {file_of(callback)} raised this')
+
+
+def of_callback(error: Exception) -> str:
+  """Which callback raised an error, as 'the callback NAME of FILE'; or ''."""
+  notes = getattr(error, '__notes__', ())
+  own = (note for note in notes if note.startswith(_CALLBACK))
+  return next(own, '').removesuffix(' raised this')
 
 
 def first_line(error: BaseException) -> str:

@@ -104,16 +104,18 @@ def make(
 def of_type(kind: Any, value: Any, name: str) -> Any:
   """A value as a type, without guessing: 1 is a float, '1' and True are not.
 
-  Nor is any number that is not finite.
+  Nor is any number that is not finite. NumPy's are as Python's own.
 
   Args:
     kind: bool, int, float, str, or tuples of such, `tuple[int, ...]`.
-    value: from a file, or a text.
+    value: from a file, a text or Python.
     name: for the message.
 
   Raises:
     UserError: if it is of another type.
   """
+  if hasattr(value, 'dtype') and value.ndim == 0:
+    value = value.item()
   if typing.get_origin(kind) is tuple:
     item = typing.get_args(kind)[0]
     if isinstance(value, str) or not hasattr(value, '__iter__'):

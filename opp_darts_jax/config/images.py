@@ -5,6 +5,7 @@ import dataclasses
 from PIL import ImageColor
 
 from opp_darts_jax.config.checks import at_least, require
+from opp_darts_jax.config.fields import settle
 from opp_darts_jax.errors import UserError, check_choice
 
 CROPS = ('pad', 'resized')
@@ -35,7 +36,8 @@ class DataConfig:
     held_out: share of the training images that is tested on in place of the
       test images, to choose by without a look at those; 0 is none.
     split_seed: decides every split of the images.
-    max_train: use at most this many training images; 0 uses all.
+    max_train: use at most this many training images; 0 uses all. Of a folder or
+      a tfds data set the others are not held in memory, nor decoded.
     max_test: use at most this many test images; 0 uses all.
     mean: per-channel mean, in units of pixel / 255; () measures it on the
       training images.
@@ -51,7 +53,8 @@ class DataConfig:
       resized to image_size. A stream takes that part from the image as stored,
       not squeezed into a square, and tests on the centre, 0.875 of the shorter
       side, as is usual on ImageNet.
-    crop_padding: zero pixels put around an image before a random crop 'pad'.
+    crop_padding: zero pixels put around an image before a random crop 'pad';
+      fewer than the image has on a side.
     flip: whether images are mirrored left to right at random.
     jitter: strength of colour jitter: brightness, contrast and saturation are
       scaled by factors in [1 - jitter, 1 + jitter]; 0 switches it off.
@@ -78,6 +81,7 @@ class DataConfig:
   cutout: int = 0
 
   def __post_init__(self) -> None:
+    settle(self, 'data.')
     require(self.source, 'data.source', bool, 'the name of a data set')
     sizes = 'image_size', 'max_train', 'max_test', 'crop_padding', 'cutout'
     for name in (*sizes, 'workers', 'split_seed'):

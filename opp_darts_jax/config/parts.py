@@ -4,6 +4,7 @@ import dataclasses
 
 from opp_darts_jax import naming
 from opp_darts_jax.config.checks import at_least, require
+from opp_darts_jax.config.fields import settle
 from opp_darts_jax.errors import UserError, check_choice
 
 SELECTIONS = ('largest', 'smallest', 'random', 'fixed')
@@ -33,6 +34,7 @@ class WeightOptimizerConfig:
   nesterov: bool = False
 
   def __post_init__(self) -> None:
+    settle(self, 'weights.')
     for name in ('learning_rate', 'clip_norm'):
       require(
         getattr(self, name), f'weights.{name}', lambda v: v > 0, 'above 0'
@@ -63,6 +65,7 @@ class AlphaOptimizerConfig:
   clip_norm: float = 0.0
 
   def __post_init__(self) -> None:
+    settle(self, 'alphas.')
     require(
       self.learning_rate, 'alphas.learning_rate', lambda v: v > 0, 'above 0'
     )
@@ -82,13 +85,15 @@ class MonitorConfig:
     derived: whether evaluations are also of the derived cells, as a part of the
       supernet.
     eigenvalue_epochs: epochs between two measures of the largest eigenvalue of
-      the validation loss's Hessian for the alphas, at most all; 0: never.
+      the validation loss's Hessian for the alphas, at most all; 0: never, as
+      for methods that sample one operation an edge.
   """
 
   derived: bool = False
   eigenvalue_epochs: int = 0
 
   def __post_init__(self) -> None:
+    settle(self, 'monitor.')
     at_least(self, 'eigenvalue_epochs', 0, 'monitor.')
 
 
@@ -125,6 +130,7 @@ class ScheduleConfig:
   cosine: str = 'plain'
 
   def __post_init__(self) -> None:
+    settle(self, 'schedule.')
     require(self.name, 'schedule.name', bool, 'the name of a schedule')
     check_choice('schedule.selection', self.selection, SELECTIONS)
     check_choice('schedule.boundary', self.boundary, BOUNDARIES)
@@ -172,6 +178,7 @@ class CostConfig:
   table: str = ''
 
   def __post_init__(self) -> None:
+    settle(self, 'cost.')
     check_choice('cost.quantity', self.quantity, QUANTITIES)
     for name in ('target', 'image_size'):
       at_least(self, name, 0, 'cost.')

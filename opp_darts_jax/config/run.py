@@ -83,6 +83,7 @@ class RunConfig:
   weights: WeightOptimizerConfig = WeightOptimizerConfig()
 
   def __post_init__(self) -> None:
+    fields_lib.settle(self)
     for name in ('layers', 'channels', 'epochs', 'log_steps', 'accumulate'):
       at_least(self, name, 1)
     at_least(self, 'eval_epochs', 1)

@@ -49,7 +49,7 @@ class Augmentation:
     """The augmentation that the config asks for, on these images.
 
     Raises:
-      UserError: if its cutout may blank whole images.
+      UserError: if its cutout or its crop may blank whole images.
     """
     side = min(images.image_shape[:2])
     if config.cutout >= side:
@@ -58,6 +58,11 @@ class Augmentation:
         f'it would blank, or 0; got {config.cutout}.'
       )
     resized = config.crop == 'resized'  # A stream has done it while decoding.
+    if not resized and config.crop_padding >= side:
+      raise UserError(
+        f'data.crop_padding must be less than the {side} pixels of the images, '
+        f'which it would move out of sight; got {config.crop_padding}.'
+      )
     return cls(
       images.mean,
       images.std,

@@ -61,7 +61,9 @@ def _own(text: str) -> DataSource:
   found = naming.find('data source', text, SOURCES)
   if isinstance(found, DataSource):
     listing = found.listing and _telling(text, found.listing)
-    return found._replace(read=_telling(text, found.read), listing=listing)
+    part = found.part and _telling(text, found.part)
+    read = _telling(text, found.read)
+    return found._replace(read=read, listing=listing, part=part)
   if not callable(found):
     raise UserError(
       f'Expected a DataSource or a function read(place, config) as {text}, got '

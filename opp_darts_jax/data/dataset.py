@@ -136,9 +136,11 @@ def load(config: DataConfig) -> ImageData:
       two classes of square images of one size.
   """
   source, place = find_source(config.source)
-  given = source.read(place, config)
+  limited = bool(config.max_train or config.max_test)
+  part = source.part if limited else None
+  given = (part or source.read)(place, config)
   check_given(given, Source, config.source)
-  return of_source(given, config)
+  return _of_source(given, config, divided=part is not None)
 
 
 def of_arrays(
@@ -188,6 +190,11 @@ def of_source(source: Source, config: DataConfig) -> ImageData:
   Raises:
     UserError: if it does not hold at least two classes of square images.
   """
+  return _of_source(source, config, divided=False)
+
+
+def _of_source(source: Source, config: DataConfig, divided: bool) -> ImageData:
+  """See `of_source`; what is divided already stays as it is."""
   name, class_names, size = source.name, source.class_names, config.image_size
   check_classes(name, class_names)
   train, said = _checked(source.train, f'{name!r} (train)', class_names, size)
@@ -200,7 +207,8 @@ def of_source(source: Source, config: DataConfig) -> ImageData:
         f'Expected test images of {name!r} to have the shape of its training '
         f'images {train.images.shape[1:]}, got {test.images.shape[1:]}.'
       )
-  train, test = divide(train, test, config)
+  if test is None or not divided:
+    train, test = divide(train, test, config)
   mean, std = mean_and_std(train.images)
   return ImageData(
     name, train, test, tuple(class_names),

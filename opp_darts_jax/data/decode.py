@@ -5,15 +5,13 @@ import dataclasses
 import functools
 import io
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
 from PIL import Image
 
 from opp_darts_jax.data import viewing
-from opp_darts_jax.data.split import Split
 from opp_darts_jax.errors import DataError, first_line
 
 CENTRE = 0.875  # of the shorter side is seen when testing, as on ImageNet
@@ -229,32 +227,6 @@ def _cut(image: Image.Image, size: int, box: Box) -> Image.Image:
   return image.resize((size, size), Image.Resampling.BILINEAR, corners)
 
 
-def gather(pictures: Iterable[tuple[str, Picture]]) -> list[Picture]:
-  """The pictures, each with as many channels as the one that has most.
-
-  Args:
-    pictures: each with what to call it in a message.
-
-  Raises:
-    DataError: naming the first two that differ in size, as soon as the second
-      one is there.
-  """
-  gathered: list[Picture] = []
-  first = ''
-  for what, picture in pictures:
-    first = first or what
-    gathered.append(picture)
-    check_one_size(first, gathered[0].pixels.shape, what, picture.pixels.shape)
-  channels = max((each.pixels.shape[-1] for each in gathered), default=0)
-  return [_widened(picture, channels) for picture in gathered]
-
-
-def split_of(pictures: Iterable[Picture], labels: ArrayLike) -> Split:
-  """The pixels of gathered pictures, with their labels."""
-  pixels = [picture.pixels for picture in pictures]
-  return Split(np.asarray(pixels), np.asarray(labels))
-
-
 def _widened(picture: Picture, channels: int) -> Picture:
   """The picture in colour, where that is asked of a grey one."""
   pixels, stored, changes = picture
@@ -262,15 +234,3 @@ def _widened(picture: Picture, channels: int) -> Picture:
     return picture
   repeated = np.broadcast_to(pixels, (*pixels.shape[:2], channels))
   return Picture(repeated, stored, (*changes, MADE_COLOUR))
-
-
-def check_one_size(
-  one: str, shape: tuple[int, ...], other: str, other_shape: tuple[int, ...]
-) -> None:
-  """Raises `DataError` unless two images have the same height and width."""
-  if shape[:2] != other_shape[:2]:
-    raise DataError(
-      f'Expected images of one size, got {one} of {shape[0]}x{shape[1]} and '
-      f'{other} of {other_shape[0]}x{other_shape[1]} pixels (height x width); '
-      'set --config.data.image_size=N to resize them.'
-    )

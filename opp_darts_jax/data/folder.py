@@ -12,8 +12,17 @@ import numpy as np
 
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import decode, layout, notes, walk
-from opp_darts_jax.data.decode import Encoded
-from opp_darts_jax.data.source import DataSource, EncodedSource, Source
+from opp_darts_jax.data.decode import Encoded, Encodings, Picture
+from opp_darts_jax.data.gathering import gather
+from opp_darts_jax.data.source import (
+  DataSource,
+  EncodedSource,
+  Source,
+  check_classes,
+  divided,
+  tested,
+)
+from opp_darts_jax.data.split import Split
 from opp_darts_jax.errors import DataError, check_choice, first_line
 
 
@@ -67,23 +76,70 @@ def read(path: str, config: DataConfig) -> Source:
       another size than the rest.
   """
   listed = listing(path, config)
-  train, test = listed.train, listed.test
-  images = [train[row] for row in range(len(train))]
-  if test is not None:
-    images += [test[row] for row in range(len(test))]
+  train = np.arange(len(listed.train))
+  if listed.test is None:
+    return _decoded(listed, train, listed.train, train[:0], config)._replace(
+      test=None
+    )
+  test = np.arange(len(listed.test))
+  return _decoded(listed, train, listed.test, test, config)
+
+
+def part(path: str, config: DataConfig) -> Source:
+  """Reads of the images of `read` those that the config leaves.
+
+  What the notes say of images they say of these.
+
+  Raises:
+    UserError: if it leaves none to train or to test on.
+    DataError: as `read` does.
+  """
+  listed = listing(path, config)
+  check_classes(listed.name, listed.class_names)
+  own = None if listed.test is None else listed.test.labels
+  train, test = divided(listed.train.labels, own, config)
+  return _decoded(listed, train, tested(listed, config), test, config)
+
+
+def _decoded(
+  listed: EncodedSource,
+  train: np.ndarray,
+  test_images: Encodings,
+  test: np.ndarray,
+  config: DataConfig,
+) -> Source:
+  """The images of these rows of `listed.train`, and those of `test_images`."""
+  stored = [listed.train, *([] if listed.test is None else [listed.test])]
+  ends = np.cumsum([len(images) for images in stored])
+  offset = 0 if test_images is listed.train else ends[0]
+  rows = np.concatenate([train, test + offset])
+  order = np.argsort(rows)  # As they are listed, which a message tells.
+  rest = np.setdiff1d(np.arange(ends[-1]), rows)
   decoded = functools.partial(
     decode.decode, size=config.image_size, background=config.background
   )
   with futures.ThreadPoolExecutor() as pool:
-    whats = (image.what for image in images)
-    pictures = decode.gather(zip(whats, pool.map(decoded, images)))
-  count = len(train)
+
+    def pictures(rows: np.ndarray) -> Iterator[tuple[str, Picture]]:
+      images = [
+        stored[0][row] if row < ends[0] else stored[1][row - ends[0]]
+        for row in rows.tolist()
+      ]
+      return zip((image.what for image in images), pool.map(decoded, images))
+
+    pixels, seen = gather(pictures(rows[order]), len(rows), order)
+    # Whether they are in colour is that of the data set, not of a part.
+    if pixels.shape[-1] == 1 and any(
+      picture.pixels.shape[-1] > 1 for _, picture in pictures(rest)
+    ):
+      grey = (('', picture) for picture in seen)
+      pixels, seen = gather(grey, len(rows), order, channels=3)
   return Source(
     listed.name,
-    decode.split_of(pictures[:count], train.labels),
-    None if test is None else decode.split_of(pictures[count:], test.labels),
+    Split(pixels[: len(train)], listed.train.labels[train]),
+    Split(pixels[len(train) :], test_images.labels[test]),
     listed.class_names,
-    (*listed.notes, *notes.on_pictures(pictures)),
+    (*listed.notes, *notes.on_pictures(seen)),
   )
 
 
@@ -147,4 +203,4 @@ def _files(
   return Files(root, np.array(paths), np.array(labels, np.int32))
 
 
-SOURCE = DataSource('folder', read, listing)
+SOURCE = DataSource('folder', read, listing, part)

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data.decode import Encodings
-from opp_darts_jax.data.split import Split
+from opp_darts_jax.data.split import Split, divide
 from opp_darts_jax.errors import DataError
 
 
@@ -50,21 +52,52 @@ class EncodedSource(NamedTuple):
 class DataSource(NamedTuple):
   """Images of one kind: what a config's `data.source` names.
 
-  Both functions take the place to read from, '' where the name says it all,
+  The functions take the place to read from, '' where the name says it all,
   and the config, of which `image_size`, `background` and `data_dir` are theirs
   to heed.
-  Splits, limits and the numbers that normalise a pixel are not.
+  Splits, limits and the numbers that normalise a pixel are not, but for `part`.
 
   Attributes:
     name: of the kind: 'folder'.
     read: gives the images, in memory.
     listing: gives them as they are stored, which a stream reads from; None if
       the source has no such form.
+    part: gives what `divide` leaves of the images that `read` gives, to train
+      and to test on, and holds no others in memory, where there is a limit;
+      None if that saves nothing.
   """
 
   name: str
   read: Callable[[str, DataConfig], Source]
   listing: Callable[[str, DataConfig], EncodedSource] | None = None
+  part: Callable[[str, DataConfig], Source] | None = None
+
+
+def tested(stored: EncodedSource, config: DataConfig) -> Encodings:
+  """Of which some are tested on."""
+  if stored.test is None or config.held_out:
+    return stored.train
+  return stored.test
+
+
+def divided(
+  train: np.ndarray, test: np.ndarray | None, config: DataConfig
+) -> tuple[np.ndarray, np.ndarray]:
+  """The rows to train on and to test on, the latter of `tested`.
+
+  Args:
+    train: labels (n,) of the images to train on.
+    test: of those to test on; None if there are none of their own.
+    config: says how many, as `divide` takes it.
+  """
+
+  def every(labels: np.ndarray) -> Split:
+    return Split(np.arange(len(labels), dtype=np.int32), labels)
+
+  one, other = divide(
+    every(train), None if test is None else every(test), config
+  )
+  return one.images, other.images
 
 
 def check_classes(name: str, class_names: Sequence[str]) -> None:

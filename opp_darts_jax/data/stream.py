@@ -14,12 +14,17 @@ from typing import Any
 import numpy as np
 
 from opp_darts_jax.config import DataConfig
-from opp_darts_jax.data import decode, identity, notes, workers
+from opp_darts_jax.data import gathering, identity, notes, workers
 from opp_darts_jax.data.catalogue import find_source
 from opp_darts_jax.data.channels import mean_and_std, per_channel
-from opp_darts_jax.data.decode import Encodings, Selection
-from opp_darts_jax.data.source import EncodedSource, check_classes, check_given
-from opp_darts_jax.data.split import Split, divide
+from opp_darts_jax.data.decode import Selection
+from opp_darts_jax.data.source import (
+  EncodedSource,
+  check_classes,
+  check_given,
+  divided,
+  tested,
+)
 from opp_darts_jax.data.workers import Batch
 from opp_darts_jax.errors import UserError
 
@@ -173,7 +178,8 @@ def open_stream(config: DataConfig, seed: int) -> Streamed:
   stored = source.listing(place, config)
   check_given(stored, EncodedSource, config.source)
   check_classes(stored.name, stored.class_names)
-  train, test = _rows(stored, config)
+  own = None if stored.test is None else stored.test.labels
+  train, test = divided(stored.train.labels, own, config)
   rng = np.random.default_rng(config.split_seed)
   sample = rng.permutation(train)[:_MEASURED]
   part = functools.partial(
@@ -184,10 +190,9 @@ def open_stream(config: DataConfig, seed: int) -> Streamed:
   )
   looked_at = part(stored.train, sample, stored.channels)
   with futures.ThreadPoolExecutor() as pool:
-    pictures = decode.gather(
-      zip(map(str, sample), pool.map(looked_at.centre, sample))
+    images, pictures = gathering.gather(
+      zip(map(str, sample), pool.map(looked_at.centre, sample)), len(sample)
     )
-  images = np.stack([picture.pixels for picture in pictures])
   mean, std = mean_and_std(images)
   said = notes.on_pictures(pictures)
   if len(sample) < len(train):
@@ -200,7 +205,7 @@ def open_stream(config: DataConfig, seed: int) -> Streamed:
     per_channel('mean', config.mean, mean),
     per_channel('std', config.std, std),
     part(stored.train, train, channels),
-    part(_tested(stored, config), test, channels),
+    part(tested(stored, config), test, channels),
     seed,
     config.workers,
     config.source,
@@ -214,13 +219,6 @@ def open_stream(config: DataConfig, seed: int) -> Streamed:
   )
 
 
-def _tested(stored: EncodedSource, config: DataConfig) -> Encodings:
-  """Of which some are tested on."""
-  if stored.test is None or config.held_out:
-    return stored.train
-  return stored.test
-
-
 def _on_classes(
   stored: EncodedSource,
   config: DataConfig,
@@ -231,22 +229,9 @@ def _on_classes(
   labels = stored.train.labels
   if not labels.any():
     return ()
-  tested = _tested(stored, config).labels
+  tested_labels = tested(stored, config).labels
   names = stored.class_names
   return (
     *notes.on_classes(names, labels[train], 'training'),
-    *notes.on_classes(names, tested[test], 'test'),
+    *notes.on_classes(names, tested_labels[test], 'test'),
   )
-
-
-def _rows(
-  stored: EncodedSource, config: DataConfig
-) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the rows to train on and to test on, as `load` picks them."""
-
-  def every(images: Encodings) -> Split:
-    return Split(np.arange(len(images), dtype=np.int32), images.labels)
-
-  test = None if stored.test is None else every(stored.test)
-  train, test = divide(every(stored.train), test, config)
-  return train.images, test.images

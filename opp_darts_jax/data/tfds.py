@@ -12,7 +12,16 @@ import numpy as np
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import decode, notes
 from opp_darts_jax.data.decode import Encoded, Picture
-from opp_darts_jax.data.source import DataSource, EncodedSource, Source
+from opp_darts_jax.data.gathering import gather
+from opp_darts_jax.data.source import (
+  DataSource,
+  EncodedSource,
+  Source,
+  check_classes,
+  divided,
+  tested,
+)
+from opp_darts_jax.data.split import Split
 from opp_darts_jax.errors import DataError, first_line
 
 _READ_AT_ONCE = 1024  # records: large enough for TFDS to read in parallel
@@ -51,11 +60,12 @@ class Records:
     yield self.version.encode()
     yield self.what.encode()
 
-  def many(self, rows: range) -> list[Encoded]:
+  def many(self, rows: np.ndarray) -> list[Encoded]:
     """Several images, in less time than one by one."""
+    own = rows.tolist()
     with self._damage_told():
-      records = self.source.__getitems__(list(rows))
-    return [self._encoded(row, record) for row, record in zip(rows, records)]
+      records = self.source.__getitems__(own)
+    return [self._encoded(row, record) for row, record in zip(own, records)]
 
   def _encoded(self, row: int, record: dict[str, Any]) -> Encoded:
     image, label = (record[key] for key in self.keys)
@@ -79,15 +89,29 @@ def read(name: str, config: DataConfig) -> Source:
     DataError: if TFDS or the data set is missing, or does not suit.
   """
   stored = listing(name, config)
-  train, train_labels = _decoded(stored.train, stored.channels, config)
-  test, test_labels = _decoded(stored.test or (), stored.channels, config)
-  return Source(
-    name,
-    decode.split_of(train, train_labels),
-    decode.split_of(test, test_labels) if test else None,
-    stored.class_names,
-    (*stored.notes, *notes.on_pictures([*train, *test])),
-  )
+  train = np.arange(len(stored.train))
+  if stored.test is None:
+    return _decoded(stored, train, stored.train, train[:0], config)._replace(
+      test=None
+    )
+  test = np.arange(len(stored.test))
+  return _decoded(stored, train, stored.test, test, config)
+
+
+def part(name: str, config: DataConfig) -> Source:
+  """Reads of the images of `read` those that the config leaves.
+
+  What the notes say of images they say of these.
+
+  Raises:
+    UserError: if it leaves none to train or to test on.
+    DataError: as `read` does.
+  """
+  stored = listing(name, config)
+  check_classes(stored.name, stored.class_names)
+  own = None if stored.test is None else _labels(stored.test)
+  train, test = divided(_labels(stored.train), own, config)
+  return _decoded(stored, train, tested(stored, config), test, config)
 
 
 def listing(name: str, config: DataConfig) -> EncodedSource:
@@ -190,24 +214,52 @@ def _builder(tfds: Any, name: str, data_dir: str) -> Any:
   return builder
 
 
+def _labels(records: Any) -> np.ndarray:
+  """The labels of the `Records` of a split, of which the images are dropped."""
+  parts = map(records.many, _at_once(np.arange(len(records))))
+  return np.array([one.label for part in parts for one in part], np.int32)
+
+
+def _at_once(rows: np.ndarray) -> Iterator[np.ndarray]:
+  for start in range(0, len(rows), _READ_AT_ONCE):
+    yield rows[start : start + _READ_AT_ONCE]
+
+
 def _decoded(
-  records: Any, channels: int, config: DataConfig
-) -> tuple[list[Picture], list[int]]:
-  """Reads and decodes the `Records` of a split: the images and their labels."""
-  labels: list[int] = []
+  stored: EncodedSource,
+  train: np.ndarray,
+  test_records: Any,
+  test: np.ndarray,
+  config: DataConfig,
+) -> Source:
+  """The images of these rows of `stored.train`, and those of `test_records`."""
+  splits, pictures = [], []
+  for records, rows in ((stored.train, train), (test_records, test)):
+    split, seen = _split(records, rows, stored.channels, config)
+    splits.append(split)
+    pictures += seen
+  said = (*stored.notes, *notes.on_pictures(pictures))
+  return Source(stored.name, splits[0], splits[1], stored.class_names, said)
+
+
+def _split(
+  records: Any, rows: np.ndarray, channels: int, config: DataConfig
+) -> tuple[Split, list[Picture]]:
+  """Reads and decodes some of the `Records` of a split."""
+  order, labels = np.argsort(rows), np.empty(len(rows), np.int32)
 
   # In one thread: Python's lock, not the decoding, is the limit here.
   def decoded() -> Iterator[tuple[str, Picture]]:
-    for start in range(0, len(records), _READ_AT_ONCE):
-      end = min(start + _READ_AT_ONCE, len(records))
-      for one in records.many(range(start, end)):
-        labels.append(one.label)
+    for places in _at_once(order):
+      for place, one in zip(places, records.many(rows[places])):
+        labels[place] = one.label
         yield (
           one.what,
           decode.decode(one, config.image_size, config.background, channels),
         )
 
-  return decode.gather(decoded()), labels
+  pixels, seen = gather(decoded(), len(rows), order)
+  return Split(pixels, labels), seen
 
 
-SOURCE = DataSource('tfds', read, listing)
+SOURCE = DataSource('tfds', read, listing, part)

@@ -19,6 +19,7 @@ from opp_darts_jax.errors import (
   UserError,
   WriteError,
   first_line,
+  of_callback,
 )
 from opp_darts_jax.launchers import config_files
 from opp_darts_jax.launchers.main import take_interruptions
@@ -133,7 +134,7 @@ def run(main: Callable[[], None], config: str = '') -> None:
     except (UserError, NotFinished) as error:
       _stop(str(error), error.exit_code)
     except OSError as error:
-      _stop(_about_writing(error), WriteError.exit_code)
+      _stop(*_about_system(error))
     except jax.errors.JaxRuntimeError as error:
       if 'RESOURCE_EXHAUSTED' not in str(error):
         raise
@@ -177,12 +178,17 @@ def _hide_failed_writes() -> None:
   )
 
 
-def _about_writing(error: OSError) -> str:
+def _about_system(error: OSError) -> tuple[str, int]:
+  """What to say of it, and the exit code."""
+  mend = 'what was saved is whole: mend it and give the same command again.'
+  if callback := of_callback(error):
+    return (
+      f'{callback} raised {type(error).__name__}: {first_line(error)}; {mend}',
+      UserError.exit_code,
+    )
   where = f' {error.filename}' if error.filename else ''
-  return (
-    f'Could not read or write{where}: {error.strerror or error}; what was '
-    'saved is whole: mend it and give the same command again.'
-  )
+  said = error.strerror or error
+  return f'Could not read or write{where}: {said}; {mend}', WriteError.exit_code
 
 
 def _about_memory(error: Exception) -> str:

@@ -1,15 +1,24 @@
 """What a method answers between steps, looked at as soon as it comes.
 
 Whoever asks a method that a user may have written asks here: what it gives of
-another kind is told in a sentence that names the function.
+another kind, or raises, is told in a sentence that names the function.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 
 from opp_darts_jax.config import SearchConfig
-from opp_darts_jax.errors import UserError, check_choice, check_type, described
+from opp_darts_jax.errors import (
+  UserError,
+  check_choice,
+  check_type,
+  described,
+  file_of,
+  is_users,
+  telling,
+)
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.stages import Change, Search, Stage
@@ -30,10 +39,16 @@ def changed(
     UserError: unless it is a `Change`, with a state and a stage, or none.
   """
   what = _what(method, 'begin_epoch')
-  change = method.begin_epoch(search, state, epoch, stages)
+  with _told_of(method, 'begin_epoch'):
+    change = method.begin_epoch(search, state, epoch, stages)
   check_type(what, change, Change)
   check_type(f'the stage in {what}', change.stage, Stage, type(None))
-  return change
+  if change.stage is None:
+    return change
+  check_numbers(f'the losses of the stage in {what}', change.stage.losses)
+  # Python's own, as a checkpoint keeps them.
+  losses = {name: float(loss) for name, loss in change.stage.losses.items()}
+  return change._replace(stage=change.stage._replace(losses=losses))
 
 
 def begun(
@@ -67,7 +82,8 @@ def begun(
 
 def derived(method: Method, search: Search, state: SearchState) -> Genotype:
   """What `derive` gives; a `UserError` unless it is a `Genotype`."""
-  found = method.derive(method, search, state)
+  with _told_of(method, 'derive'):
+    found = method.derive(method, search, state)
   check_type(_what(method, 'derive'), found, Genotype)
   return found
 
@@ -81,7 +97,8 @@ def told(
     UserError: unless it is numbers by name, of names that a search has not.
   """
   what = _what(method, 'numbers')
-  numbers = method.numbers(search, state, found)
+  with _told_of(method, 'numbers'):
+    numbers = method.numbers(search, state, found)
   check_numbers(what, numbers)
   taken = [name for name in numbers if is_taken(name)]
   if taken:
@@ -96,11 +113,26 @@ def rate(
   method: Method, config: SearchConfig, epoch: int, starts: Sequence[int]
 ) -> float:
   """What `learning_rate` gives; a `UserError` unless it is a number."""
-  found = method.learning_rate(config, epoch, starts)
+  with _told_of(method, 'learning_rate'):
+    found = method.learning_rate(config, epoch, starts)
   if not is_scalar(found):
     what = _what(method, 'learning_rate')
     raise UserError(f'Expected {what} as a number, got {described(found)}.')
   return found
+
+
+@contextlib.contextmanager
+def _told_of(method: Method, hook: str) -> Iterator[None]:
+  """Makes a sentence of what a user's own hook raises."""
+  function = getattr(method, hook)
+  if not is_users(function):
+    yield
+    return
+  path = file_of(function)
+  sentence = f'{hook} of the method {method.name!r}, in {path}, failed'
+  # What a device has no memory for is told elsewhere.
+  with telling(sentence, path, but=(jax.errors.JaxRuntimeError,)):
+    yield
 
 
 def _what(method: Method, hook: str) -> str:

@@ -4,16 +4,20 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 
 from opp_darts_jax.config import (
   AlphaOptimizerConfig,
+  CostConfig,
   DataConfig,
+  MonitorConfig,
   ScheduleConfig,
   SearchConfig,
   TrainConfig,
   WeightOptimizerConfig,
 )
+from opp_darts_jax.config.fields import as_json
 from opp_darts_jax.errors import UserError
 
 SEARCH = SearchConfig(
@@ -74,6 +78,44 @@ def test_the_last_epoch_is_always_evaluated(epochs, every, evaluated):
 def test_whole_numbers_are_floats_where_a_float_is_due():
   config = TrainConfig.from_dict({'drop_path': 0, 'auxiliary_weight': 1})
   assert type(config.drop_path) is type(config.auxiliary_weight) is float
+
+
+def test_what_python_gives_is_as_files_have_it():
+  data = DataConfig(mean=[np.float32(0.5), 1], max_train=np.int64(9))
+  config = SearchConfig(
+    remat=np.bool_(True), data=data, search_seeds=np.arange(2)
+  )
+  assert as_json(config) == as_json(SearchConfig.from_dict(as_json(config)))
+  assert type(config.data.max_train) is int
+  assert (config.remat, config.search_seeds) == (True, (0, 1))
+  assert config.data.mean == (0.5, 1.0)
+  assert hash(dataclasses.replace(config, search_seeds=[3])) != hash(config)
+
+
+@pytest.mark.parametrize(
+  ('make', 'sentence'),
+  [
+    (lambda: SearchConfig(remat='False'), "remat must be of type bool; got 'F"),
+    (lambda: SearchConfig(epochs=2.0), 'epochs must be of type int; got 2.0'),
+    (lambda: SearchConfig(seed=np.float64(1)), 'seed must be of type int; got'),
+    (lambda: TrainConfig(seeds=3), 'seeds must be a tuple; got 3'),
+    (lambda: TrainConfig(seeds=np.array(3)), 'seeds must be a tuple; got 3'),
+    (lambda: SearchConfig(data={'flip': False}), 'data must be a DataConfig; '),
+    (lambda: DataConfig(flip='no'), r"data\.flip must be of type bool; got 'n"),
+    (lambda: DataConfig(std=(math.nan,)), r'data\.std must be a finite number'),
+    (lambda: CostConfig(strength=math.inf), r'cost\.strength must be a finite'),
+    (lambda: AlphaOptimizerConfig(b1='0'), r'alphas\.b1 must be of type float'),
+    (lambda: MonitorConfig(derived=1), r'monitor\.derived must be of type boo'),
+    (lambda: ScheduleConfig(name=None), r'schedule\.name must be of type str'),
+    (
+      lambda: WeightOptimizerConfig(clip_norm=math.inf),
+      r'weights\.clip_norm must be a finite number; got inf',
+    ),
+  ],
+)
+def test_python_is_checked_as_files_are(make, sentence):
+  with pytest.raises(UserError, match=sentence):
+    make()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Tests of the augmentation and the batch order."""
 
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -268,3 +270,14 @@ def test_a_cutout_that_may_blank_an_image_is_refused(side):
   with pytest.raises(UserError, match=message):
     augment.Augmentation.of(images, DataConfig(cutout=side))
   assert augment.Augmentation.of(images, DataConfig(cutout=7)).cutout == 7
+
+
+def test_a_crop_that_may_show_nothing_is_refused():
+  images = dataset.load(DataConfig(max_train=20))
+  config = DataConfig(crop_padding=8)
+  with pytest.raises(UserError, match='less than the 8 pixels .*; got 8'):
+    augment.Augmentation.of(images, config)
+  config = dataclasses.replace(config, crop='resized')
+  assert augment.Augmentation.of(images, config).crop_padding == 0
+  config = DataConfig(crop_padding=7)
+  assert augment.Augmentation.of(images, config).crop_padding == 7

@@ -7,6 +7,7 @@ import pytest
 from data_sets import assert_same, colour, load, save
 from PIL import Image
 
+from opp_darts_jax.data import gathering
 from opp_darts_jax.errors import UserError
 
 
@@ -53,6 +54,38 @@ def test_grey_folder_has_one_channel_and_mixed_has_three(tmp_path):
   assert load(tmp_path).image_shape == (4, 4, 1)
   save(tmp_path / 'b' / 'colour.png', colour(9))
   assert load(tmp_path).image_shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize('colourful', ['0.png', '9.png'])
+def test_a_part_of_a_folder_in_colour_is_in_colour(tmp_path, colourful):
+  for name in 'ab':
+    for i in range(10):
+      save(tmp_path / name / f'{i}.png', np.full((4, 4), i))
+  save(tmp_path / 'b' / colourful, colour(200))
+  # Seeds that choose it, and such that do not.
+  for seed in range(4):
+    part = load(tmp_path, max_train=2, max_test=2, split_seed=seed)
+    assert part.image_shape == (4, 4, 3)
+    said = f'{4 - int(seen_in(part, 200))} images in grey made colour'
+    assert part.notes == (said,)
+
+
+def seen_in(images, level):
+  splits = images.train, images.test
+  return any((split.images == level).any() for split in splits)
+
+
+def test_more_images_than_memory_holds_are_told(folder, monkeypatch):
+  empty = np.empty
+
+  def scarce(shape, dtype):
+    if shape[0] == 20:
+      raise MemoryError
+    return empty(shape, dtype)
+
+  monkeypatch.setattr(gathering.np, 'empty', scarce)
+  with pytest.raises(UserError, match='memory for 20 .* 4x4x3, .*max_tr'):
+    load(folder)
 
 
 def test_images_are_resized_and_antialiased(tmp_path):

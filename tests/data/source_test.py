@@ -8,7 +8,7 @@ import pytest
 from data_sets import assert_same, load, pictures
 
 from opp_darts_jax.config import DataConfig
-from opp_darts_jax.data import stream
+from opp_darts_jax.data import dataset, decode, stream
 from opp_darts_jax.data.catalogue import SOURCES, find_source
 from opp_darts_jax.data.source import EncodedSource, Source
 from opp_darts_jax.data.split import Split
@@ -183,6 +183,26 @@ def test_every_source_makes_a_data_set_as_the_config_says(fields, kind):
   other = load(**fields, split_seed=1, max_train=2 * classes)
   one = load(**fields, max_train=2 * classes)
   assert other.train.images.tobytes() != one.train.images.tobytes()
+
+
+@pytest.mark.parametrize('held_out', [0.0, 0.25])
+@pytest.mark.parametrize('kind', ['folder', 'tfds'])
+def test_a_part_is_that_of_the_whole(fields, kind, held_out, monkeypatch):
+  config = DataConfig(**fields, max_train=6, max_test=4, held_out=held_out)
+  source, place = find_source(config.source)
+  whole = dataset.of_source(source.read(place, config), config)
+  decoded, decode_one = [], decode.decode
+
+  def decoding(image, *args, **given):
+    decoded.append(image.what)
+    return decode_one(image, *args, **given)
+
+  monkeypatch.setattr(decode, 'decode', decoding)
+  part = dataset.load(config)
+  assert len(decoded) == 10
+  assert part.fingerprint == whole.fingerprint
+  assert_same(part.train, whole.train)
+  assert_same(part.test, whole.test)
 
 
 def test_what_an_own_source_says_is_passed_on(own):

@@ -1,5 +1,6 @@
 """What a method gives of another kind is told, whatever is around it."""
 
+import json
 import re
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 import tiny_search
 
 from opp_darts_jax.config import ScheduleConfig
-from opp_darts_jax.errors import UserError
+from opp_darts_jax.errors import NotFinished, UserError
 from opp_darts_jax.methods import answers
 from opp_darts_jax.methods.catalogue import scheduled
 from opp_darts_jax.methods.darts import darts
@@ -150,3 +151,47 @@ def test_a_supernet_that_nothing_enters(stage):
 def test_one_operation_is_enough():
   state = state_of(darts(), 'skip_connect')
   assert begun(lambda s, state, *args: Change(state), state=state)
+
+
+def test_losses_of_a_stage_are_pythons_own():
+  losses = {'skip_connect': np.float32(1.5), 'sep_conv_3x3': jnp.ones(())}
+  stage = Stage(0, SPACE.names, losses)
+  change = begun(lambda s, state, *args: Change(state, stage))
+  assert json.dumps(change.stage.losses) == json.dumps(
+    {'skip_connect': 1.5, 'sep_conv_3x3': 1.0}
+  )
+  with fails('the losses of the stage in what begin_epoch of the method'):
+    begun(lambda s, state, *args: Change(state, stage._replace(losses=[1.5])))
+
+
+ASKED = {
+  'begin_epoch': lambda *asked: answers.begun(*asked, 0, []),
+  'derive': answers.derived,
+  'numbers': told,
+  'learning_rate': lambda method, search, _: answers.rate(
+    method, search.config, 0, []
+  ),
+}
+
+
+@pytest.mark.parametrize('schedule', SCHEDULES)
+@pytest.mark.parametrize('hook', ASKED)
+def test_what_a_users_hook_raises_is_a_sentence(hook, schedule):
+  def fail(*args):
+    raise error
+
+  method = darts()._replace(**{'name': 'mine', hook: fail})
+  config = ScheduleConfig(name=schedule, selection='random')
+  method = scheduled(method, config)
+  state = state_of(method)
+  search = tiny_search.search_of(SPACE, fresh=lambda key: state, per_epoch=2)
+  error = KeyError('depth')
+  with fails(f'{hook} of the method ') as caught:
+    ASKED[hook](method, search, state)
+  line = fail.__code__.co_firstlineno + 1
+  said = f"in {__file__}, failed: KeyError at line {line}: 'depth'."
+  assert said in str(caught.value)
+  # The end of a run, and what a device says, stay as they are.
+  for error in (NotFinished('later'), jax.errors.JaxRuntimeError('memory')):
+    with pytest.raises(type(error), match=str(error)):
+      ASKED[hook](method, search, state)

@@ -17,11 +17,13 @@ class Shared(NamedTuple):
     pace: of its dispatches.
     asked: whether it shall save and stop.
     say: prints a line about it.
+    running: how many runs share the time of the wall.
   """
 
   pace: Pacing
   asked: Callable[[], bool]
   say: Callable[[str], None]
+  running: Callable[[], int]
 
 
 class Rounds:

@@ -77,6 +77,7 @@ class Run:
   ) -> None:
     self.folder = folder
     self.pace: Pacing = options.shared.pace if options.shared else Pace()
+    self._sharing = options.shared.running if options.shared else lambda: 1
     self._config, self._per_epoch = config, per_epoch
     self._checkpoints, self._stop_asked = checkpoints, asked
     self._stack, self._zeros = stack, zeros
@@ -150,7 +151,7 @@ class Run:
     def note(step: int) -> None:
       nonlocal begin, told
       now = time.monotonic()
-      seconds, steps = round(now - begin, 3), step - told
+      seconds, steps = round((now - begin) / self._sharing(), 3), step - told
       begin, told = now, step
       self._times.write({'epoch': epoch, 'steps': steps, 'seconds': seconds})
 
@@ -181,7 +182,7 @@ class Run:
     """Writes down what an epoch takes beside its steps, and for what."""
     begin = time.monotonic()
     yield
-    seconds = round(time.monotonic() - begin, 3)
+    seconds = round((time.monotonic() - begin) / self._sharing(), 3)
     named = {'what': what} if what else {}
     self._times.write({'epoch': epoch, 'steps': 0, 'seconds': seconds, **named})
 

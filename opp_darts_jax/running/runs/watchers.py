@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from opp_darts_jax.errors import UserError, described, takes
+from opp_darts_jax.errors import (
+  UserError,
+  described,
+  is_users,
+  note_callback,
+  takes,
+)
 
 
 def watchers_of(on_epoch: Any) -> list[Callable[[Any], Any]]:
@@ -30,6 +36,16 @@ def watchers_of(on_epoch: Any) -> list[Callable[[Any], Any]]:
         f'of {inspect.signature(watcher)}.'
       )
   return watchers
+
+
+def tell(watcher: Callable[[Any], Any], record: Any) -> Any:
+  """What a watcher returns; what a user's own raises notes that it was it."""
+  try:
+    return watcher(record)
+  except Exception as error:
+    if is_users(watcher):
+      note_callback(error, watcher)
+    raise
 
 
 def ends(answer: Any) -> bool:

@@ -8,11 +8,24 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
+from opp_darts_jax.config import MonitorConfig
+from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.genotype import Genotype
+from opp_darts_jax.methods.method import Method
 from opp_darts_jax.methods.signs import entropy, skip_share
 from opp_darts_jax.methods.state import SearchState
 from opp_darts_jax.running.searches.live import LiveSearch
 from opp_darts_jax.running.searches.rank_correlation import one_hot
+
+
+def check(config: MonitorConfig, method: Method) -> None:
+  """Raises `UserError` if what is measured of a method says nothing."""
+  if config.eigenvalue_epochs and method.sparse:
+    raise UserError(
+      'monitor.eigenvalue_epochs takes a loss that is smooth in the alphas; '
+      f'{method.name} samples one operation an edge: leave it 0, got '
+      f'{config.eigenvalue_epochs}.'
+    )
 
 
 def measure(

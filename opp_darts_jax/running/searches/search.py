@@ -25,7 +25,7 @@ from opp_darts_jax.running.runs.plan import say_finished
 from opp_darts_jax.running.runs.profiler import Steps
 from opp_darts_jax.running.runs.run import Options, open_run
 from opp_darts_jax.running.runs.standing import View
-from opp_darts_jax.running.runs.watchers import ends, watchers_of
+from opp_darts_jax.running.runs.watchers import ends, tell, watchers_of
 from opp_darts_jax.running.searches import (
   cost,
   monitor,
@@ -173,6 +173,7 @@ def checked(
     method = configured_method(config)
   check_hooks(method)
   method.check(config, space)
+  monitor.check(config.monitor, method)
   rank_correlation.check(space, config.truth_cells)
   devices = devices_for(config)
   return config, space, method, devices
@@ -223,7 +224,7 @@ def _run_epochs(search: LiveSearch, watchers: Sequence[OnEpoch]) -> Genotype:
       config.epochs, epoch, state, means, genotype, stages, run.folder, weights
     )
     # All are called, whichever asks for the end.
-    asked = [watcher(record) for watcher in watchers]
+    asked = [tell(watcher, record) for watcher in watchers]
     if any_process(any(map(ends, asked))):
       known['stopped'] = epoch
       run.writer.write('stop', record.step, epoch)

@@ -32,8 +32,7 @@ from opp_darts_jax.running.searches.meeting import Meeting
 from opp_darts_jax.running.searches.records import EpochRecord, OnEpoch
 from opp_darts_jax.running.searches.search import checked, run_prepared
 from opp_darts_jax.running.searches.turns import Ask, Ended
-from opp_darts_jax.running.workdirs import inputs, results
-from opp_darts_jax.running.workdirs.metrics import read_epochs
+from opp_darts_jax.running.workdirs import checkpoint, inputs, results
 from opp_darts_jax.running.workdirs.workdir import check_workdir
 from opp_darts_jax.spaces import truth
 from opp_darts_jax.spaces.space import Space
@@ -110,8 +109,9 @@ def run_searches(
     return _summed_up(folders, {}, lambda line: quiet or print(line))
   search = prepare(config, space, method, images, devices)
   total = len(left) * config.epochs * search.per_epoch
-  done = sum(len(read_epochs(folder)) for folder in left.values())
-  steps = done * search.per_epoch
+  # What came after a checkpoint is done again.
+  saved = map(checkpoint.newest_step, left.values())
+  steps = sum(step - step % search.per_epoch for step in saved)
   with Console(total, steps, quiet, view, len(left)) as screen:
     screen.say(plan.of_search(search, workdir))
     ended = _take_turns(
@@ -130,7 +130,7 @@ def _take_turns(
   mapped: bool | None,
 ) -> dict[int, Ended]:
   """Searches with all seeds that have folders; see `run_searches`."""
-  interruption = Interruption()
+  interruption, running = Interruption(), set(folders)
   rounds = Rounds(lambda: interruption.requested)
   meeting = Meeting(
     search.make, search.data, search.devices, len(folders), rounds, mapped
@@ -140,16 +140,19 @@ def _take_turns(
     def say(text: str) -> None:
       screen.say(f'seed {seed}: {text}')
 
-    shared = Shared(rounds, lambda: rounds.stops, say)
+    shared = Shared(rounds, lambda: rounds.stops, say, lambda: len(running))
 
     def job(ask: Ask) -> Genotype:
-      return run_prepared(
-        _own(search, seed, meeting.programs_for(ask)),
-        folders[seed],
-        made_of,
-        [_shows(seed, search.per_epoch, screen), *watchers],
-        Options(signals=False, quiet=True, shared=shared),
-      )
+      try:
+        return run_prepared(
+          _own(search, seed, meeting.programs_for(ask)),
+          folders[seed],
+          made_of,
+          [_shows(seed, search.per_epoch, screen), *watchers],
+          Options(signals=False, quiet=True, shared=shared),
+        )
+      finally:
+        running.discard(seed)
 
     return job
 

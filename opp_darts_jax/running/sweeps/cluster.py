@@ -14,6 +14,7 @@ what a cluster would run, and a part is kept from all of that.
 import ast
 import os
 import pathlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,6 +37,8 @@ def launcher(
     workdir: of the sweep.
     options: of the jobs, as submitit names them: `timeout_min` (a day if not
       given), `gpus_per_node`, `cpus_per_task`, `mem_gb`, `slurm_partition`, ...
+      `slurm_max_num_timeout` ends a job for good after so many ends of its time
+      and one more; without it none does.
 
   Raises:
     UserError: if submitit or the cluster is missing, or there are no such
@@ -49,10 +52,14 @@ def launcher(
       "'opp_darts_jax[slurm]'."
     ) from error
   folder = workdir.absolute() / 'submitit'
+  # By itself submitit queues a job again after three ends of its time alone.
+  often = f'{cluster}_max_num_timeout'
+  limit = {often: options.get(often, sys.maxsize)}
+  given = {name: value for name, value in options.items() if name != often}
   try:
-    executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
+    executor = submitit.AutoExecutor(folder=folder, cluster=cluster, **limit)
     executor.update_parameters(
-      **{'name': 'opp_darts', 'timeout_min': _MINUTES[cluster], **options}
+      **{'name': 'opp_darts', 'timeout_min': _MINUTES[cluster], **given}
     )
   except (RuntimeError, TypeError, NameError, ValueError) as error:
     raise UserError(

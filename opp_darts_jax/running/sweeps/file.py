@@ -1,13 +1,34 @@
 """The file `sweep.json`: which sweep a workdir holds."""
 
+import contextlib
 import pathlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+import filelock
 
 from opp_darts_jax.errors import UserError, WorkdirError
 from opp_darts_jax.files import read_json, write_json
 from opp_darts_jax.recorded import CONFIG
 from opp_darts_jax.running.workdirs.workdir import changed_fields, make_workdir
+
+
+@contextlib.contextmanager
+def locked(workdir: pathlib.Path) -> Iterator[None]:
+  """While `sweep.json` is read and written: several commands may do so.
+
+  Raises:
+    WorkdirError: if the workdir is no folder, or cannot be made.
+  """
+  make_workdir(workdir)
+  with filelock.FileLock(workdir / '.sweep.lock'):
+    yield
+
+
+def folder_name(variant: str) -> str:
+  """The name of a variant, as that of a folder."""
+  return re.sub(r'[^\w.+=-]+', '_', variant).strip('_.')
 
 
 def open_sweep(
@@ -16,7 +37,7 @@ def open_sweep(
   variants: dict[str, list[str]],
   fields: dict[str, Any],
 ) -> pathlib.Path:
-  """The path of `sweep.json`, once its sweep is known to be this one.
+  """The path of `sweep.json`, once its sweep is known to be this one; `locked`.
 
   It may get further variants and configs, or be given fewer; `variants` and
   `fields` then have all. A sweep of which no run has begun, as its flags were
@@ -24,10 +45,9 @@ def open_sweep(
 
   Raises:
     UserError: if the workdir holds another sweep, or one that cannot be read.
-    WorkdirError: if it is no folder, or cannot be made.
+    WorkdirError: if what it holds is damaged.
   """
   path = workdir / 'sweep.json'
-  make_workdir(workdir)
   known: dict[str, Any] = dict(flags)
   if path.exists() and any(workdir.rglob(CONFIG)):
     known = _read(path)
@@ -45,6 +65,15 @@ def open_sweep(
         f'The workdir {workdir} holds a sweep with other {name}, {other}; '
         f'expected {given}: give the same, or choose another --workdir.'
       )
+  folders = {folder_name(name): name for name in before}
+  for name in variants:
+    other = folders.get(folder_name(name), name)
+    if other != name:
+      raise UserError(
+        f'The workdir {workdir} holds the runs of {other} in the folder '
+        f'{folder_name(name)}, which those of {name} would share: rename one '
+        'of them, or choose another --workdir.'
+      )
   for name, own in fields.items():
     differing = changed_fields(fields_before.get(name, {}), own)
     if differing:
@@ -58,7 +87,7 @@ def open_sweep(
   for name, own in fields_before.items():
     fields[name] = {**own, **fields.get(name, {})}
   now = {**known, **written(variants, fields)}
-  if not path.exists() or now != known:
+  if now != read_json(path):
     write_json(path, now)
   return path
 

@@ -11,12 +11,18 @@ import pathlib
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from opp_darts_jax.errors import NotFinished, UserError, first_line
+from opp_darts_jax.errors import (
+  NotFinished,
+  UserError,
+  WorkdirInUseError,
+  first_line,
+)
 from opp_darts_jax.recorded import RESULTS
 from opp_darts_jax.running.runs.interruption import SIGNALS
+from opp_darts_jax.running.workdirs.workdir import held
 
 _PAUSE = 0.1  # Seconds between two looks at the processes.
 # What a part that was asked to stop ends with: it has saved, had not begun yet,
@@ -67,6 +73,9 @@ def run_all(
 ) -> tuple[bool, list[str]]:
   """Runs all parts that are not finished.
 
+  One that another process runs, as one whose sweep was killed, is waited for,
+  and run again if that ends before it is finished.
+
   Args:
     runs: the parts of each, which run in order.
     jobs: how many parts run at a time.
@@ -76,19 +85,22 @@ def run_all(
     Whether a part was stopped, and what is to be said of each that failed,
     in the order of the runs, whichever failed first.
   """
-  left = [[part for part in parts if not part.finished] for parts in runs]
-  queue = collections.deque(filter(None, left))
+  queue = collections.deque(_left(runs))
+  elsewhere: list[Sequence[Part]] = []
   running: dict[Process, list[Part]] = {}
   launch = launch or (lambda part: _Local(part, jobs))
   stopped = False
   failed: dict[Part, str] = {}
   with _signals() as received, _left_to_none(running):
-    while running or (queue and not stopped):
+    while running or ((queue or elsewhere) and not stopped):
       while received:
         received.pop()
         stopped = True
         for process in running:
           process.stop()
+      ended = [parts for parts in elsewhere if not held(parts[0].folder)]
+      queue.extend(_left(ended))
+      elsewhere = [parts for parts in elsewhere if parts not in ended]
       while queue and len(running) < jobs and not stopped:
         parts = queue.popleft()
         try:
@@ -104,6 +116,9 @@ def run_all(
         said = 'finished'
         if code == 0:
           queue.extendleft([later] if later else [])
+        elif code == WorkdirInUseError.exit_code:
+          elsewhere.append([part, *later])
+          said = 'runs in another process, which is waited for'
         elif code in _STOPPED:
           stopped, said = True, 'stopped'
         else:
@@ -112,6 +127,12 @@ def run_all(
         print(f'{part.label}: {said}', flush=True)
   ordered = [part for parts in runs for part in parts]
   return stopped, [failed[part] for part in ordered if part in failed]
+
+
+def _left(runs: Iterable[Sequence[Part]]) -> list[list[Part]]:
+  """Of runs that are not finished, the parts that are not."""
+  left = ([part for part in parts if not part.finished] for parts in runs)
+  return list(filter(None, left))
 
 
 @contextlib.contextmanager

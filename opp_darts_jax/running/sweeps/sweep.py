@@ -6,7 +6,6 @@ that fails stops no other.
 
 import dataclasses
 import pathlib
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -38,7 +37,7 @@ class Variant(NamedTuple):
   @property
   def folder(self) -> str:
     """The name, as that of a folder."""
-    return re.sub(r'[^\w.+=-]+', '_', self.name).strip('_.')
+    return file.folder_name(self.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,13 +193,17 @@ def run_sweep(
   }
   variants = {v.name: list(v.search_flags) for v in sweep.variants}
   fields = dict(sweep.fields)
-  path = file.open_sweep(sweep.workdir, flags, variants, fields)
+  with file.locked(sweep.workdir):
+    path = file.open_sweep(sweep.workdir, flags, variants, fields)
   print(f'Sweep in {sweep.workdir}: {len(runs)} runs, {jobs} at a time')
   stopped, failed = run_all([run.parts for run in runs], jobs, launch)
   done = [run for run in runs if all(part.finished for part in run.parts)]
   found, text = sum_up(done)
-  flags |= file.written(variants, fields)
-  write_json(path, {**flags, **found})
+  with file.locked(sweep.workdir):
+    # Another command may have added variants and configs.
+    file.open_sweep(sweep.workdir, flags, variants, fields)
+    flags |= file.written(variants, fields)
+    write_json(path, {**flags, **found})
   print(text, flush=True)
   if stopped:
     raise NotFinished(

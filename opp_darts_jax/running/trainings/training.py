@@ -23,7 +23,7 @@ from opp_darts_jax.running.runs.plan import say_finished
 from opp_darts_jax.running.runs.profiler import Steps
 from opp_darts_jax.running.runs.run import Options, Run, open_run
 from opp_darts_jax.running.runs.standing import View
-from opp_darts_jax.running.runs.watchers import watchers_of
+from opp_darts_jax.running.runs.watchers import tell, watchers_of
 from opp_darts_jax.running.trainings import plan, records, seeds, task
 from opp_darts_jax.running.trainings.feeds import InMemory, Step, Streaming
 from opp_darts_jax.running.trainings.programs import TrainMetrics, TrainState
@@ -200,7 +200,7 @@ def _run_epochs(
     records.record_epoch(epoch, int(state.step), means, tested, run)
     record = TrainRecord(epoch, config.epochs, means | tested, run.folder)
     for watcher in watchers:
-      watcher(record)
+      tell(watcher, record)
     if tested:
       check_finite('test loss', tested['test_loss'])
       found = {

@@ -237,6 +237,12 @@ def _checksum(state: Any) -> int:
   return checksum
 
 
+def newest_step(workdir: pathlib.Path) -> int:
+  """Of the newest checkpoint in a run's workdir; 0 if there is none."""
+  names = (path.name for path in (workdir / FOLDER).glob('*'))
+  return max((int(name) for name in names if name.isdecimal()), default=0)
+
+
 def check_new(folder: pathlib.Path) -> None:
   """Raises `CheckpointError` if a run without checkpoints has gone far.
 

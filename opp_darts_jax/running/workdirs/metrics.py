@@ -6,6 +6,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, Self
 
+from absl import logging
+
 from opp_darts_jax.files import plain, read_lines
 from opp_darts_jax.recorded import METRICS, is_number
 
@@ -28,8 +30,16 @@ class JsonLines:
   def __init__(self, path: str | os.PathLike[str], size: int = 0) -> None:
     self._path = pathlib.Path(path)
     self._path.touch()
-    if self._path.stat().st_size > size:
+    there = self._path.stat().st_size
+    if there > size:
       os.truncate(self._path, size)
+    elif there < size:
+      logging.warning(
+        '%s has %d bytes, and had %d when the run was saved: lines that were '
+        'lost are not written again.', path, there, size
+      )  # fmt: skip
+      # What is left of a line would spoil the next one.
+      os.truncate(self._path, self._path.read_bytes().rfind(b'\n') + 1)
     self._file = open(self._path, 'a', encoding='utf-8')  # noqa: SIM115
 
   def __enter__(self) -> Self:
@@ -78,7 +88,7 @@ class MetricsWriter:
   def __exit__(self, *exc_info: object) -> None:
     self._events.close()
 
-  def write(self, kind: str, step: int, epoch: int, **values: Any) -> None:
+  def write(self, kind: str, step: int, epoch: int, /, **values: Any) -> None:
     """Writes one line, and every number in it as the scalar `kind/name`.
 
     Args:

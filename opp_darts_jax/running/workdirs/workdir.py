@@ -22,6 +22,7 @@ from opp_darts_jax.errors import (
 from opp_darts_jax.recorded import CONFIG, GENOTYPE, INPUTS
 
 _KINDS = {SearchConfig: 'search', TrainConfig: 'training'}
+_LOCK = '.lock'
 _SHOWN = 60  # characters of a value in a message
 
 # Fields that say where an input lies -> the part of the inputs that says what
@@ -63,7 +64,7 @@ def open_workdir(
       yield pathlib.Path(folder)
     return
   workdir = pathlib.Path(workdir)
-  lock = filelock.FileLock(workdir / '.lock')
+  lock = filelock.FileLock(workdir / _LOCK)
   make_workdir(workdir)
   try:
     lock.acquire(timeout=0)
@@ -90,6 +91,15 @@ def open_workdir(
     yield workdir
   finally:
     lock.release()
+
+
+def held(workdir: pathlib.Path) -> bool:
+  """Whether a process holds a folder that there is."""
+  try:
+    with filelock.FileLock(workdir / _LOCK).acquire(timeout=0):
+      return False
+  except filelock.Timeout:
+    return True
 
 
 def make_workdir(workdir: pathlib.Path) -> None:
@@ -224,9 +234,15 @@ def _unusable(workdir: pathlib.Path, error: Exception) -> WorkdirError:
 def _differ(
   name: str, before: Mapping[str, Any], now: Mapping[str, Any]
 ) -> bool:
-  """Whether a leaf is another: 1 and True are, and what is not there."""
-  pair = [json.dumps(leaves.get(name, {})) for leaves in (before, now)]
-  return pair[0] != pair[1]
+  """Whether a leaf is another: 1 and True are, and what is not there.
+
+  1 and 1.0 are not: earlier releases kept what was given in Python.
+  """
+  before_text, now_text = (
+    str(json.loads(json.dumps(each.get(name, {})), parse_int=float))
+    for each in (before, now)
+  )
+  return before_text != now_text
 
 
 def _shown(value: Any) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import types
 from typing import NamedTuple
 
 import jax
@@ -16,6 +17,9 @@ import pytest
 from opp_darts_jax import files
 from opp_darts_jax.config import RunConfig
 from opp_darts_jax.errors import CheckpointError, NotFinished, WriteError
+from opp_darts_jax.running.runs import run as run_lib
+from opp_darts_jax.running.runs.loop import Pace
+from opp_darts_jax.running.runs.rounds import Shared
 from opp_darts_jax.running.runs.run import Options, open_run
 
 
@@ -235,6 +239,22 @@ def test_a_checkpoint_of_another_state_is_refused(tmp_path, whole):
 def test_the_newest_checkpoints_are_kept_whatever_the_accuracy(whole):
   kept = {path.name for path in (whole[0] / 'checkpoints').iterdir()}
   assert kept == {'21', '28'}
+
+
+def test_runs_that_take_turns_share_the_seconds(tmp_path, monkeypatch):
+  readings = iter((100.0, 110.0))
+  clock = types.SimpleNamespace(monotonic=lambda: next(readings))
+  shared = Shared(Pace(), lambda: False, print, lambda: 4)
+  options = Options(quiet=True, shared=shared)
+  with open_run(
+    tmp_path, Config(), PER_EPOCH, lambda known: {}, ZEROS, options
+  ) as run:
+    monkeypatch.setattr(run_lib, 'time', clock)
+    with run.timed(0):
+      pass
+  assert files.read_lines(tmp_path / 'times.jsonl') == [
+    {'epoch': 0, 'steps': 0, 'seconds': 2.5}
+  ]
 
 
 def test_times_are_kept_apart_from_what_is_the_same(whole):

@@ -8,11 +8,11 @@ import tiny_runs
 import tiny_search
 from genotype_cells import BENCH, TINY
 
-from opp_darts_jax.config import MonitorConfig
+from opp_darts_jax.config import MonitorConfig, ScheduleConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.running.searches import monitor
 from opp_darts_jax.running.searches.rank_correlation import one_hot
-from opp_darts_jax.running.searches.search import run_search
+from opp_darts_jax.running.searches.search import checked, run_search
 from opp_darts_jax.runs import load_run
 
 SEARCH = dataclasses.replace(
@@ -81,3 +81,14 @@ def test_an_unfit_monitor():
     UserError, match=r'monitor\.eigenvalue_epochs must be at least 0; got -1'
   ):
     MonitorConfig(eigenvalue_epochs=-1)
+
+
+@pytest.mark.parametrize('schedule', ['plain', 'progressive'])
+def test_no_eigenvalue_of_a_loss_that_is_not_smooth(schedule):
+  config = dataclasses.replace(
+    SEARCH, method='gdas', schedule=ScheduleConfig(schedule, stage_epochs=1)
+  )
+  with pytest.raises(UserError, match=r'smooth .*gdas.* samples .*, got 2\.'):
+    checked(config, None, None)
+  derived = dataclasses.replace(config, monitor=MonitorConfig(derived=True))
+  checked(derived, None, None)

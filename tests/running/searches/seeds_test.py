@@ -15,6 +15,7 @@ import tiny_runs
 
 from opp_darts_jax.errors import NotFinished, UserError, WriteError
 from opp_darts_jax.files import read_lines
+from opp_darts_jax.running.runs.console import Console
 from opp_darts_jax.running.searches import seeds as seeds_lib
 from opp_darts_jax.running.searches.dry_run import dry_run
 from opp_darts_jax.running.searches.search import run_search
@@ -107,7 +108,15 @@ def test_a_signal_stops_all_and_each_goes_on(alone, tmp_path, monkeypatch):
   check_same(tmp_path, alone)
 
 
-def test_seeds_that_are_behind_catch_up(alone, tmp_path):
+def test_seeds_that_are_behind_catch_up(alone, tmp_path, monkeypatch):
+  shown = []
+
+  class Seen(Console):
+    def __exit__(self, *exc):
+      shown.append(self.standing)
+
+  monkeypatch.setattr(seeds_lib, 'Console', Seen)
+
   def kill(record):
     if record.epoch == 1:
       raise KillError
@@ -128,6 +137,8 @@ def test_seeds_that_are_behind_catch_up(alone, tmp_path):
     quiet=True,
   )
   check_same(tmp_path, alone)
+  # What is done again after the last checkpoints counts once.
+  assert [standing.done for standing in shown] == [3 * 3 * tiny_runs.PER_EPOCH]
   names = [f'seed{seed}' for seed in SEEDS]
   assert seen[0] == (0, 'seed2')
   assert seen[1:] == [(epoch, name) for epoch in (1, 2) for name in names]

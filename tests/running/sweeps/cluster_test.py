@@ -136,6 +136,19 @@ def test_a_job_that_is_queued_again_has_saved(tmp_path):
   assert ended == [75]
 
 
+@pytest.mark.parametrize('given', [{}, {'max_num_timeout': 5}])
+@pytest.mark.parametrize('cluster', CLUSTERS)
+def test_a_job_is_queued_again_however_often_its_time_ends(
+  make, cluster, given
+):
+  options = {f'{cluster}_{name}': value for name, value in given.items()}
+  sweep = make(seeds=(1,), train=False)
+  go(sweep, cluster, **options)
+  [stored] = (sweep.workdir / 'submitit').glob('*_submitted.pkl')
+  job = submitit.core.utils.DelayedSubmission.load(stored)
+  assert job._timeout_countdown == given.get('max_num_timeout', sys.maxsize)
+
+
 def test_options():
   text = "timeout_min=600 slurm_partition=gpu slurm_mem='4G' gpus_per_node=1"
   assert read_options(text) == {

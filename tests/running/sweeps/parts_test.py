@@ -1,5 +1,8 @@
 """The parts of sweeps, by processes that tests make up."""
 
+import threading
+
+import filelock
 import pytest
 
 from opp_darts_jax.errors import UserError
@@ -54,6 +57,26 @@ def test_failures_are_told_in_the_order_of_the_runs(tmp_path):
   _, failed = run_all([[part] for part in parts], 2, lambda part: next(begun))
   assert ended == ['b']
   assert [said.split(' with ')[0] for said in failed] == ['a', 'b']
+
+
+def test_a_part_that_runs_elsewhere_is_waited_for(tmp_path):
+  search, train = (Part(name, tmp_path / name, ()) for name in 'ab')
+  search.folder.mkdir()
+  search.log.write_text('error: The workdir is in use by another process.')
+  lock = filelock.FileLock(search.folder / '.lock', thread_local=False)
+  launched = []
+
+  def launch(part):
+    launched.append(part.label)
+    if len(launched) > 1:
+      return Ended(0)
+    lock.acquire()
+    # It ends by itself, and this time has not finished.
+    threading.Timer(0.3, lock.release, kwargs={'force': True}).start()
+    return Ended(6)
+
+  assert run_all([[search, train]], 1, launch) == (False, [])
+  assert launched == ['a', 'a', 'b']
 
 
 def test_runs_that_leave_no_results_are_no_finished_sweep(tmp_path):

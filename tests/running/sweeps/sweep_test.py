@@ -14,7 +14,7 @@ from stand_ins import stand_in
 from opp_darts_jax.errors import NotFinished, UserError, WorkdirError
 from opp_darts_jax.running.sweeps import sweep as sweep_lib
 from opp_darts_jax.running.sweeps import table
-from opp_darts_jax.running.sweeps.sweep import Sweep, SweepError
+from opp_darts_jax.running.sweeps.sweep import Sweep, SweepError, Variant
 
 
 @pytest.fixture
@@ -220,6 +220,33 @@ def test_a_workdir_knows_its_configs_by_what_they_say(make):
     UserError, match=r'another config a, which differs in search\.data\.flip: '
   ):
     sweep_lib.run_sweep(make(train=False, seeds=(1,), fields={'a': other}))
+
+
+def test_two_commands_in_a_workdir_keep_what_the_other_wrote(make):
+  def sweep(name):
+    variant = Variant(name, (f'--config.method={name}',))
+    return make(configs=('a',), seeds=(1,), train=False, variants=(variant,))
+
+  class Ended:
+    def poll(self):
+      return 0
+
+  def launch(part):
+    part.folder.mkdir(parents=True, exist_ok=True)
+    (part.folder / 'config.json').write_text('{}')
+    (part.folder / 'results.json').write_text('{"eval_accuracy": 0.5}')
+    if 'lib_m' in part.label:
+      return Ended()
+    sweep_lib.run_sweep(sweep('lib_m.py:M'), launch=launch)
+    return Ended()
+
+  found = sweep_lib.run_sweep(sweep('gdas'), launch=launch)
+  assert found['variants'].keys() == {'gdas', 'lib_m.py:M'}
+  with pytest.raises(
+    UserError,
+    match=r'runs of lib_m\.py:M in .* lib_m\.py_M, .* lib/m\.py:M would',
+  ):
+    sweep_lib.run_sweep(sweep('lib/m.py:M'), launch=launch)
 
 
 @pytest.mark.parametrize(('jobs', 'threads'), [(1, 'as they are'), (3, '2')])

@@ -82,6 +82,32 @@ def test_tensorboard_gets_the_numbers(tmp_path):
   )
 
 
+def test_a_number_may_have_any_name(tmp_path):
+  with opened(tmp_path) as (_, writer):
+    writer.write('epoch', 4, 0, **{'self': 1.0, 'values': 2.0})
+  assert read_events(tmp_path)[0] == [
+    ('epoch/self', 4, 1.0),
+    ('epoch/values', 4, 2.0),
+  ]
+
+
+@pytest.mark.parametrize('lost', [5, 30])
+def test_a_file_that_lost_lines_is_told_of_and_goes_on(tmp_path, caplog, lost):
+  path = tmp_path / 'metrics.jsonl'
+  with opened(tmp_path) as (lines, writer):
+    for step in (10, 20):
+      writer.write('train', step, 0)
+    size = lines.size
+  path.write_bytes(path.read_bytes()[:-lost])
+  with opened(tmp_path, size, 20) as (_, writer):
+    writer.write('train', 30, 0)
+  assert [m['step'] for m in files.read_lines(path)] == [10, 30]
+  said = (
+    f'{path} has {size - lost} bytes, and had {size} when the run was saved'
+  )
+  assert said in caplog.text
+
+
 def test_half_a_line_is_left_out(tmp_path):
   path = tmp_path / 'lines.jsonl'
   path.write_text('{"epoch": 1}\n{"epoch"')

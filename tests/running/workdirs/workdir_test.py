@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from opp_darts_jax.config import (
+  CostConfig,
   DataConfig,
   MonitorConfig,
   SearchConfig,
@@ -48,6 +49,13 @@ def test_a_folder_is_opened_again_with_the_same_config(tmp_path):
   again = SearchConfig.from_dict(dataclasses.asdict(CONFIG))
   assert open_workdir(tmp_path, again) == tmp_path
   assert (tmp_path / 'config.json').read_text() == text
+
+
+def test_a_whole_number_is_the_float_of_its_value(tmp_path):
+  fields = {**as_json(CONFIG), 'cost': {'target': 4000}}
+  write_json(tmp_path / 'config.json', fields)  # As earlier releases wrote it.
+  config = dataclasses.replace(CONFIG, cost=CostConfig(target=4000))
+  assert open_workdir(tmp_path, config) == tmp_path
 
 
 def test_a_run_of_another_config_is_refused_and_left_alone(tmp_path):
