@@ -170,7 +170,9 @@ def is_users(function: Callable[..., Any]) -> bool:
 def note_callback(error: Exception, callback: Callable[..., Any]) -> None:
   """Notes on an error, which stays as it is, whose callback raised it."""
   name = getattr(callback, '__name__', type(callback).__name__)
-  error.add_note(f'{_CALLBACK}{name} of {file_of(callback)} raised this')
+  path = file_of(callback)
+  where = f' of {path}' if path else ''
+  error.add_note(f'{_CALLBACK}{name}{where} raised this')
 
 
 def of_callback(error: Exception) -> str:

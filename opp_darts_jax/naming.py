@@ -114,7 +114,7 @@ def of_type(kind: Any, value: Any, name: str) -> Any:
   Raises:
     UserError: if it is of another type.
   """
-  if hasattr(value, 'dtype') and value.ndim == 0:
+  if hasattr(value, 'dtype') and getattr(value, 'ndim', None) == 0:
     value = value.item()
   if typing.get_origin(kind) is tuple:
     item = typing.get_args(kind)[0]

@@ -139,8 +139,9 @@ def test_two_processes_search_as_one(finished, tmp_path, monkeypatch):
   (_, wrong), _ = (run.communicate() for run in runs)
   assert [run.returncode for run in runs] == [75, 75], wrong
   runs = search_in_two(tmp_path, monkeypatch)
-  (said, wrong), (quiet, _) = (run.communicate() for run in runs)
+  (said, wrong), (quiet, warned) = (run.communicate() for run in runs)
   assert [run.returncode for run in runs] == [0, 0], wrong
+  assert 'lines that were lost' not in warned
   assert f'2 of {processor()} (cpu) in 2 processes' in said
   assert 'going on after step' in said
   assert 'epoch' not in quiet

@@ -129,7 +129,8 @@ def _told_of(method: Method, hook: str) -> Iterator[None]:
     yield
     return
   path = file_of(function)
-  sentence = f'{hook} of the method {method.name!r}, in {path}, failed'
+  where = f', in {path},' if path else ''
+  sentence = f'{hook} of the method {method.name!r}{where} failed'
   # What a device has no memory for is told elsewhere.
   with telling(sentence, path, but=(jax.errors.JaxRuntimeError,)):
     yield

@@ -49,7 +49,7 @@ def progressive(method: Method, schedule: ScheduleConfig) -> Method:
   ) -> Change:
     active = [name for stage in stages for name in stage.entered]
     if not stage_begins(schedule, search.space, epoch, active):
-      return method.begin_epoch(search, state, epoch, stages)
+      return answers.changed(method, search, state, epoch, stages)
     state, stage = _next_stage(search, schedule, state, epoch, active)
     # A method has its say, of freezing or stopping, in every epoch.
     change = answers.changed(method, search, state, epoch, [*stages, stage])

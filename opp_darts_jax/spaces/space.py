@@ -25,9 +25,8 @@ from opp_darts_jax.spaces.skeleton import Skeleton, SkeletonExport
 
 Rows = tuple[tuple[str, ...], ...]
 Candidates = Mapping[str, Rows] | tuple[tuple[str, Rows], ...]
-_LARGER = (
-  20  # Numbers of layers that are looked through for all kinds of cells.
-)
+# Numbers of layers that are looked through for all kinds of cells.
+_LARGER = 20
 
 
 def derive_two_edges(

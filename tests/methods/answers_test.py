@@ -164,19 +164,22 @@ def test_losses_of_a_stage_are_pythons_own():
     begun(lambda s, state, *args: Change(state, stage._replace(losses=[1.5])))
 
 
-ASKED = {
-  'begin_epoch': lambda *asked: answers.begun(*asked, 0, []),
-  'derive': answers.derived,
-  'numbers': told,
-  'learning_rate': lambda method, search, _: answers.rate(
-    method, search.config, 0, []
+ASKED = [
+  ('begin_epoch', lambda *asked: answers.begun(*asked, 0, [])),
+  # In which nothing enters.
+  ('begin_epoch', lambda *asked: answers.begun(*asked, 1, [Stage(0, (), {})])),
+  ('derive', answers.derived),
+  ('numbers', told),
+  (
+    'learning_rate',
+    lambda method, search, _: answers.rate(method, search.config, 0, []),
   ),
-}
+]
 
 
 @pytest.mark.parametrize('schedule', SCHEDULES)
-@pytest.mark.parametrize('hook', ASKED)
-def test_what_a_users_hook_raises_is_a_sentence(hook, schedule):
+@pytest.mark.parametrize(('hook', 'ask'), ASKED)
+def test_what_a_users_hook_raises_is_a_sentence(hook, ask, schedule):
   def fail(*args):
     raise error
 
@@ -184,14 +187,16 @@ def test_what_a_users_hook_raises_is_a_sentence(hook, schedule):
   config = ScheduleConfig(name=schedule, selection='random')
   method = scheduled(method, config)
   state = state_of(method)
-  search = tiny_search.search_of(SPACE, fresh=lambda key: state, per_epoch=2)
+  search = tiny_search.search_of(
+    SPACE, fresh=lambda key: state, per_epoch=2, curvature=lambda state: 1.0
+  )
   error = KeyError('depth')
   with fails(f'{hook} of the method ') as caught:
-    ASKED[hook](method, search, state)
+    ask(method, search, state)
   line = fail.__code__.co_firstlineno + 1
   said = f"in {__file__}, failed: KeyError at line {line}: 'depth'."
   assert said in str(caught.value)
   # The end of a run, and what a device says, stay as they are.
   for error in (NotFinished('later'), jax.errors.JaxRuntimeError('memory')):
     with pytest.raises(type(error), match=str(error)):
-      ASKED[hook](method, search, state)
+      ask(method, search, state)

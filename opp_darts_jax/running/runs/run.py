@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import jax
+
 from opp_darts_jax.errors import NotFinished
 from opp_darts_jax.recorded import METRICS, TIMES
 from opp_darts_jax.running import processor
@@ -114,7 +116,9 @@ class Run:
   def lines(self, name: str) -> JsonLines:
     """A file of lines, which stand as they stood at the last checkpoint."""
     path = self.folder / name
-    lines = self._stack.enter_context(JsonLines(path, self._sizes.get(name, 0)))
+    # Folders of further processes are new each time.
+    size = 0 if jax.process_index() else self._sizes.get(name, 0)
+    lines = self._stack.enter_context(JsonLines(path, size))
     self._files[name] = lines
     return lines
 

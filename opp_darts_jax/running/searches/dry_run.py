@@ -16,7 +16,7 @@ from opp_darts_jax.running.accelerators.absent import Absent
 from opp_darts_jax.running.accelerators.forecast import Forecast, Part, of_parts
 from opp_darts_jax.running.devices import Devices, arguments_on
 from opp_darts_jax.running.runs.plan import contact_sheet
-from opp_darts_jax.running.searches import cost, plan
+from opp_darts_jax.running.searches import cost, monitor, plan
 from opp_darts_jax.running.searches.joint_programs import (
   JointPrograms,
   make_joint_programs,
@@ -45,6 +45,7 @@ def dry_run(
   aimed = absent.find(target) if target else None
   config.check_new()
   config, space, method, devices = checked(config, None, None)
+  monitor.check(config.monitor, method)
   images = dataset.load(config.data)
   method = cost.held(config, space, method, images)
   search = prepare(config, space, method, images, devices)

@@ -95,7 +95,8 @@ def run_search(
   images = dataset.load(config.data) if data is None else data
   method = cost.held(config, space, method, images)
   made_of = inputs.of_search(images, space, method)
-  check_workdir(workdir, config, made_of)
+  if not check_workdir(workdir, config, made_of):
+    monitor.check(config.monitor, method)
   found = results.finished(workdir, GENOTYPE)
   if found:
     say_finished(workdir, found, quiet)
@@ -173,7 +174,6 @@ def checked(
     method = configured_method(config)
   check_hooks(method)
   method.check(config, space)
-  monitor.check(config.monitor, method)
   rank_correlation.check(space, config.truth_cells)
   devices = devices_for(config)
   return config, space, method, devices

@@ -26,7 +26,7 @@ from opp_darts_jax.running.runs.rounds import Rounds, Shared
 from opp_darts_jax.running.runs.run import Options
 from opp_darts_jax.running.runs.standing import View
 from opp_darts_jax.running.runs.watchers import watchers_of
-from opp_darts_jax.running.searches import cost, plan, turns
+from opp_darts_jax.running.searches import cost, monitor, plan, turns
 from opp_darts_jax.running.searches.live import LiveSearch, prepare
 from opp_darts_jax.running.searches.meeting import Meeting
 from opp_darts_jax.running.searches.records import EpochRecord, OnEpoch
@@ -103,7 +103,8 @@ def run_searches(
   method = cost.held(config, space, method, images)
   made_of = inputs.of_search(images, space, method)
   for seed, folder in folders.items():
-    check_workdir(folder, configs[seed], made_of)
+    if not check_workdir(folder, configs[seed], made_of):
+      monitor.check(config.monitor, method)
   left = {seed: at for seed, at in folders.items() if not _finished(at)}
   if not left:
     return _summed_up(folders, {}, lambda line: quiet or print(line))

@@ -22,9 +22,9 @@ from opp_darts_jax.errors import (
 )
 from opp_darts_jax.recorded import RESULTS
 from opp_darts_jax.running.runs.interruption import SIGNALS
-from opp_darts_jax.running.workdirs.workdir import held
 
 _PAUSE = 0.1  # Seconds between two looks at the processes.
+_AGAIN = 60.0  # Until a part is tried again that another process runs.
 # What a part that was asked to stop ends with: it has saved, had not begun yet,
 # or was asked twice.
 _STOPPED = (NotFinished.exit_code, -signal.SIGTERM, 128 + signal.SIGTERM)
@@ -73,8 +73,8 @@ def run_all(
 ) -> tuple[bool, list[str]]:
   """Runs all parts that are not finished.
 
-  One that another process runs, as one whose sweep was killed, is waited for,
-  and run again if that ends before it is finished.
+  One that another process runs, as one whose sweep was killed, is waited for:
+  it is tried again from time to time.
 
   Args:
     runs: the parts of each, which run in order.
@@ -86,7 +86,7 @@ def run_all(
     in the order of the runs, whichever failed first.
   """
   queue = collections.deque(_left(runs))
-  elsewhere: list[Sequence[Part]] = []
+  elsewhere: list[tuple[float, list[Part]]] = []  # And when to try them again.
   running: dict[Process, list[Part]] = {}
   launch = launch or (lambda part: _Local(part, jobs))
   stopped = False
@@ -98,9 +98,8 @@ def run_all(
         stopped = True
         for process in running:
           process.stop()
-      ended = [parts for parts in elsewhere if not held(parts[0].folder)]
-      queue.extend(_left(ended))
-      elsewhere = [parts for parts in elsewhere if parts not in ended]
+      while elsewhere and elsewhere[0][0] <= time.monotonic():
+        queue.extend(_left([elsewhere.pop(0)[1]]))
       while queue and len(running) < jobs and not stopped:
         parts = queue.popleft()
         try:
@@ -117,8 +116,8 @@ def run_all(
         if code == 0:
           queue.extendleft([later] if later else [])
         elif code == WorkdirInUseError.exit_code:
-          elsewhere.append([part, *later])
-          said = 'runs in another process, which is waited for'
+          elsewhere.append((time.monotonic() + _AGAIN, [part, *later]))
+          said = f'runs in another process; tried again in {_AGAIN:.0f} s'
         elif code in _STOPPED:
           stopped, said = True, 'stopped'
         else:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from opp_darts_jax.errors import NotFinished, UserError
 from opp_darts_jax.files import write_json
 from opp_darts_jax.recorded import RESULTS
-from opp_darts_jax.running.sweeps import file, table
+from opp_darts_jax.running.sweeps import manifest, table
 from opp_darts_jax.running.sweeps.parts import Launch, Part, run_all
 
 
@@ -37,7 +37,7 @@ class Variant(NamedTuple):
   @property
   def folder(self) -> str:
     """The name, as that of a folder."""
-    return file.folder_name(self.name)
+    return manifest.folder_name(self.name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,18 +193,18 @@ def run_sweep(
   }
   variants = {v.name: list(v.search_flags) for v in sweep.variants}
   fields = dict(sweep.fields)
-  with file.locked(sweep.workdir):
-    path = file.open_sweep(sweep.workdir, flags, variants, fields)
+  with manifest.locked(sweep.workdir):
+    path = manifest.open_sweep(sweep.workdir, flags, variants, fields)
   print(f'Sweep in {sweep.workdir}: {len(runs)} runs, {jobs} at a time')
   stopped, failed = run_all([run.parts for run in runs], jobs, launch)
   done = [run for run in runs if all(part.finished for part in run.parts)]
   found, text = sum_up(done)
-  with file.locked(sweep.workdir):
-    # Another command may have added variants and configs.
-    file.open_sweep(sweep.workdir, flags, variants, fields)
-    flags |= file.written(variants, fields)
-    write_json(path, {**flags, **found})
   print(text, flush=True)
+  with manifest.locked(sweep.workdir):
+    # Another command may have added variants and configs.
+    manifest.open_sweep(sweep.workdir, flags, variants, fields)
+    flags |= manifest.written(variants, fields)
+    write_json(path, {**flags, **found})
   if stopped:
     raise NotFinished(
       f'{len(done)} of {len(runs)} runs are finished; the same command goes on '

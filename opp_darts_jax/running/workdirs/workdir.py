@@ -22,7 +22,6 @@ from opp_darts_jax.errors import (
 from opp_darts_jax.recorded import CONFIG, GENOTYPE, INPUTS
 
 _KINDS = {SearchConfig: 'search', TrainConfig: 'training'}
-_LOCK = '.lock'
 _SHOWN = 60  # characters of a value in a message
 
 # Fields that say where an input lies -> the part of the inputs that says what
@@ -64,7 +63,7 @@ def open_workdir(
       yield pathlib.Path(folder)
     return
   workdir = pathlib.Path(workdir)
-  lock = filelock.FileLock(workdir / _LOCK)
+  lock = filelock.FileLock(workdir / '.lock')
   make_workdir(workdir)
   try:
     lock.acquire(timeout=0)
@@ -74,7 +73,7 @@ def open_workdir(
       'end, or choose another --workdir.'
     ) from error
   except OSError as error:
-    raise _unusable(workdir, error) from error
+    raise unusable(workdir, error) from error
   try:
     check_workdir(workdir, config, inputs)
     try:
@@ -87,19 +86,10 @@ def open_workdir(
       if inputs is not None:  # Or others may be in these places.
         _write_places(workdir / CONFIG, as_json(config))
     except OSError as error:
-      raise _unusable(workdir, error) from error
+      raise unusable(workdir, error) from error
     yield workdir
   finally:
     lock.release()
-
-
-def held(workdir: pathlib.Path) -> bool:
-  """Whether a process holds a folder that there is."""
-  try:
-    with filelock.FileLock(workdir / _LOCK).acquire(timeout=0):
-      return False
-  except filelock.Timeout:
-    return True
 
 
 def make_workdir(workdir: pathlib.Path) -> None:
@@ -107,20 +97,23 @@ def make_workdir(workdir: pathlib.Path) -> None:
   try:
     workdir.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    raise _unusable(workdir, error) from error
+    raise unusable(workdir, error) from error
 
 
 def check_workdir(
   workdir: str | pathlib.Path,
   config: Any,
   inputs: Mapping[str, Any] | None = None,
-) -> None:
+) -> bool:
   """Compares what a folder holds with a run, and writes nothing.
 
   Args:
     workdir: the folder, which may be missing.
     config: of the run.
     inputs: of the run; None compares the configs alone.
+
+  Returns:
+    Whether it holds this run already.
 
   Raises:
     UserError: if the run would begin, and its config says what it cannot do.
@@ -141,6 +134,7 @@ def check_workdir(
     _compare_configs(workdir, found, config, known)
   if inputs is not None:
     _compare_inputs(workdir, known, inputs)
+  return found is not None
 
 
 def _write_places(path: pathlib.Path, fields: dict[str, Any]) -> None:
@@ -220,11 +214,12 @@ def _read(workdir: pathlib.Path, name: str) -> dict[str, Any] | None:
     if not isinstance(found, dict):
       raise ValueError(f'{name} holds no fields')
   except (OSError, ValueError) as error:  # Not JSON, or not even text.
-    raise _unusable(workdir, error) from error
+    raise unusable(workdir, error) from error
   return found
 
 
-def _unusable(workdir: pathlib.Path, error: Exception) -> WorkdirError:
+def unusable(workdir: pathlib.Path, error: Exception) -> WorkdirError:
+  """What to say of a folder that cannot be a workdir."""
   return WorkdirError(
     f'The workdir {workdir} must be a folder that can be written, new or of '
     f'the same run; got: {first_line(error)}.'
@@ -238,11 +233,17 @@ def _differ(
 
   1 and 1.0 are not: earlier releases kept what was given in Python.
   """
-  before_text, now_text = (
-    str(json.loads(json.dumps(each.get(name, {})), parse_int=float))
+  pair = [
+    json.dumps(json.loads(json.dumps(each.get(name, {})), parse_int=_as_float))
     for each in (before, now)
-  )
-  return before_text != now_text
+  ]
+  return pair[0] != pair[1]
+
+
+def _as_float(text: str) -> float:
+  """A whole number as a float, where it is exactly one."""
+  number = int(text)
+  return float(number) if abs(number) < 2**53 else number
 
 
 def _shown(value: Any) -> str:

@@ -8,11 +8,14 @@ import tiny_runs
 import tiny_search
 from genotype_cells import BENCH, TINY
 
+from opp_darts_jax import files
 from opp_darts_jax.config import MonitorConfig, ScheduleConfig
+from opp_darts_jax.config.fields import as_json
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.methods.catalogue import configured_method
 from opp_darts_jax.running.searches import monitor
 from opp_darts_jax.running.searches.rank_correlation import one_hot
-from opp_darts_jax.running.searches.search import checked, run_search
+from opp_darts_jax.running.searches.search import run_search
 from opp_darts_jax.runs import load_run
 
 SEARCH = dataclasses.replace(
@@ -84,11 +87,18 @@ def test_an_unfit_monitor():
 
 
 @pytest.mark.parametrize('schedule', ['plain', 'progressive'])
-def test_no_eigenvalue_of_a_loss_that_is_not_smooth(schedule):
+def test_no_eigenvalue_of_a_loss_that_is_not_smooth(schedule, tmp_path):
   config = dataclasses.replace(
     SEARCH, method='gdas', schedule=ScheduleConfig(schedule, stage_epochs=1)
   )
   with pytest.raises(UserError, match=r'smooth .*gdas.* samples .*, got 2\.'):
-    checked(config, None, None)
-  derived = dataclasses.replace(config, monitor=MonitorConfig(derived=True))
-  checked(derived, None, None)
+    run_search(config, tmp_path / 'new')
+  assert not (tmp_path / 'new').exists()
+  method = configured_method(config)
+  monitor.check(MonitorConfig(derived=True), method)
+  # Of a run of an earlier release, which measured it, is told.
+  files.write_json(tmp_path / 'config.json', as_json(config))
+  files.write_json(tmp_path / 'genotype.json', TINY.to_dict())
+  found = {'eval_accuracy': 0.5, 'genotype': TINY.to_dict()}
+  files.write_json(tmp_path / 'results.json', found)
+  assert run_search(config, tmp_path, quiet=True) == TINY

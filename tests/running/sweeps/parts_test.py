@@ -1,11 +1,11 @@
 """The parts of sweeps, by processes that tests make up."""
 
-import threading
+import time
 
-import filelock
 import pytest
 
 from opp_darts_jax.errors import UserError
+from opp_darts_jax.running.sweeps import parts as parts_lib
 from opp_darts_jax.running.sweeps.parts import Part, run_all
 from opp_darts_jax.running.sweeps.sweep import Sweep, SweepError, run_sweep
 
@@ -59,24 +59,43 @@ def test_failures_are_told_in_the_order_of_the_runs(tmp_path):
   assert [said.split(' with ')[0] for said in failed] == ['a', 'b']
 
 
-def test_a_part_that_runs_elsewhere_is_waited_for(tmp_path):
+def test_a_part_that_runs_elsewhere_is_tried_again(
+  tmp_path, monkeypatch, capsys
+):
+  """After a while, in which others have their turn."""
+  monkeypatch.setattr(parts_lib, '_AGAIN', 0.3)
+  search, train, other, last = (Part(n, tmp_path / n, ()) for n in 'abcd')
+  launched = []
+
+  def launch(part):
+    launched.append((part.label, time.monotonic()))
+    return Ended(6 if len(launched) == 1 else 0)
+
+  runs = [[search, train], [other, last]]
+  assert run_all(runs, 1, launch) == (False, [])
+  labels, times = zip(*launched)
+  assert labels == ('a', 'c', 'd', 'a', 'b')
+  assert times[3] - times[0] >= 0.3
+  assert 'a: runs in another process; tried again in' in capsys.readouterr().out
+
+
+def test_one_that_another_process_has_finished_is_not_tried(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(parts_lib, '_AGAIN', 0.1)
   search, train = (Part(name, tmp_path / name, ()) for name in 'ab')
-  search.folder.mkdir()
-  search.log.write_text('error: The workdir is in use by another process.')
-  lock = filelock.FileLock(search.folder / '.lock', thread_local=False)
   launched = []
 
   def launch(part):
     launched.append(part.label)
     if len(launched) > 1:
       return Ended(0)
-    lock.acquire()
-    # It ends by itself, and this time has not finished.
-    threading.Timer(0.3, lock.release, kwargs={'force': True}).start()
+    part.folder.mkdir()
+    (part.folder / 'results.json').write_text('{}')
     return Ended(6)
 
   assert run_all([[search, train]], 1, launch) == (False, [])
-  assert launched == ['a', 'a', 'b']
+  assert launched == ['a', 'b']
 
 
 def test_runs_that_leave_no_results_are_no_finished_sweep(tmp_path):

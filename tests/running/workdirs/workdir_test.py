@@ -58,6 +58,14 @@ def test_a_whole_number_is_the_float_of_its_value(tmp_path):
   assert open_workdir(tmp_path, config) == tmp_path
 
 
+@pytest.mark.parametrize(
+  ('one', 'other'), [(1, '1.0'), (None, 'None'), (2**60, 2**60 + 1), (1, True)]
+)
+def test_what_only_looks_alike_is_another(one, other):
+  assert workdir.changed_fields({'seed': one}, {'seed': other}) == ['seed']
+  assert not workdir.changed_fields({'seed': one}, {'seed': one})
+
+
 def test_a_run_of_another_config_is_refused_and_left_alone(tmp_path):
   open_workdir(tmp_path, CONFIG)
   text = (tmp_path / 'config.json').read_text()

@@ -11,7 +11,11 @@ import filelock
 from opp_darts_jax.errors import UserError, WorkdirError
 from opp_darts_jax.files import read_json, write_json
 from opp_darts_jax.recorded import CONFIG
-from opp_darts_jax.running.workdirs.workdir import changed_fields, make_workdir
+from opp_darts_jax.running.workdirs.workdir import (
+  changed_fields,
+  make_workdir,
+  unusable,
+)
 
 
 @contextlib.contextmanager
@@ -19,11 +23,18 @@ def locked(workdir: pathlib.Path) -> Iterator[None]:
   """While `sweep.json` is read and written: several commands may do so.
 
   Raises:
-    WorkdirError: if the workdir is no folder, or cannot be made.
+    WorkdirError: if the workdir is no folder, or cannot be made or written.
   """
   make_workdir(workdir)
-  with filelock.FileLock(workdir / '.sweep.lock'):
+  lock = filelock.FileLock(workdir / '.sweep.lock')
+  try:
+    lock.acquire()
+  except OSError as error:
+    raise unusable(workdir, error) from error
+  try:
     yield
+  finally:
+    lock.release()
 
 
 def folder_name(variant: str) -> str:
