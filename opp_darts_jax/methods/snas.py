@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.cell import NONE, Cell
 from opp_darts_jax.genotypes.derive import every_edge
@@ -80,12 +81,23 @@ def snas(temperature_min: float = 0.03, resource: float = 0.0) -> Method:
     # The key is the pass's own: the term is of the sample that is trained.
     return resource * cost(space, weights(space, alphas, mask, draw))
 
+  def check(config: SearchConfig, space: Space) -> None:
+    del config
+    for operation in space.operations if resource else ():
+      if operation.parametric and not operation.says_multiply_adds:
+        raise UserError(
+          f'The operation {operation.name!r} does not say how many '
+          "multiply-adds it takes, which snas's resource term counts: give its "
+          'Operation multiply_adds, or leave resource 0.'
+        )
+
   return Method(
     f'snas(temperature_min={temperature_min}, resource={resource})',
     init,
     weights,
     softmax_weights,
     single_level=True,
+    check=check,
     train_term=term if resource else no_term,
     derive=derive,
     every_edge=True,

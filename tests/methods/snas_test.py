@@ -4,7 +4,9 @@ import jax
 import numpy as np
 import pytest
 import tiny_search
+import toys
 
+from opp_darts_jax.config import SearchConfig
 from opp_darts_jax.errors import UserError
 from opp_darts_jax.genotypes.cell import Edge
 from opp_darts_jax.methods import snas as snas_lib
@@ -99,3 +101,13 @@ def test_all_edges_stay_whose_strongest_operation_is_something():
 def test_unfit_arguments():
   with pytest.raises(UserError, match=r'above 0 .* got temperature_min=0 and'):
     snas(temperature_min=0)
+
+
+def test_the_resource_term_counts_nothing_as_free():
+  silent = toys.TOY  # Its operations with weights do not say what they take.
+  with pytest.raises(
+    UserError, match="'scale' does not say .* snas's resource term counts"
+  ):
+    snas(resource=0.1).check(SearchConfig(), silent)
+  snas().check(SearchConfig(), silent)
+  snas(resource=0.1).check(SearchConfig(), SPACE)
