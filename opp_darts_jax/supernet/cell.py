@@ -5,6 +5,8 @@ a TPU, is the layout's business: loop.py and copies.py compute the same.
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -30,22 +32,33 @@ _Inputs = tuple[jax.Array, ...]
 _Outcome = tuple[jax.Array, Statistics]
 
 
-# Kernels are imported when they run: for half a second, and a CPU needs none.
-def _run_copies(edges: CellEdges, inputs: _Inputs) -> _Outcome:
+# Kernels are imported when they are needed: for half a second, and a CPU needs
+# none.
+def _kernels_of_copies() -> Any:
   from opp_darts_jax.operations.accelerator import fused
-  from opp_darts_jax.supernet import copies
 
-  return copies.run_edges(fused.KERNELS, edges, inputs)
+  return fused.KERNELS
 
 
-def _run_lanes(edges: CellEdges, inputs: _Inputs) -> _Outcome:
+def _kernels_of_lanes() -> Any:
   from opp_darts_jax.operations.accelerator.lanes import fused
+
+  return fused.KERNELS
+
+
+_KERNELS = {'copies': _kernels_of_copies, 'lanes': _kernels_of_lanes}
+
+
+def _run_lists(layout: str, edges: CellEdges, inputs: _Inputs) -> _Outcome:
   from opp_darts_jax.supernet import copies
 
-  return copies.run_edges(fused.KERNELS, edges, inputs)
+  return copies.run_edges(_KERNELS[layout](), edges, inputs)
 
 
-LAYOUTS = {'loop': loop.run_edges, 'copies': _run_copies, 'lanes': _run_lanes}
+LAYOUTS: dict[str, Callable[[CellEdges, _Inputs], _Outcome]] = {
+  'loop': loop.run_edges,
+  **{name: functools.partial(_run_lists, name) for name in _KERNELS},
+}
 
 
 def _best_layout() -> str:
@@ -54,6 +67,21 @@ def _best_layout() -> str:
   if target.platform == 'gpu':
     return 'copies'
   return 'loop' if target.platform == 'cpu' else 'lanes'
+
+
+def load_kernels(layout: str) -> None:
+  """Imports what a layout runs, before a program with it is traced.
+
+  JAX 0.11 keeps traced programs by settings of which Pallas for TPUs, by which
+  kernels are interpreted too, brings one: a program that imports it while it is
+  traced would be traced and compiled once more.
+
+  Args:
+    layout: of `LAYOUTS`, or 'auto': by the platform that is traced for.
+  """
+  if (_best_layout() if layout == 'auto' else layout) in _KERNELS:
+    for load in _KERNELS.values():
+      load()
 
 
 class SearchCell(nn.Module):

@@ -17,10 +17,12 @@ from opp_darts_jax.methods.loss import Task, make_loss
 from opp_darts_jax.methods.method import Draw, no_term
 from opp_darts_jax.methods.state import Batch, Metrics, SearchState
 from opp_darts_jax.methods.steps import search_step
+from opp_darts_jax.operations.target import traced_for
 from opp_darts_jax.running import evaluation
 from opp_darts_jax.running.devices import Devices
 from opp_darts_jax.running.evaluation import Evaluation
 from opp_darts_jax.running.programs import compiled
+from opp_darts_jax.supernet.cell import load_kernels
 
 
 class SearchData(NamedTuple):
@@ -83,6 +85,8 @@ def make_programs(
     image_shape: (H, W, C).
     devices: over which batches are divided.
   """
+  with traced_for(devices.target):
+    load_kernels(task.config.layout)
   size = task.config.batch_size
   mask = jax.device_put(task.space.mask())
 
