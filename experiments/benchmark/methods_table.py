@@ -8,7 +8,7 @@
 
 The second measures steps, a row a method; the third counts a step's kernels, a
 line a method. The last prints the table, with a line for every method that the
-package has; `--searches` reads searches anew that are in folders of their
+package has; `--searches` reads those searches anew that are in folders of their
 names, and writes what they found into `results/methods_digits.json`. Lines of a
 method's file, and the tests of its own file and of the contract that have it,
 are counted each time.
@@ -106,8 +106,9 @@ def main(argv: list[str]) -> None:
   """Prints the table."""
   del argv
   if _SEARCHES.value:
-    rows = read_searches(pathlib.Path(_SEARCHES.value))
-    lines = ',\n '.join(map(json.dumps, rows))
+    found = read_searches(pathlib.Path(_SEARCHES.value))
+    rows = {row['method']: row for row in [*known(_DIGITS), *found]}
+    lines = ',\n '.join(map(json.dumps, rows.values()))
     files.write_text(_DIGITS, f'[\n {lines}\n]\n')
   rows = known(_RESULTS / 'methods.json')
   steps = {r['method']: r for r in rows if r['size'] == _SIZE.value}
