@@ -27,8 +27,10 @@ def claims():
   names = ('claim', 'verdicts', 'run_claim', 'page', 'schedules', 'paper')
   yield {name: importlib.import_module(name) for name in names}
   sys.path.remove(str(_FOLDER))
-  for name in names:
-    del sys.modules[name]
+  # All of them, also claims: the next ones, of another turn, are new.
+  for name, module in list(sys.modules.items()):
+    if pathlib.Path(getattr(module, '__file__', None) or '').parent == _FOLDER:
+      del sys.modules[name]
 
 
 def _runs(**accuracies):
