@@ -12,15 +12,16 @@ import numpy as np
 
 from opp_darts_jax.config import DataConfig
 from opp_darts_jax.data import decode, layout, notes, walk
-from opp_darts_jax.data.decode import Encoded, Encodings, Picture
+from opp_darts_jax.data.decode import Encoded, Picture
 from opp_darts_jax.data.gathering import gather
 from opp_darts_jax.data.source import (
   DataSource,
   EncodedSource,
+  Rows,
   Source,
   check_classes,
-  divided,
-  tested,
+  every_row,
+  rows_left,
 )
 from opp_darts_jax.data.split import Split
 from opp_darts_jax.errors import DataError, check_choice, first_line
@@ -76,13 +77,7 @@ def read(path: str, config: DataConfig) -> Source:
       another size than the rest.
   """
   listed = listing(path, config)
-  train = np.arange(len(listed.train))
-  if listed.test is None:
-    return _decoded(listed, train, listed.train, train[:0], config)._replace(
-      test=None
-    )
-  test = np.arange(len(listed.test))
-  return _decoded(listed, train, listed.test, test, config)
+  return _decoded(listed, every_row(listed), config)
 
 
 def part(path: str, config: DataConfig) -> Source:
@@ -96,19 +91,12 @@ def part(path: str, config: DataConfig) -> Source:
   """
   listed = listing(path, config)
   check_classes(listed.name, listed.class_names)
-  own = None if listed.test is None else listed.test.labels
-  train, test = divided(listed.train.labels, own, config)
-  return _decoded(listed, train, tested(listed, config), test, config)
+  return _decoded(listed, rows_left(listed, config), config)
 
 
-def _decoded(
-  listed: EncodedSource,
-  train: np.ndarray,
-  test_images: Encodings,
-  test: np.ndarray,
-  config: DataConfig,
-) -> Source:
-  """The images of these rows of `listed.train`, and those of `test_images`."""
+def _decoded(listed: EncodedSource, chosen: Rows, config: DataConfig) -> Source:
+  """The images of these rows."""
+  train, test_images, test = chosen
   stored = [listed.train, *([] if listed.test is None else [listed.test])]
   ends = np.cumsum([len(images) for images in stored])
   offset = 0 if test_images is listed.train else ends[0]
@@ -137,7 +125,9 @@ def _decoded(
   return Source(
     listed.name,
     Split(pixels[: len(train)], listed.train.labels[train]),
-    Split(pixels[len(train) :], test_images.labels[test]),
+    None
+    if listed.test is None and not len(test)
+    else Split(pixels[len(train) :], test_images.labels[test]),
     listed.class_names,
     (*listed.notes, *notes.on_pictures(seen)),
   )

@@ -73,31 +73,49 @@ class DataSource(NamedTuple):
   part: Callable[[str, DataConfig], Source] | None = None
 
 
-def tested(stored: EncodedSource, config: DataConfig) -> Encodings:
-  """Of which some are tested on."""
-  if stored.test is None or config.held_out:
-    return stored.train
-  return stored.test
+class Rows(NamedTuple):
+  """Which images of an `EncodedSource` are meant.
 
-
-def divided(
-  train: np.ndarray, test: np.ndarray | None, config: DataConfig
-) -> tuple[np.ndarray, np.ndarray]:
-  """The rows to train on and to test on, the latter of `tested`.
-
-  Args:
-    train: labels (n,) of the images to train on.
-    test: of those to test on; None if there are none of their own.
-    config: says how many, as `divide` takes it.
+  Attributes:
+    train: rows (n,) of its `train`.
+    images: those of which some are tested on.
+    test: rows (m,) of these; none if they are not told apart yet.
   """
 
-  def every(labels: np.ndarray) -> Split:
-    return Split(np.arange(len(labels), dtype=np.int32), labels)
+  train: np.ndarray
+  images: Encodings
+  test: np.ndarray
 
-  one, other = divide(
-    every(train), None if test is None else every(test), config
-  )
-  return one.images, other.images
+
+def every_row(stored: EncodedSource) -> Rows:
+  """All images, with test images if there are any of their own."""
+  train = np.arange(len(stored.train))
+  if stored.test is None:
+    return Rows(train, stored.train, train[:0])
+  return Rows(train, stored.test, np.arange(len(stored.test)))
+
+
+def rows_left(
+  stored: EncodedSource,
+  config: DataConfig,
+  labels_of: Callable[[Encodings], np.ndarray] = lambda images: images.labels,
+) -> Rows:
+  """The images to train and to test on, as `divide` leaves them.
+
+  Args:
+    stored: all of them.
+    config: says how many, as `divide` takes it.
+    labels_of: gives the labels (n,) of a split.
+  """
+
+  def every(images: Encodings) -> Split:
+    return Split(np.arange(len(images), dtype=np.int32), labels_of(images))
+
+  own = None if stored.test is None else every(stored.test)
+  train, test = divide(every(stored.train), own, config)
+  if stored.test is None or config.held_out:
+    return Rows(train.images, stored.train, test.images)
+  return Rows(train.images, stored.test, test.images)
 
 
 def check_classes(name: str, class_names: Sequence[str]) -> None:

@@ -20,10 +20,10 @@ from opp_darts_jax.data.channels import mean_and_std, per_channel
 from opp_darts_jax.data.decode import Selection
 from opp_darts_jax.data.source import (
   EncodedSource,
+  Rows,
   check_classes,
   check_given,
-  divided,
-  tested,
+  rows_left,
 )
 from opp_darts_jax.data.workers import Batch
 from opp_darts_jax.errors import UserError
@@ -178,8 +178,7 @@ def open_stream(config: DataConfig, seed: int) -> Streamed:
   stored = source.listing(place, config)
   check_given(stored, EncodedSource, config.source)
   check_classes(stored.name, stored.class_names)
-  own = None if stored.test is None else stored.test.labels
-  train, test = divided(stored.train.labels, own, config)
+  train, tested, test = chosen = rows_left(stored, config)
   rng = np.random.default_rng(config.split_seed)
   sample = rng.permutation(train)[:_MEASURED]
   part = functools.partial(
@@ -205,7 +204,7 @@ def open_stream(config: DataConfig, seed: int) -> Streamed:
     per_channel('mean', config.mean, mean),
     per_channel('std', config.std, std),
     part(stored.train, train, channels),
-    part(tested(stored, config), test, channels),
+    part(tested, test, channels),
     seed,
     config.workers,
     config.source,
@@ -213,25 +212,19 @@ def open_stream(config: DataConfig, seed: int) -> Streamed:
       *stored.notes,
       *said,
       *notes.on_held_out(config.held_out, len(test)),
-      *_on_classes(stored, config, train, test),
+      *_on_classes(stored, chosen),
     ),
     notes.tested_on(config.held_out),
   )
 
 
-def _on_classes(
-  stored: EncodedSource,
-  config: DataConfig,
-  train: np.ndarray,
-  test: np.ndarray,
-) -> tuple[str, ...]:
+def _on_classes(stored: EncodedSource, chosen: Rows) -> tuple[str, ...]:
   """Says which classes have no images, where labels are known unread."""
   labels = stored.train.labels
   if not labels.any():
     return ()
-  tested_labels = tested(stored, config).labels
   names = stored.class_names
   return (
-    *notes.on_classes(names, labels[train], 'training'),
-    *notes.on_classes(names, tested_labels[test], 'test'),
+    *notes.on_classes(names, labels[chosen.train], 'training'),
+    *notes.on_classes(names, chosen.images.labels[chosen.test], 'test'),
   )

@@ -16,10 +16,11 @@ from opp_darts_jax.data.gathering import gather
 from opp_darts_jax.data.source import (
   DataSource,
   EncodedSource,
+  Rows,
   Source,
   check_classes,
-  divided,
-  tested,
+  every_row,
+  rows_left,
 )
 from opp_darts_jax.data.split import Split
 from opp_darts_jax.errors import DataError, first_line
@@ -89,13 +90,7 @@ def read(name: str, config: DataConfig) -> Source:
     DataError: if TFDS or the data set is missing, or does not suit.
   """
   stored = listing(name, config)
-  train = np.arange(len(stored.train))
-  if stored.test is None:
-    return _decoded(stored, train, stored.train, train[:0], config)._replace(
-      test=None
-    )
-  test = np.arange(len(stored.test))
-  return _decoded(stored, train, stored.test, test, config)
+  return _decoded(stored, every_row(stored), config)
 
 
 def part(name: str, config: DataConfig) -> Source:
@@ -109,9 +104,7 @@ def part(name: str, config: DataConfig) -> Source:
   """
   stored = listing(name, config)
   check_classes(stored.name, stored.class_names)
-  own = None if stored.test is None else _labels(stored.test)
-  train, test = divided(_labels(stored.train), own, config)
-  return _decoded(stored, train, tested(stored, config), test, config)
+  return _decoded(stored, rows_left(stored, config, _labels), config)
 
 
 def listing(name: str, config: DataConfig) -> EncodedSource:
@@ -225,21 +218,18 @@ def _at_once(rows: np.ndarray) -> Iterator[np.ndarray]:
     yield rows[start : start + _READ_AT_ONCE]
 
 
-def _decoded(
-  stored: EncodedSource,
-  train: np.ndarray,
-  test_records: Any,
-  test: np.ndarray,
-  config: DataConfig,
-) -> Source:
-  """The images of these rows of `stored.train`, and those of `test_records`."""
-  splits, pictures = [], []
-  for records, rows in ((stored.train, train), (test_records, test)):
-    split, seen = _split(records, rows, stored.channels, config)
-    splits.append(split)
-    pictures += seen
-  said = (*stored.notes, *notes.on_pictures(pictures))
-  return Source(stored.name, splits[0], splits[1], stored.class_names, said)
+def _decoded(stored: EncodedSource, chosen: Rows, config: DataConfig) -> Source:
+  """The images of these rows."""
+  channels = stored.channels
+  train, seen = _split(stored.train, chosen.train, channels, config)
+  test, more = _split(chosen.images, chosen.test, channels, config)
+  return Source(
+    stored.name,
+    train,
+    None if stored.test is None and not len(chosen.test) else test,
+    stored.class_names,
+    (*stored.notes, *notes.on_pictures([*seen, *more])),
+  )
 
 
 def _split(
