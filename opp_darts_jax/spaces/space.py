@@ -15,6 +15,7 @@ import numpy as np
 
 from opp_darts_jax import errors
 from opp_darts_jax.genotypes import darts_form
+from opp_darts_jax.genotypes.cell import Cell
 from opp_darts_jax.genotypes.derive import every_edge, strongest_edges
 from opp_darts_jax.genotypes.genotype import Genotype
 from opp_darts_jax.genotypes.graph import CellGraph
@@ -33,26 +34,26 @@ def derive_two_edges(
   space: 'Space', weights: Mapping[str, np.ndarray]
 ) -> Genotype:
   """For every node the two strongest edges (DARTS, section 2.4)."""
-  names = space.names
-  return Genotype(
-    tuple(
-      strongest_edges(kind, weights[kind], names, space.graph)
-      for kind in space.kinds
-    )
-  )
+  return _of_cells(strongest_edges, space, weights)
 
 
 def derive_every_edge(
   space: 'Space', weights: Mapping[str, np.ndarray]
 ) -> Genotype:
   """On every edge the strongest operation, `none` included."""
-  names = space.names
-  return Genotype(
-    tuple(
-      every_edge(kind, weights[kind], names, space.graph)
-      for kind in space.kinds
-    )
+  return _of_cells(every_edge, space, weights)
+
+
+def _of_cells(
+  cell_of: Callable[..., Cell],
+  space: 'Space',
+  weights: Mapping[str, np.ndarray],
+) -> Genotype:
+  cells = (
+    cell_of(kind, weights[kind], space.names, space.graph)
+    for kind in space.kinds
   )
+  return Genotype(tuple(cells))
 
 
 @dataclasses.dataclass(frozen=True)
